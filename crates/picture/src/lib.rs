@@ -1,0 +1,1 @@
+//! Proves that bytes are a whole picture.

@@ -1,0 +1,3 @@
+//! The `veraicon` command.
+
+fn main() {}
