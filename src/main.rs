@@ -1,3 +1,7 @@
 //! The `veraicon` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    veraicon::cli::main()
+}

@@ -1,0 +1,184 @@
+//! All parts of the service, put together by hand.
+
+use std::{fs::File, io, sync::Arc, thread};
+
+use anyhow::Context;
+use jiff::tz::TimeZone;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use veraicon_picture::{OutputFormat, Policy};
+
+use crate::{
+    accounts::Accounts,
+    auth::{key, password::Passwords, session::Sessions, token::Tokens},
+    avatar::{self, Avatars, default_picture::DefaultPictures},
+    clock::Clock,
+    config::{Config, PictureFormat},
+    database::Database,
+    snowflake::Snowflakes,
+    storage::{Storage, create_durably},
+    workers::Workers,
+};
+
+/// The service's parts. Cheap to clone: the parts are shared.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What [`App`] leads to.
+#[expect(missing_docs, reason = "the fields are named after their types")]
+pub struct Parts {
+    pub config: Config,
+    pub policy: Arc<Policy>,
+    pub accounts: Accounts,
+    pub sessions: Sessions,
+    pub avatars: Avatars,
+    pub default_pictures: DefaultPictures,
+    pub storage: Storage,
+    pub database: Database,
+    pub time_zone: TimeZone,
+    public_url: String,
+    background: TaskTracker,
+    stop: CancellationToken,
+    /// Held as long as the service runs: two services on one folder would hand out the same identifiers.
+    _lock: File,
+}
+
+impl App {
+    /// Opens everything that the settings name. `port` is the one that the service is bound to.
+    ///
+    /// # Errors
+    /// What cannot be opened, and why.
+    pub async fn open(config: Config, clock: Clock, port: u16) -> anyhow::Result<Self> {
+        let lock = lock(&config)?;
+        let public_url = config.public_url(port);
+        let key_path = config.data_dir.join("tokens.key");
+        let secret = match &config.tokens.key {
+            Some(key) => key.clone(),
+            None => key::load_or_create(&key_path)
+                .with_context(|| format!("tokens.key: {}", key_path.display()))?,
+        };
+        let tokens = Tokens::new(&secret, config.tokens.access_ttl, config.tokens.refresh_ttl);
+        let database = Database::open(&config.database_url())
+            .await
+            .context("database.url: the database cannot be opened")?;
+        let url_base = config
+            .storage
+            .public_url
+            .as_deref()
+            .unwrap_or(&public_url)
+            .trim_end_matches('/')
+            .to_owned();
+        let storage = Storage::open(&config.storage_url(), url_base)
+            .await
+            .context("storage.url: the store cannot be opened")?;
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let ids = Arc::new(Snowflakes::new(clock.clone(), 0));
+        let policy = Arc::new(policy(&config));
+        let default_pictures = DefaultPictures::new(
+            &public_url,
+            &config.pictures.sizes,
+            policy.format,
+            policy.quality,
+        );
+        let workers = if config.pictures.workers == 0 {
+            cores
+        } else {
+            config.pictures.workers
+        };
+        let avatars = Avatars::new(avatar::Parts {
+            database: database.clone(),
+            storage: storage.clone(),
+            workers: Workers::new(
+                workers,
+                config.pictures.queue,
+                Arc::clone(&policy),
+                config.pictures.timeout.duration(),
+            ),
+            clock: clock.clone(),
+            ids: Arc::clone(&ids),
+            grace: config.storage.grace.milliseconds(),
+            format: policy.format,
+            default_pictures: default_pictures.clone(),
+        });
+        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores);
+        Ok(Self(Arc::new(Parts {
+            accounts: Accounts::new(
+                database.clone(),
+                passwords,
+                clock.clone(),
+                Arc::clone(&ids),
+                config.accounts.registration,
+            ),
+            sessions: Sessions::new(database.clone(), tokens, clock, ids),
+            time_zone: TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?,
+            policy,
+            avatars,
+            default_pictures,
+            storage,
+            database,
+            public_url,
+            background: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            config,
+            _lock: lock,
+        })))
+    }
+
+    /// The URL that clients know the service by.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        &self.0.public_url
+    }
+
+    /// Starts what runs beside requests.
+    pub fn start_background_work(&self) {
+        self.0
+            .background
+            .spawn(self.0.avatars.clone().sweep_forever(self.0.stop.clone()));
+    }
+
+    /// Ends the background work and closes the database.
+    pub async fn close(&self) {
+        self.0.stop.cancel();
+        self.0.background.close();
+        self.0.background.wait().await;
+        self.0.database.clone().close().await;
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let pictures = &config.pictures;
+    Policy {
+        max_bytes: pictures.max_bytes.0,
+        max_pixels: pictures.max_pixels,
+        sizes: pictures.sizes.clone(),
+        format: match pictures.format {
+            PictureFormat::WebP => OutputFormat::WebP,
+        },
+        quality: pictures.quality,
+        ..Policy::default()
+    }
+}
+
+fn lock(config: &Config) -> anyhow::Result<File> {
+    let folder = &config.data_dir;
+    create_durably(folder)
+        .with_context(|| format!("data_dir: cannot make {}", folder.display()))?;
+    let path = folder.join("lock");
+    let lock = File::create(&path)
+        .with_context(|| format!("data_dir: cannot write {}", path.display()))?;
+    lock.try_lock().map_err(io::Error::from).with_context(|| {
+        format!(
+            "data_dir: {} is in use by another veraicon",
+            folder.display()
+        )
+    })?;
+    Ok(lock)
+}

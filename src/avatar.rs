@@ -1,0 +1,245 @@
+//! Avatars: the only place where picture, storage and database meet.
+//!
+//! An upload goes these steps, and nothing is lost wherever it is cut off:
+//! 1. shape the picture; its digest names it;
+//! 2. declare in the database that its objects are about to be written;
+//! 3. write all of them, durably;
+//! 4. in one transaction, point the user's row at them and retire the old picture.
+//!
+//! Objects that no row names in the end are found by what was declared, and swept.
+
+pub mod default_picture;
+mod sweep;
+
+use std::{sync::Arc, time::Duration};
+
+use sha2::{Digest, Sha256};
+use veraicon_picture::{Crop, OutputFormat, Pictures};
+
+use crate::{
+    clock::{Clock, Milliseconds},
+    database::{Database, NewAvatar, Published, User, pictures::Declared},
+    failure::Failure,
+    snowflake::Snowflakes,
+    storage::{PictureKey, Storage},
+    workers::{Place, Workers},
+};
+
+/// How long an upload may take to write its objects, before the sweep takes them for abandoned.
+const WRITING_TIME: Milliseconds = 10 * 60 * 1000;
+/// How often an upload starts again because the sweep was removing the very same objects.
+const ATTEMPTS: u32 = 100;
+/// The pause before it does.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Uploads, removals and where pictures are to be found.
+#[derive(Clone)]
+pub struct Avatars {
+    database: Database,
+    storage: Storage,
+    workers: Workers,
+    clock: Clock,
+    ids: Arc<Snowflakes>,
+    grace: Milliseconds,
+    format: OutputFormat,
+    default_pictures: default_picture::DefaultPictures,
+}
+
+/// Where a user's picture is to be found, in one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvatarUrl {
+    /// The configured side, in pixels.
+    pub size: u32,
+    /// Absolute.
+    pub url: String,
+}
+
+/// What [`Avatars`] is made of.
+#[expect(missing_docs, reason = "the fields are named after their types")]
+pub struct Parts {
+    pub database: Database,
+    pub storage: Storage,
+    pub workers: Workers,
+    pub clock: Clock,
+    pub ids: Arc<Snowflakes>,
+    pub grace: Milliseconds,
+    pub format: OutputFormat,
+    pub default_pictures: default_picture::DefaultPictures,
+}
+
+impl Avatars {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            database,
+            storage,
+            workers,
+            clock,
+            ids,
+            grace,
+            format,
+            default_pictures,
+        } = parts;
+        Self {
+            database,
+            storage,
+            workers,
+            clock,
+            ids,
+            grace,
+            format,
+            default_pictures,
+        }
+    }
+
+    /// Takes a place in the queue for an upload whose body is not read yet.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`].
+    pub fn admit(&self) -> Result<Place, Failure> {
+        self.workers.admit()
+    }
+
+    /// Makes these bytes the user's picture. On any failure the old one stays.
+    ///
+    /// # Errors
+    /// What is wrong with the picture, or with the service.
+    pub async fn upload(
+        &self,
+        place: Place,
+        user: i64,
+        bytes: Vec<u8>,
+        crop: Option<Crop>,
+    ) -> Result<User, Failure> {
+        let pictures = self.workers.shape(place, bytes, crop).await?;
+        let key = PictureKey {
+            user,
+            digest: digest(&pictures),
+        };
+        let sizes = pictures
+            .outputs
+            .iter()
+            .map(|picture| picture.size.to_string())
+            .collect::<Vec<_>>()
+            .join(",");
+        for _ in 0..ATTEMPTS {
+            match self
+                .store_and_publish(&key, &sizes, pictures.clone())
+                .await?
+            {
+                Some(user) => return Ok(user),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err(Failure::Busy {
+            retry_after: PAUSE * ATTEMPTS,
+        })
+    }
+
+    /// Goes back to the default picture; what was stored is removed at once.
+    ///
+    /// # Errors
+    /// The account is gone, or the database out of reach.
+    pub async fn remove(&self, user: i64) -> Result<User, Failure> {
+        let user = self.database.remove_avatar(user, self.clock.now()).await?;
+        self.sweep_or_leave(user.id).await;
+        Ok(user)
+    }
+
+    /// Deletes an account with its sessions and pictures.
+    ///
+    /// # Errors
+    /// The account is gone, or the database out of reach.
+    pub async fn delete_account(&self, user: i64) -> Result<User, Failure> {
+        let user = self.database.delete_user(user, self.clock.now()).await?;
+        self.sweep_or_leave(user.id).await;
+        Ok(user)
+    }
+
+    /// Where the user's picture is to be found, largest size first.
+    #[must_use]
+    pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
+        let (Some(digest), Some(sizes), Some(format)) =
+            (&user.avatar_digest, &user.avatar_sizes, &user.avatar_format)
+        else {
+            return self.default_pictures.urls(user.id);
+        };
+        let key = PictureKey {
+            user: user.id,
+            digest: digest.clone(),
+        };
+        let sizes = sizes.split(',').filter_map(|size| size.parse().ok());
+        sizes
+            .map(|size| AvatarUrl {
+                size,
+                url: self.storage.url(&key, size, format),
+            })
+            .collect()
+    }
+
+    /// One pass of steps 2 to 4; nothing, where the sweep was removing the very same objects.
+    async fn store_and_publish(
+        &self,
+        key: &PictureKey,
+        sizes: &str,
+        pictures: Pictures,
+    ) -> Result<Option<User>, Failure> {
+        let until = self.clock.now() + WRITING_TIME;
+        let id = self.ids.next().await;
+        let Declared::Row(row) = self
+            .database
+            .declare_picture(id, key.user, &key.digest, until)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let extension = self.format.extension();
+        if let Err(failure) = self.storage.put(key, extension, pictures.outputs).await {
+            // The sweep removes folders too: a write that fails for want of one is tried again.
+            if self.database.picture_was_swept(row).await? {
+                return Ok(None);
+            }
+            self.abandon(row).await;
+            return Err(failure);
+        }
+        let avatar = NewAvatar {
+            digest: &key.digest,
+            sizes,
+            format: extension,
+        };
+        let now = self.clock.now();
+        match self
+            .database
+            .publish_avatar(row, key.user, avatar, now, now.saturating_add(self.grace))
+            .await?
+        {
+            Published::Done(user) => Ok(Some(user)),
+            Published::Swept => Ok(None),
+            Published::UserGone => {
+                self.abandon(row).await;
+                self.sweep_or_leave(key.user).await;
+                Err(Failure::TokenInvalid)
+            }
+        }
+    }
+
+    /// Lets the sweep have what was written. Where that fails too, the row's time runs out by itself.
+    async fn abandon(&self, row: i64) {
+        if let Err(failure) = self.database.abandon_picture(row, self.clock.now()).await {
+            tracing::warn!(
+                ?failure,
+                "an upload that failed could not be marked as such; the sweep finds it later"
+            );
+        }
+    }
+}
+
+/// SHA-256 over all outputs, largest first, in hexadecimal.
+fn digest(pictures: &Pictures) -> String {
+    let mut hash = Sha256::new();
+    for picture in &pictures.outputs {
+        hash.update(&picture.bytes);
+    }
+    hex::encode(hash.finalize())
+}

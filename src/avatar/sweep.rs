@@ -1,0 +1,83 @@
+//! Removing pictures that no row names any more.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Avatars;
+use crate::{clock::Milliseconds, failure::Failure, storage::PictureKey};
+
+/// How long a sweep may take over one picture, before another takes it for dead.
+const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
+/// Rows read at once.
+const BATCH: u64 = 100;
+/// The pause between two sweeps.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+impl Avatars {
+    /// Removes the pictures that are due: of one user, or of all. Returns how many were removed.
+    ///
+    /// # Errors
+    /// The database or the store is out of reach; the rest is left for the next sweep.
+    pub async fn sweep(&self, user: Option<i64>) -> Result<usize, Failure> {
+        let mut removed = 0;
+        loop {
+            let due = self
+                .database
+                .due_pictures(user, self.clock.now(), BATCH)
+                .await?;
+            let mut progress = false;
+            for row in &due {
+                let until = self.clock.now() + CLAIM_TIME;
+                if !self.database.claim_picture(row, until).await? {
+                    continue;
+                }
+                let key = PictureKey {
+                    user: row.user_id,
+                    digest: row.digest.clone(),
+                };
+                self.storage.remove(&key).await?;
+                self.database.forget_picture(row.id).await?;
+                removed += 1;
+                progress = true;
+            }
+            if !progress {
+                return Ok(removed);
+            }
+        }
+    }
+
+    /// Sweeps from time to time until told to stop.
+    pub async fn sweep_forever(self, stop: CancellationToken) {
+        loop {
+            let unfinished = self.storage.remove_unfinished(&self.clock).await.err();
+            match (self.sweep(None).await, unfinished) {
+                (Err(failure), _) | (_, Some(failure)) => {
+                    tracing::error!(?failure, "the sweep failed; it is tried again")
+                }
+                (Ok(0), None) => {}
+                (Ok(removed), None) => {
+                    tracing::info!(removed, "removed pictures that are no longer in use")
+                }
+            }
+            if stop
+                .run_until_cancelled(tokio::time::sleep(INTERVAL))
+                .await
+                .is_none()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Sweeps a user's pictures now; where that fails, the next sweep does it.
+    pub(super) async fn sweep_or_leave(&self, user: i64) {
+        if let Err(failure) = self.sweep(Some(user)).await {
+            tracing::error!(
+                ?failure,
+                user,
+                "pictures could not be removed at once; the sweep tries again"
+            );
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio::{net::TcpListener, signal};
+
+use crate::{
+    app::App,
+    clock::Clock,
+    config::{self, Config, LogFormat, Overrides},
+    http, serve,
+};
+
+/// Proves that uploads are pictures, and serves them as avatars.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// A settings file in TOML
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where database, pictures and signing key lie
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// The address to listen on
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Any other setting: --set pictures.quality=85
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Subcommand)]
+enum Command {
+    /// Run the service (what happens without a command)
+    #[default]
+    Serve,
+    /// Bring the database's tables up to date, and end
+    Migrate,
+    /// Check all settings and print those in force, and end
+    CheckConfig,
+    /// Print the OpenAPI document, and end
+    Openapi,
+}
+
+/// Settings are wrong: nothing was started.
+const EXIT_INVALID: u8 = 2;
+
+/// Reads the command line, does what it says, and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match config::load(&arguments.overrides(), config::environment()) {
+        Ok(config) => config,
+        Err(invalid) => {
+            complain(&invalid);
+            return ExitCode::from(EXIT_INVALID);
+        }
+    };
+    match run(arguments.command.unwrap_or_default(), config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Arguments {
+    fn overrides(&self) -> Overrides {
+        let mut values = self.set.clone();
+        values.extend(
+            self.data_dir
+                .iter()
+                .map(|value| ("data_dir".to_owned(), value.clone())),
+        );
+        values.extend(
+            self.listen
+                .iter()
+                .map(|value| ("server.listen".to_owned(), value.clone())),
+        );
+        Overrides {
+            file: self.config.clone(),
+            values,
+        }
+    }
+}
+
+fn run(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve => block_on(run_service(config)),
+        Command::Migrate => block_on(migrate(config)),
+        Command::CheckConfig => print(&toml::to_string(&config)?),
+        Command::Openapi => print(&format!(
+            "{:#}\n",
+            http::openapi_document(&config.public_url(config.server.listen.port()))
+        )),
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+async fn run_service(config: Config) -> anyhow::Result<()> {
+    start_log(&config);
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let data_dir = config.data_dir.clone();
+    let app = App::open(config, Clock::System, address.port()).await?;
+    print(&format!(
+        "veraicon listens on {}; data lies in {}\n",
+        app.public_url(),
+        data_dir.display()
+    ))?;
+    serve::run(listener, app, stop_signal()).await;
+    Ok(())
+}
+
+async fn migrate(config: Config) -> anyhow::Result<()> {
+    start_log(&config);
+    App::open(config, Clock::System, 0).await?.close().await;
+    Ok(())
+}
+
+/// Ends when the service is asked to stop, by Ctrl-C or by what runs it.
+async fn stop_signal() {
+    let terminated = async {
+        match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second log in one process is refused, and the first goes on.
+    let _ = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn complain(problem: &dyn std::fmt::Display) {
+    // Where standard error is closed there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "veraicon: {problem}");
+}

@@ -1,0 +1,156 @@
+//! Where settings come from, and one clear line where one of them is wrong.
+
+use std::{env, path::PathBuf};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+
+use super::Config;
+
+/// The environment's variables begin with this; sections are set off by two underscores.
+const PREFIX: &str = "VERAICON_";
+
+/// What the command line says of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// A settings file in TOML.
+    pub file: Option<PathBuf>,
+    /// Pairs of key and value: `("server.listen", "127.0.0.1:0")`.
+    pub values: Vec<(String, String)>,
+}
+
+/// A setting that is wrong: its key, where it was set, and what is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} ({source_name}): {what}")]
+pub struct Invalid {
+    key: String,
+    source_name: String,
+    what: String,
+}
+
+/// Reads all settings: the defaults, over them the file, over it the environment, over it flags; and checks them.
+///
+/// `environment` is handed in so that tests can hold it still.
+///
+/// # Errors
+/// The first setting that is wrong.
+pub fn load(
+    overrides: &Overrides,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Invalid> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = &overrides.file {
+        if !path.is_file() {
+            return Err(Invalid {
+                key: "--config".into(),
+                source_name: path.display().to_string(),
+                what: "no such file".into(),
+            });
+        }
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    let variables = environment
+        .into_iter()
+        .filter_map(|(name, text)| Some((key_of(&name)?, name, text)));
+    for (key, name, text) in variables {
+        figment = figment.merge(Text {
+            source: format!("environment variable {name}"),
+            key,
+            text,
+        });
+    }
+    for (key, text) in &overrides.values {
+        figment = figment.merge(Text {
+            source: "command line".into(),
+            key: key.clone(),
+            text: text.clone(),
+        });
+    }
+    let config: Config = figment
+        .extract()
+        .map_err(|error| explain(&figment, error))?;
+    config.validate().map_err(|(key, what)| Invalid {
+        key: key.into(),
+        source_name: source_of(&figment, key),
+        what,
+    })?;
+    Ok(config)
+}
+
+/// The process's environment, but for variables that are no text.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+}
+
+/// `VERAICON_PICTURES__MAX_BYTES` sets `pictures.max_bytes`.
+fn key_of(name: &str) -> Option<String> {
+    name.strip_prefix(PREFIX)
+        .map(|rest| rest.to_ascii_lowercase().replace("__", "."))
+}
+
+fn explain(figment: &Figment, error: figment::Error) -> Invalid {
+    let mut key = error.path.join(".");
+    let what = match &error.kind {
+        Kind::UnknownField(field, allowed) => {
+            if !key.ends_with(field.as_str()) {
+                key = if key.is_empty() {
+                    field.clone()
+                } else {
+                    format!("{key}.{field}")
+                };
+            }
+            format!("there is no such setting; here are: {}", allowed.join(", "))
+        }
+        kind => kind.to_string(),
+    };
+    let source_name = error
+        .metadata
+        .as_ref()
+        .map_or_else(|| source_of(figment, &key), describe);
+    if key.is_empty() {
+        key = "settings".into();
+    }
+    Invalid {
+        key,
+        source_name,
+        what,
+    }
+}
+
+fn source_of(figment: &Figment, key: &str) -> String {
+    figment
+        .find_metadata(key)
+        .map_or_else(|| "default".into(), describe)
+}
+
+fn describe(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(source) => source.to_string(),
+        None if metadata.name.contains("Config") => "default".into(),
+        None => metadata.name.to_string(),
+    }
+}
+
+/// One value, taken as raw text: what it means is for the setting's type to say.
+struct Text {
+    source: String,
+    key: String,
+    text: String,
+}
+
+impl Provider for Text {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.source.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let value = figment::util::nest(&self.key, Value::from(self.text.clone()));
+        let dict = value.into_dict().unwrap_or_default();
+        Ok(Profile::Default.collect(dict))
+    }
+}

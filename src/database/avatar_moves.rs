@@ -1,0 +1,173 @@
+//! The transactions in which a user's pointer to a picture moves, and the picture's row with it.
+
+use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr};
+
+use super::{
+    Database,
+    pictures::{self, State},
+    sessions,
+    users::{Column, Entity, User},
+};
+use crate::{clock::Milliseconds, failure::Failure};
+
+/// What came of publishing a picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The user's row names it now.
+    Done(User),
+    /// The sweep took the objects meanwhile: they must be written again.
+    Swept,
+    /// The account was deleted meanwhile.
+    UserGone,
+}
+
+impl Database {
+    /// Makes a user's row name a picture whose objects are durable, and retires the one before it.
+    ///
+    /// Naming the same picture again changes nothing.
+    ///
+    /// # Errors
+    /// The database is out of reach; then nothing has changed.
+    pub async fn publish_avatar(
+        &self,
+        row: i64,
+        user: i64,
+        avatar: NewAvatar<'_>,
+        now: Milliseconds,
+        old_due_at: Milliseconds,
+    ) -> Result<Published, Failure> {
+        let transaction = self.begin().await?;
+        let unswept = pictures::Column::State.ne(State::Sweeping);
+        if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
+            return Ok(Published::Swept);
+        }
+        let Some(before) = undeleted(&transaction, user).await? else {
+            return Ok(Published::UserGone);
+        };
+        let same = avatar.is_named_by(&before);
+        if !same {
+            if let Some(old) = before
+                .avatar_digest
+                .as_deref()
+                .filter(|old| *old != avatar.digest)
+            {
+                pictures::retire(&transaction, user, Some(old), &[State::Live], old_due_at).await?;
+            }
+            Entity::update_many()
+                .col_expr(Column::AvatarDigest, Expr::value(avatar.digest))
+                .col_expr(Column::AvatarSizes, Expr::value(avatar.sizes))
+                .col_expr(Column::AvatarFormat, Expr::value(avatar.format))
+                .col_expr(Column::UpdatedAt, Expr::value(now))
+                .filter(Column::Id.eq(user))
+                .exec(&transaction)
+                .await?;
+        }
+        let after = if same {
+            before
+        } else {
+            undeleted(&transaction, user)
+                .await?
+                .ok_or(Failure::UserNotFound)?
+        };
+        transaction.commit().await?;
+        Ok(Published::Done(after))
+    }
+
+    /// Goes back to the default picture; all pictures of the user may be swept at once.
+    ///
+    /// # Errors
+    /// [`Failure::UserNotFound`] where the account was deleted meanwhile.
+    pub async fn remove_avatar(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
+        let transaction = self.begin().await?;
+        let before = undeleted(&transaction, user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        if before.avatar_digest.is_some() {
+            clear_avatar(&transaction, user, now, 0).await?;
+        }
+        pictures::retire(
+            &transaction,
+            user,
+            None,
+            &[State::Live, State::Retired],
+            now,
+        )
+        .await?;
+        let after = undeleted(&transaction, user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(after)
+    }
+
+    /// Deletes an account: its name stays taken, its sessions end, its pictures may be swept at once.
+    ///
+    /// # Errors
+    /// [`Failure::UserNotFound`] where it was deleted already.
+    pub async fn delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
+        let transaction = self.begin().await?;
+        undeleted(&transaction, user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        clear_avatar(&transaction, user, now, now).await?;
+        sessions::revoke_all(&transaction, user, now).await?;
+        pictures::retire(
+            &transaction,
+            user,
+            None,
+            &[State::Live, State::Retired],
+            now,
+        )
+        .await?;
+        let after = Entity::find_by_id(user)
+            .one(&transaction)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(after)
+    }
+}
+
+/// A picture as a user's row names it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewAvatar<'a> {
+    /// The digest over all outputs, in hexadecimal.
+    pub digest: &'a str,
+    /// The sides, largest first, with commas.
+    pub sizes: &'a str,
+    /// The file extension.
+    pub format: &'a str,
+}
+
+impl NewAvatar<'_> {
+    fn is_named_by(&self, user: &User) -> bool {
+        user.avatar_digest.as_deref() == Some(self.digest)
+            && user.avatar_sizes.as_deref() == Some(self.sizes)
+            && user.avatar_format.as_deref() == Some(self.format)
+    }
+}
+
+async fn undeleted(transaction: &DatabaseTransaction, user: i64) -> Result<Option<User>, Failure> {
+    Ok(Entity::find_by_id(user)
+        .filter(Column::DeletedAt.eq(0))
+        .one(transaction)
+        .await?)
+}
+
+async fn clear_avatar(
+    transaction: &DatabaseTransaction,
+    user: i64,
+    now: Milliseconds,
+    deleted_at: Milliseconds,
+) -> Result<(), Failure> {
+    Entity::update_many()
+        .col_expr(Column::AvatarDigest, Expr::value(None::<String>))
+        .col_expr(Column::AvatarSizes, Expr::value(None::<String>))
+        .col_expr(Column::AvatarFormat, Expr::value(None::<String>))
+        .col_expr(Column::UpdatedAt, Expr::value(now))
+        .col_expr(Column::DeletedAt, Expr::value(deleted_at))
+        .filter(Column::Id.eq(user))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}

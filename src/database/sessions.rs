@@ -1,0 +1,129 @@
+//! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
+
+use sea_orm::{ActiveValue::Set, entity::prelude::*};
+
+use super::{Database, users::User};
+use crate::{clock::Milliseconds, failure::Failure};
+
+/// A row of `sessions`.
+pub type Session = Model;
+
+/// The table's columns. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sessions")]
+pub struct Model {
+    /// A snowflake.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// Whose it is.
+    pub user_id: i64,
+    /// Counts the refresh tokens handed out: the newest one carries this number.
+    pub generation: i64,
+    /// When the user logged in.
+    pub created_at: Milliseconds,
+    /// When the newest refresh token was handed out.
+    pub rotated_at: Milliseconds,
+    /// When the newest refresh token's time is over.
+    pub expires_at: Milliseconds,
+    /// When the session was ended; 0 while it lasts.
+    pub revoked_at: Milliseconds,
+    /// What the client called itself at log-in.
+    pub user_agent: String,
+}
+
+/// No relations are declared: queries name what they join.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Database {
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn insert_session(&self, session: Session) -> Result<Session, Failure> {
+        let row = ActiveModel {
+            id: Set(session.id),
+            user_id: Set(session.user_id),
+            generation: Set(session.generation),
+            created_at: Set(session.created_at),
+            rotated_at: Set(session.rotated_at),
+            expires_at: Set(session.expires_at),
+            revoked_at: Set(session.revoked_at),
+            user_agent: Set(session.user_agent),
+        };
+        Ok(row.insert(&self.writer).await?)
+    }
+
+    /// A session that has not been ended, with its user, unless that account is deleted.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn live_session(&self, id: i64) -> Result<Option<(Session, User)>, Failure> {
+        let Some(session) = Entity::find_by_id(id)
+            .filter(Column::RevokedAt.eq(0))
+            .one(&self.reader)
+            .await?
+        else {
+            return Ok(None);
+        };
+        let user = self
+            .user(session.user_id)
+            .await?
+            .filter(|user| !user.is_deleted());
+        Ok(user.map(|user| (session, user)))
+    }
+
+    /// Moves a session from `generation` to the next, unless another request did so first or the session was ended.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn rotate_session(
+        &self,
+        id: i64,
+        generation: i64,
+        now: Milliseconds,
+        expires_at: Milliseconds,
+    ) -> Result<bool, Failure> {
+        let moved = Entity::update_many()
+            .col_expr(Column::Generation, Expr::value(generation + 1))
+            .col_expr(Column::RotatedAt, Expr::value(now))
+            .col_expr(Column::ExpiresAt, Expr::value(expires_at))
+            .filter(Column::Id.eq(id))
+            .filter(Column::Generation.eq(generation))
+            .filter(Column::RevokedAt.eq(0))
+            .exec(&self.writer)
+            .await?;
+        Ok(moved.rows_affected == 1)
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn revoke_session(&self, id: i64, now: Milliseconds) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::RevokedAt, Expr::value(now))
+            .filter(Column::Id.eq(id))
+            .filter(Column::RevokedAt.eq(0))
+            .exec(&self.writer)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Ends all sessions of a user, within a larger transaction.
+pub(super) async fn revoke_all(
+    connection: &impl ConnectionTrait,
+    user: i64,
+    now: Milliseconds,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::value(now))
+        .filter(Column::UserId.eq(user))
+        .filter(Column::RevokedAt.eq(0))
+        .exec(connection)
+        .await?;
+    Ok(())
+}

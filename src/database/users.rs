@@ -1,0 +1,127 @@
+//! Accounts.
+
+use sea_orm::{ActiveValue::Set, SqlErr, entity::prelude::*};
+
+use super::Database;
+use crate::{clock::Milliseconds, failure::Failure};
+
+/// A row of `users`.
+pub type User = Model;
+
+/// The table's columns. Times are in milliseconds; 0 in `deleted_at` stands for an account that is not deleted.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    /// A snowflake.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    /// The name as its owner writes it.
+    pub username: String,
+    /// The name as it is compared: no other account has the same.
+    #[sea_orm(unique)]
+    pub username_key: String,
+    /// bcrypt.
+    pub password_hash: String,
+    /// The digest that names the current picture; absent, the default picture stands in.
+    pub avatar_digest: Option<String>,
+    /// The sides that the current picture was made for, largest first, with commas.
+    pub avatar_sizes: Option<String>,
+    /// The file extension of the current picture's format.
+    pub avatar_format: Option<String>,
+    /// When the account was made.
+    pub created_at: Milliseconds,
+    /// When name, password or picture last changed.
+    pub updated_at: Milliseconds,
+    /// When the account was deleted.
+    pub deleted_at: Milliseconds,
+}
+
+/// No relations are declared: queries name what they join.
+#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Whether the account was deleted.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.deleted_at != 0
+    }
+}
+
+impl Database {
+    /// Adds an account. Whether its name is free is for the table's own constraint to say, since two may ask at once.
+    ///
+    /// # Errors
+    /// [`Failure::UsernameTaken`].
+    pub async fn insert_user(&self, user: User) -> Result<User, Failure> {
+        let row = ActiveModel {
+            id: Set(user.id),
+            username: Set(user.username),
+            username_key: Set(user.username_key),
+            password_hash: Set(user.password_hash),
+            avatar_digest: Set(user.avatar_digest),
+            avatar_sizes: Set(user.avatar_sizes),
+            avatar_format: Set(user.avatar_format),
+            created_at: Set(user.created_at),
+            updated_at: Set(user.updated_at),
+            deleted_at: Set(user.deleted_at),
+        };
+        row.insert(&self.writer)
+            .await
+            .map_err(|error| match error.sql_err() {
+                Some(SqlErr::UniqueConstraintViolation(_)) => Failure::UsernameTaken,
+                _ => error.into(),
+            })
+    }
+
+    /// The account of this identifier, deleted ones too.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn user(&self, id: i64) -> Result<Option<User>, Failure> {
+        Ok(Entity::find_by_id(id).one(&self.reader).await?)
+    }
+
+    /// The account of this name, deleted ones too; `key` is the name as it is compared.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn user_by_key(&self, key: &str) -> Result<Option<User>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::UsernameKey.eq(key))
+            .one(&self.reader)
+            .await?)
+    }
+
+    /// Sets a new password and ends all sessions, both or neither.
+    ///
+    /// # Errors
+    /// [`Failure::UserNotFound`] where the account was deleted meanwhile.
+    pub async fn set_password(
+        &self,
+        user: i64,
+        hash: String,
+        now: Milliseconds,
+    ) -> Result<User, Failure> {
+        let transaction = self.begin().await?;
+        let changed = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(hash))
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .filter(Column::Id.eq(user))
+            .filter(Column::DeletedAt.eq(0))
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            return Err(Failure::UserNotFound);
+        }
+        super::sessions::revoke_all(&transaction, user, now).await?;
+        let user = Entity::find_by_id(user)
+            .one(&transaction)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(user)
+    }
+}

@@ -1,0 +1,263 @@
+//! Everything that a request can fail with: a stable reason for programs, a message for people, and a cause for the log.
+
+mod message;
+
+use std::{error::Error, fmt, time::Duration};
+
+pub use self::message::Language;
+
+/// Why a request was refused or could not be served.
+///
+/// The variants speak of what was asked, never of how it is transported: which HTTP status each has is decided elsewhere.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The form has no file in its field `data`.
+    NoFile,
+    /// The form has more than one field `data`.
+    SeveralFiles,
+    /// The file has no bytes.
+    EmptyFile,
+    /// The bytes are no picture; `kind` is what they are, where that is known.
+    NotAnImage {
+        /// A word such as `PDF`.
+        kind: Option<&'static str>,
+    },
+    /// A picture of a kind that is not taken.
+    UnsupportedFormat {
+        /// A word such as `HEIC`.
+        what: &'static str,
+    },
+    /// The picture ends before all of it is there.
+    ImageTruncated {
+        /// How much of it is there, in percent, where that is known.
+        received: Option<u8>,
+    },
+    /// The picture's data contradict themselves.
+    ImageDamaged {
+        /// Where, in bytes from the start of the file.
+        offset: Option<u64>,
+    },
+    /// The file is too large.
+    TooLarge {
+        /// Its size in bytes, where that is known.
+        bytes: Option<u64>,
+        /// The most that is taken, in bytes.
+        limit: u64,
+    },
+    /// A form of a few texts is too large.
+    BodyTooLarge {
+        /// The most that is taken, in bytes.
+        limit: u64,
+    },
+    /// The picture has too many pixels.
+    TooManyPixels {
+        /// Its width in pixels.
+        width: u32,
+        /// Its height in pixels.
+        height: u32,
+        /// The most that is taken, width times height.
+        limit: u64,
+    },
+    /// The picture asks for more work than any honest one.
+    TooComplex {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        value: u64,
+        /// The most that is taken.
+        limit: u64,
+    },
+    /// A field of the request is missing, of the wrong type or out of bounds.
+    InvalidField {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: FieldProblem,
+    },
+    /// The body is not of a type that this request takes.
+    UnsupportedContentType {
+        /// The types that are taken.
+        expected: &'static str,
+    },
+    /// The body does not follow the rules of its own type.
+    MalformedBody {
+        /// The type that it should be.
+        expected: &'static str,
+    },
+    /// The request needs a token and has none.
+    TokenMissing,
+    /// The token's time is over, and no other one takes its place.
+    TokenExpired,
+    /// The token was not made here, is of the wrong type, or its session has ended.
+    TokenInvalid,
+    /// Unknown user or wrong password: which of them is not told.
+    BadCredentials,
+    /// Another account has this name.
+    UsernameTaken,
+    /// New accounts are not taken.
+    RegistrationClosed,
+    /// There is no such user.
+    UserNotFound,
+    /// There is nothing under this address.
+    NotFound,
+    /// The address is right, the method is not.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// Too much to do at the moment.
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// What the service stands on cannot be reached.
+    Unavailable,
+    /// A fault of the service or of what it stands on.
+    Internal(Cause),
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldProblem {
+    /// It is not there.
+    Missing,
+    /// It is there more than once.
+    Repeated,
+    /// It is no text.
+    NotText,
+    /// It is no whole number of pixels.
+    NotAWholeNumber,
+    /// A name that is too short or too long.
+    Characters {
+        /// How many characters it has.
+        found: usize,
+        /// The fewest it may have.
+        least: usize,
+        /// The most it may have.
+        most: usize,
+    },
+    /// A character that names may not have, or an order of characters that they may not be in.
+    ForbiddenCharacters,
+    /// Fewer characters than a password needs.
+    TooShort {
+        /// How many characters it has.
+        found: usize,
+        /// The fewest it may have.
+        least: usize,
+    },
+    /// More bytes than a password may have.
+    TooLong {
+        /// How many bytes of UTF-8 it has.
+        found: usize,
+        /// The most it may have.
+        most: usize,
+    },
+    /// The crop square leaves the picture.
+    OutsidePicture {
+        /// The picture's width in pixels, upright.
+        width: u32,
+        /// The picture's height in pixels, upright.
+        height: u32,
+    },
+}
+
+/// What lies behind an internal failure: for the log alone.
+pub struct Cause(Box<dyn Error + Send + Sync>);
+
+impl Failure {
+    /// An internal failure with its cause.
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Internal(Cause(cause.into()))
+    }
+
+    /// The stable word that programs go by.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoFile => "no_file",
+            Self::SeveralFiles => "several_files",
+            Self::EmptyFile => "empty_file",
+            Self::NotAnImage { .. } => "not_an_image",
+            Self::UnsupportedFormat { .. } => "unsupported_format",
+            Self::ImageTruncated { .. } => "image_truncated",
+            Self::ImageDamaged { .. } => "image_damaged",
+            Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_large",
+            Self::TooManyPixels { .. } => "too_many_pixels",
+            Self::TooComplex { .. } => "too_complex",
+            Self::InvalidField { .. } => "invalid_field",
+            Self::UnsupportedContentType { .. } => "unsupported_content_type",
+            Self::MalformedBody { .. } => "malformed_body",
+            Self::TokenMissing => "token_missing",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid => "token_invalid",
+            Self::BadCredentials => "bad_credentials",
+            Self::UsernameTaken => "username_taken",
+            Self::RegistrationClosed => "registration_closed",
+            Self::UserNotFound => "user_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::Busy { .. } => "busy",
+            Self::Unavailable => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
+impl From<veraicon_picture::Error> for Failure {
+    fn from(error: veraicon_picture::Error) -> Self {
+        use veraicon_picture::Error as Picture;
+        match error {
+            Picture::Empty => Self::EmptyFile,
+            Picture::TooManyBytes { bytes, limit } => Self::TooLarge {
+                bytes: Some(bytes),
+                limit,
+            },
+            Picture::NotAnImage { kind } => Self::NotAnImage { kind },
+            Picture::UnsupportedFormat { what } => Self::UnsupportedFormat { what },
+            Picture::TooManyPixels {
+                width,
+                height,
+                limit,
+            } => Self::TooManyPixels {
+                width,
+                height,
+                limit,
+            },
+            Picture::Truncated { received } => Self::ImageTruncated { received },
+            Picture::Damaged { offset, .. } => Self::ImageDamaged { offset },
+            Picture::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
+            Picture::CropOutside { width, height, .. } => Self::InvalidField {
+                field: "crop_size",
+                problem: FieldProblem::OutsidePicture { width, height },
+            },
+            fault => Self::internal(fault),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message(Language::English))
+    }
+}
+
+impl Error for Failure {}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(formatter, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}

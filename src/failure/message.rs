@@ -1,0 +1,244 @@
+//! What people read, in Chinese and in English.
+
+use bytesize::ByteSize;
+
+use super::{Failure, FieldProblem};
+
+/// A language that messages are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// Chinese.
+    #[default]
+    Chinese,
+    /// English.
+    English,
+}
+
+impl Failure {
+    /// What to tell a person, with the measured value and the limit where there is one.
+    #[must_use]
+    pub fn message(&self, language: Language) -> String {
+        match language {
+            Language::Chinese => self.chinese(),
+            Language::English => self.english(),
+        }
+    }
+
+    fn chinese(&self) -> String {
+        match self {
+            Self::NoFile => "没有收到图片：表单需要有一个名为 data 的文件字段".into(),
+            Self::SeveralFiles => "只能上传一张图片：表单里有多个 data 字段".into(),
+            Self::EmptyFile => "文件是空的".into(),
+            Self::NotAnImage { kind: Some(kind) } => format!("这不是图片，而是 {kind}"),
+            Self::NotAnImage { kind: None } => "这不是图片".into(),
+            Self::UnsupportedFormat { what } => format!("不支持的图片格式：{what}"),
+            Self::ImageTruncated {
+                received: Some(percent),
+            } => format!("图片不完整：只收到约 {percent}%"),
+            Self::ImageTruncated { received: None } => "图片不完整：数据提前结束".into(),
+            Self::ImageDamaged {
+                offset: Some(offset),
+            } => format!("图片已损坏：第 {} 字节处有错误", grouped(*offset)),
+            Self::ImageDamaged { offset: None } => "图片已损坏".into(),
+            Self::TooLarge {
+                bytes: Some(bytes),
+                limit,
+            } => {
+                let (bytes, limit) = sizes(*bytes, *limit);
+                format!("图片太大：{bytes}，上限 {limit}")
+            }
+            Self::TooLarge { bytes: None, limit } => format!("图片太大：超过上限 {}", size(*limit)),
+            Self::BodyTooLarge { limit } => format!("请求体太大：上限 {}", size(*limit)),
+            Self::TooManyPixels {
+                width,
+                height,
+                limit,
+            } => format!(
+                "图片像素太多：{} × {}，上限 {} 像素",
+                grouped((*width).into()),
+                grouped((*height).into()),
+                grouped(*limit)
+            ),
+            Self::TooComplex { what, value, limit } => {
+                format!(
+                    "图片过于复杂（{what}）：{}，上限 {}",
+                    grouped(*value),
+                    grouped(*limit)
+                )
+            }
+            Self::InvalidField { field, problem } => format!("字段 {field} {}", problem.chinese()),
+            Self::UnsupportedContentType { expected } => {
+                format!("请求体的类型不对，应为 {expected}")
+            }
+            Self::MalformedBody { expected } => format!("请求体有误，不是完整的 {expected}"),
+            Self::TokenMissing => "请先登录：缺少令牌".into(),
+            Self::TokenExpired => "登录已过期，请重新登录".into(),
+            Self::TokenInvalid => "令牌无效或会话已结束，请重新登录".into(),
+            Self::BadCredentials => "用户名或密码错误".into(),
+            Self::UsernameTaken => "用户名已被使用".into(),
+            Self::RegistrationClosed => "暂不开放注册".into(),
+            Self::UserNotFound => "用户不存在".into(),
+            Self::NotFound => "这里没有内容".into(),
+            Self::MethodNotAllowed => "此地址不支持该请求方法".into(),
+            Self::RequestTimeout => "请求体没有及时到达".into(),
+            Self::Busy { retry_after } => {
+                format!("服务繁忙，请在 {} 秒后重试", retry_after.as_secs())
+            }
+            Self::Unavailable => "服务暂不可用，请稍后重试".into(),
+            Self::Internal(_) => "服务内部错误".into(),
+        }
+    }
+
+    fn english(&self) -> String {
+        match self {
+            Self::NoFile => "no picture: the form needs a file in its field \"data\"".into(),
+            Self::SeveralFiles => {
+                "one picture at a time: the form has more than one field \"data\"".into()
+            }
+            Self::EmptyFile => "the file is empty".into(),
+            Self::NotAnImage { kind: Some(kind) } => {
+                format!("this is not a picture: it is a {kind} file")
+            }
+            Self::NotAnImage { kind: None } => "this is not a picture".into(),
+            Self::UnsupportedFormat { what } => {
+                format!("pictures of this kind are not taken: {what}")
+            }
+            Self::ImageTruncated {
+                received: Some(percent),
+            } => format!("the picture is cut off after about {percent} %"),
+            Self::ImageTruncated { received: None } => "the picture is cut off".into(),
+            Self::ImageDamaged {
+                offset: Some(offset),
+            } => format!("the picture is damaged at byte {}", grouped(*offset)),
+            Self::ImageDamaged { offset: None } => "the picture is damaged".into(),
+            Self::TooLarge {
+                bytes: Some(bytes),
+                limit,
+            } => {
+                let (bytes, limit) = sizes(*bytes, *limit);
+                format!("the picture is too large: {bytes}, limit {limit}")
+            }
+            Self::TooLarge { bytes: None, limit } => {
+                format!("the picture is too large: limit {}", size(*limit))
+            }
+            Self::BodyTooLarge { limit } => {
+                format!("the body is too large: limit {}", size(*limit))
+            }
+            Self::TooManyPixels {
+                width,
+                height,
+                limit,
+            } => format!(
+                "the picture has too many pixels: {} × {}, limit {}",
+                grouped((*width).into()),
+                grouped((*height).into()),
+                grouped(*limit)
+            ),
+            Self::TooComplex { what, value, limit } => {
+                format!(
+                    "the picture is too complex: {what}: {}, limit {}",
+                    grouped(*value),
+                    grouped(*limit)
+                )
+            }
+            Self::InvalidField { field, problem } => format!("field {field} {}", problem.english()),
+            Self::UnsupportedContentType { expected } => {
+                format!("the body is of the wrong type: expected {expected}")
+            }
+            Self::MalformedBody { expected } => {
+                format!("the body is broken: it is no whole {expected}")
+            }
+            Self::TokenMissing => "log in first: there is no token".into(),
+            Self::TokenExpired => "the token has expired: log in again".into(),
+            Self::TokenInvalid => {
+                "the token is not valid or its session has ended: log in again".into()
+            }
+            Self::BadCredentials => "wrong user name or password".into(),
+            Self::UsernameTaken => "the user name is taken".into(),
+            Self::RegistrationClosed => "registration is closed".into(),
+            Self::UserNotFound => "there is no such user".into(),
+            Self::NotFound => "there is nothing here".into(),
+            Self::MethodNotAllowed => "this address does not take that method".into(),
+            Self::RequestTimeout => "the body did not arrive in time".into(),
+            Self::Busy { retry_after } => format!(
+                "the service is busy: try again in {} s",
+                retry_after.as_secs()
+            ),
+            Self::Unavailable => "the service is not available: try again later".into(),
+            Self::Internal(_) => "internal error".into(),
+        }
+    }
+}
+
+impl FieldProblem {
+    fn chinese(&self) -> String {
+        match self {
+            Self::Missing => "缺失".into(),
+            Self::Repeated => "出现了多次".into(),
+            Self::NotText => "应为文本".into(),
+            Self::NotAWholeNumber => "应为整数".into(),
+            Self::Characters { found, least, most } => {
+                format!("的长度为 {found} 个字符，应为 {least} 到 {most} 个")
+            }
+            Self::ForbiddenCharacters => {
+                "含有不允许的字符；ASCII 字符只允许字母、数字、“.”、“_”和“-”".into()
+            }
+            Self::TooShort { found, least } => format!("太短：{found} 个字符，至少 {least} 个"),
+            Self::TooLong { found, most } => format!("太长：{found} 字节，上限 {most} 字节"),
+            Self::OutsidePicture { width, height } => {
+                format!("指定的方形超出图片范围：图片为 {width} × {height} 像素")
+            }
+        }
+    }
+
+    fn english(&self) -> String {
+        match self {
+            Self::Missing => "is missing".into(),
+            Self::Repeated => "is given more than once".into(),
+            Self::NotText => "must be a text".into(),
+            Self::NotAWholeNumber => "must be a whole number".into(),
+            Self::Characters { found, least, most } => format!("has {found} characters: it must have {least} to {most}"),
+            Self::ForbiddenCharacters => {
+                "has characters that are not allowed; of ASCII only letters, digits, \".\", \"_\" and \"-\" are".into()
+            }
+            Self::TooShort { found, least } => format!("is too short: {found} characters, at least {least}"),
+            Self::TooLong { found, most } => format!("is too long: {found} bytes, limit {most}"),
+            Self::OutsidePicture { width, height } => {
+                format!("asks for a square that leaves the picture, which is {width} × {height} pixels")
+            }
+        }
+    }
+}
+
+/// A size and the limit that it passes, in full where both would read the same.
+fn sizes(bytes: u64, limit: u64) -> (String, String) {
+    match (size(bytes), size(limit)) {
+        (left, right) if left == right => (
+            format!("{} B", grouped(bytes)),
+            format!("{} B", grouped(limit)),
+        ),
+        different => different,
+    }
+}
+
+/// `23.1 MiB`, as people write it; whole numbers without a fraction.
+fn size(bytes: u64) -> String {
+    ByteSize(bytes)
+        .display()
+        .iec()
+        .to_string()
+        .replace(".0 ", " ")
+}
+
+/// `81,920`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

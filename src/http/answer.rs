@@ -1,0 +1,152 @@
+//! The envelope that answers come in.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    app::App, auth::token::TokenPair, clock::Milliseconds, database::User, failure::Failure,
+};
+
+/// Says that all went well.
+const SUCCESS: i32 = 10000;
+/// Says that it did not.
+const FAILURE: i32 = -1;
+
+/// An answer: what came of the request, and what it asked for.
+#[derive(Serialize)]
+pub(super) struct Answer {
+    base: Base,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<TokenBody>,
+}
+
+#[derive(Serialize)]
+struct Base {
+    code: i32,
+    msg: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+/// Tokens within an answer, by the names of RFC 6749, section 5.1.
+#[derive(Serialize)]
+struct TokenBody {
+    access_token: String,
+    refresh_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+}
+
+/// An account as its owner and others see it.
+#[derive(Serialize)]
+struct UserBody {
+    id: String,
+    username: String,
+    avatar_url: String,
+    avatar_urls: Map<String, Value>,
+    created_at: String,
+    updated_at: String,
+    deleted_at: String,
+}
+
+impl Answer {
+    /// Success, with nothing to tell.
+    pub(super) fn empty() -> Self {
+        let base = Base {
+            code: SUCCESS,
+            msg: "success".into(),
+            reason: None,
+        };
+        Self {
+            base,
+            data: None,
+            token: None,
+        }
+    }
+
+    /// Success, with an account.
+    pub(super) fn user(app: &App, user: &User) -> Result<Self, Failure> {
+        Self::data(&UserBody::new(app, user))
+    }
+
+    /// Success, with data.
+    pub(super) fn data(data: &impl Serialize) -> Result<Self, Failure> {
+        let data = serde_json::to_value(data).map_err(Failure::internal)?;
+        Ok(Self {
+            data: Some(data),
+            ..Self::empty()
+        })
+    }
+
+    /// Repeats the tokens of the headers in the body.
+    pub(super) fn with_tokens(self, pair: &TokenPair) -> Self {
+        let token = TokenBody {
+            access_token: pair.access.expose_secret().to_owned(),
+            refresh_token: pair.refresh.expose_secret().to_owned(),
+            token_type: "Bearer",
+            expires_in: pair.access_ttl.duration().as_secs(),
+        };
+        Self {
+            token: Some(token),
+            ..self
+        }
+    }
+
+    /// A failure, in the words of one language.
+    pub(super) fn failure(reason: &'static str, msg: String) -> Self {
+        let base = Base {
+            code: FAILURE,
+            msg,
+            reason: Some(reason),
+        };
+        Self {
+            base,
+            data: None,
+            token: None,
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+impl UserBody {
+    fn new(app: &App, user: &User) -> Self {
+        let urls = app.avatars.urls(user);
+        let time = |time| format_time(app, time);
+        Self {
+            id: user.id.to_string(),
+            username: user.username.clone(),
+            avatar_url: urls
+                .first()
+                .map(|largest| largest.url.clone())
+                .unwrap_or_default(),
+            avatar_urls: urls
+                .into_iter()
+                .map(|avatar| (avatar.size.to_string(), avatar.url.into()))
+                .collect(),
+            created_at: time(user.created_at),
+            updated_at: time(user.updated_at),
+            deleted_at: time(user.deleted_at),
+        }
+    }
+}
+
+/// `2026-05-01 08:00:00`, in the configured zone. The zero time stands for "never".
+fn format_time(app: &App, time: Milliseconds) -> String {
+    let time = Timestamp::from_millisecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    time.to_zoned(app.time_zone.clone())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}

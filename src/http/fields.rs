@@ -1,0 +1,121 @@
+//! Small forms: a few texts, as JSON, urlencoded or multipart.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::HeaderMap,
+};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::body;
+use crate::{
+    app::App,
+    failure::{Failure, FieldProblem},
+};
+
+/// More than any honest form of a few texts has, in bytes.
+const LIMIT: u64 = 64 << 10;
+const EXPECTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
+
+/// The fields of a form. Those that nobody asks for are of no consequence.
+#[derive(Debug, Default)]
+pub(super) struct Fields(HashMap<String, Field>);
+
+#[derive(Debug)]
+enum Field {
+    Text(SecretString),
+    NotText,
+    Repeated,
+}
+
+impl FromRequest<App> for Fields {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let headers = request.headers().clone();
+        if let Some(length) = body::content_length(&headers).filter(|length| *length > LIMIT) {
+            tracing::debug!(length, "a form is too large");
+            return Err(Failure::BodyTooLarge { limit: LIMIT });
+        }
+        match body::media_type(&headers).as_str() {
+            "application/json" => Self::from_json(&body::whole(app, request, LIMIT).await?),
+            "application/x-www-form-urlencoded" => {
+                Self::from_urlencoded(&body::whole(app, request, LIMIT).await?)
+            }
+            body::MULTIPART => Self::from_multipart(app, &headers, request).await,
+            _ => Err(Failure::UnsupportedContentType { expected: EXPECTED }),
+        }
+    }
+}
+
+impl Fields {
+    /// Takes a field that must be there.
+    pub(super) fn take(&mut self, field: &'static str) -> Result<SecretString, Failure> {
+        let problem = match self.0.remove(field) {
+            Some(Field::Text(text)) => return Ok(text),
+            Some(Field::NotText) => FieldProblem::NotText,
+            Some(Field::Repeated) => FieldProblem::Repeated,
+            None => FieldProblem::Missing,
+        };
+        Err(Failure::InvalidField { field, problem })
+    }
+
+    fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
+        let malformed = || Failure::MalformedBody {
+            expected: "application/json",
+        };
+        let Ok(Value::Object(object)) = serde_json::from_slice(bytes) else {
+            return Err(malformed());
+        };
+        let mut fields = Self::default();
+        for (name, value) in object {
+            fields.add(
+                name,
+                if let Value::String(text) = value {
+                    Some(text)
+                } else {
+                    None
+                },
+            );
+        }
+        Ok(fields)
+    }
+
+    fn from_urlencoded(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut fields = Self::default();
+        for (name, value) in form_urlencoded::parse(bytes) {
+            // What is no UTF-8 comes out as this character, and different bytes must not become one password.
+            let text = (!value.contains(char::REPLACEMENT_CHARACTER)).then(|| value.into_owned());
+            fields.add(name.into_owned(), text);
+        }
+        Ok(fields)
+    }
+
+    async fn from_multipart(
+        app: &App,
+        headers: &HeaderMap,
+        request: Request,
+    ) -> Result<Self, Failure> {
+        let pieces = body::pieces(app, request, LIMIT, || Failure::BodyTooLarge {
+            limit: LIMIT,
+        });
+        let mut form = body::multipart(headers, pieces)?;
+        let mut fields = Self::default();
+        while let Some(part) = form.next_field().await.map_err(body::multipart_failure)? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let bytes = part.bytes().await.map_err(body::multipart_failure)?;
+            fields.add(name, String::from_utf8(bytes.to_vec()).ok());
+        }
+        Ok(fields)
+    }
+
+    fn add(&mut self, name: String, text: Option<String>) {
+        let field = text.map_or(Field::NotText, |text| Field::Text(SecretString::from(text)));
+        self.0
+            .entry(name)
+            .and_modify(|field| *field = Field::Repeated)
+            .or_insert(field);
+    }
+}
