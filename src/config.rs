@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    source::{Invalid, Overrides, load},
+    source::{Invalid, Overrides, environment, load},
     value::{LogFormat, Period, PictureFormat, Registration},
 };
 

@@ -27,7 +27,9 @@ pub struct Workers {
 
 /// A place in the queue. It is taken before the upload's body is read, since the body takes memory.
 #[derive(Debug)]
-pub struct Place(OwnedSemaphorePermit);
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Workers {
     /// `workers` uploads at work and `queue` waiting; an answer is given up after `timeout`.
@@ -47,9 +49,11 @@ impl Workers {
     /// [`Failure::Busy`] at once, where all are taken.
     pub fn admit(&self) -> Result<Place, Failure> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        place.map(Place).map_err(|_| Failure::Busy {
-            retry_after: RETRY_AFTER,
-        })
+        place
+            .map(|permit| Place { _permit: permit })
+            .map_err(|_| Failure::Busy {
+                retry_after: RETRY_AFTER,
+            })
     }
 
     /// Proves that the bytes are a picture and shapes it.

@@ -6,9 +6,9 @@ use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 use crate::failure::{Failure, FieldProblem};
 
 /// The fewest characters of a name.
-pub const SHORTEST: usize = 2;
+pub(super) const SHORTEST: usize = 2;
 /// The most characters of a name.
-pub const LONGEST: usize = 32;
+pub(super) const LONGEST: usize = 32;
 
 /// A name that follows the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,11 +53,11 @@ impl Avatars {
             let unfinished = self.storage.remove_unfinished(&self.clock).await.err();
             match (self.sweep(None).await, unfinished) {
                 (Err(failure), _) | (_, Some(failure)) => {
-                    tracing::error!(?failure, "the sweep failed; it is tried again")
+                    tracing::error!(?failure, "the sweep failed; it is tried again");
                 }
                 (Ok(0), None) => {}
                 (Ok(removed), None) => {
-                    tracing::info!(removed, "removed pictures that are no longer in use")
+                    tracing::info!(removed, "removed pictures that are no longer in use");
                 }
             }
             if stop

@@ -3,9 +3,9 @@
 use std::{env, path::PathBuf};
 
 use figment::{
-    Figment, Metadata, Profile, Provider,
+    Figment, Metadata, Profile, Provider, Source,
     error::Kind,
-    providers::{Format, Serialized, Toml},
+    providers::{Format, Toml},
     value::{Dict, Map, Value},
 };
 
@@ -42,7 +42,7 @@ pub fn load(
     overrides: &Overrides,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Invalid> {
-    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    let mut figment = Figment::new();
     if let Some(path) = &overrides.file {
         if !path.is_file() {
             return Err(Invalid {
@@ -82,7 +82,7 @@ pub fn load(
 }
 
 /// The process's environment, but for variables that are no text.
-pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+pub fn environment() -> impl Iterator<Item = (String, String)> {
     env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
 }
@@ -129,9 +129,8 @@ fn source_of(figment: &Figment, key: &str) -> String {
 }
 
 fn describe(metadata: &Metadata) -> String {
-    match &metadata.source {
-        Some(source) => source.to_string(),
-        None if metadata.name.contains("Config") => "default".into(),
+    match metadata.source.as_ref().and_then(Source::file_path) {
+        Some(path) => path.display().to_string(),
         None => metadata.name.to_string(),
     }
 }

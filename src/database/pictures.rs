@@ -9,8 +9,10 @@
 //! and the upload starts again instead of naming objects that may not be there yet.
 
 use sea_orm::{
-    ActiveValue::Set, Condition, QueryOrder, QuerySelect, SqlErr, entity::prelude::*,
-    sea_query::Query,
+    ActiveValue::Set,
+    Condition, QueryOrder, QuerySelect, SqlErr,
+    entity::prelude::*,
+    sea_query::{IntoCondition, Query},
 };
 
 use super::{Database, users};
@@ -178,6 +180,7 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn claim_picture(&self, row: &Stored, until: Milliseconds) -> Result<bool, Failure> {
+        use sea_orm::sea_query::ExprTrait;
         let named = Query::select()
             .expr(Expr::value(1))
             .from(users::Entity)
@@ -209,7 +212,7 @@ impl Database {
 pub(super) async fn set_state(
     connection: &impl ConnectionTrait,
     row: i64,
-    condition: impl sea_orm::sea_query::IntoCondition,
+    condition: impl IntoCondition,
     state: State,
     due_at: Milliseconds,
 ) -> Result<bool, DbErr> {

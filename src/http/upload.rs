@@ -57,7 +57,7 @@ pub(super) async fn upload(
 pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
     let formats: Vec<_> = Format::ACCEPTED
         .iter()
-        .map(|format| format.media_type())
+        .map(|format| media_type(*format))
         .collect();
     let mut sizes = app.policy.sizes.clone();
     sizes.sort_unstable_by(|left, right| right.cmp(left));
@@ -166,4 +166,8 @@ async fn read_number(part: &mut Field<'_>, field: &'static str) -> Result<u32, F
         return Err(invalid());
     }
     text.parse().map_err(|_| invalid())
+}
+
+fn media_type(format: Format) -> String {
+    format!("image/{}", format.name().to_ascii_lowercase())
 }

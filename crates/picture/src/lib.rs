@@ -1,1 +1,86 @@
-//! Proves that bytes are a whole picture.
+//! Proves that bytes are a whole picture, and shapes it into small, clean, square ones.
+//!
+//! Bytes and a [`Policy`] go in; [`Pictures`] or an [`Error`] come out. There is no I/O, no clock
+//! and no state but buffers reused a thread.
+//!
+//! * Every byte that codes a pixel is decoded: a cut or damaged picture is refused.
+//! * Limits are checked before memory is spent.
+//! * Outputs are encoded anew from pixels: upright, in sRGB, without metadata, never enlarged.
+//!
+//! ```
+//! use veraicon_picture::{Error, OutputFormat, Policy, encode, process};
+//!
+//! let upload = encode(&[200; 100 * 100 * 4], 100, OutputFormat::WebP, 90)?;
+//! let pictures = process(&upload, &Policy::default(), None)?;
+//! assert_eq!(pictures.source.width, 100);
+//! assert_eq!(pictures.outputs[0].size, 512);
+//! assert_eq!(pictures.outputs[0].side, 100);
+//!
+//! let cut = process(&upload[..upload.len() - 9], &Policy::default(), None);
+//! assert!(matches!(cut, Err(Error::Truncated { .. })));
+//! # Ok::<(), Error>(())
+//! ```
+
+mod bytes;
+mod colour;
+mod crop;
+mod decode;
+mod encode;
+mod error;
+mod exif;
+mod format;
+mod orientation;
+mod picture;
+mod policy;
+mod probe;
+mod raster;
+mod reduce;
+mod resize;
+
+pub use crop::Crop;
+pub use encode::encode;
+pub use error::Error;
+pub use format::Format;
+pub use picture::{Picture, Pictures, Source};
+pub use policy::{OutputFormat, Policy};
+pub use probe::{Header, probe};
+
+/// Shapes a picture: the steps, named, in order.
+///
+/// `crop` is a square of the upright picture to keep; without one it is the largest in the
+/// centre. Outputs are as many as the policy has sizes, largest first.
+///
+/// # Errors
+/// See [`Error`]: everything but [`Error::Policy`] and [`Error::Encoder`] is the input's fault.
+pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pictures, Error> {
+    policy.validate()?;
+    probe::check_length(bytes, policy)?;
+    let header = probe(bytes)?;
+    header.check_pixels(policy)?;
+
+    let source = decode::open(bytes, &header, policy)?;
+    let orientation = source.orientation();
+    let (width, height) = orientation.dimensions(header.width, header.height);
+    let upright = crop::square(width, height, crop)?;
+    let square = orientation.stored_square(upright, header.width, header.height);
+    let side = policy.largest().min(square.size);
+
+    let decoded = source.decode(decode::Wanted {
+        square,
+        side,
+        policy,
+    })?;
+    let resized = resize::square(&decoded.raster, decoded.window, side)?;
+    let mut finished = colour::to_srgb(&resized, &decoded.space);
+    finished.turn(orientation);
+
+    let outputs = encode::sizes(finished, policy)?;
+    Ok(Pictures {
+        source: Source {
+            format: header.format,
+            width,
+            height,
+        },
+        outputs,
+    })
+}

@@ -1,0 +1,186 @@
+//! BMP and TIFF, as the `image` crate reads them: full frames, for they are rare.
+
+use std::borrow::Cow;
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::codecs::tiff::TiffDecoder;
+use image::error::ImageError;
+use image::{ColorType, ImageDecoder};
+
+use super::{Decoded, Source, Wanted};
+use crate::bytes::Bytes;
+use crate::colour::ColourSpace;
+use crate::orientation::Orientation;
+use crate::raster::{Channels, Raster, Samples};
+use crate::{Error, Format, Header, exif};
+
+/// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
+pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
+    let (width, height) = match bytes.le32(14) {
+        Some(12) => (bytes.le16(18).map(u32::from), bytes.le16(20).map(u32::from)),
+        // A negative height says that the rows run from the top.
+        _ => (
+            bytes.le32(18),
+            bytes
+                .le32(22)
+                .map(|height| height.cast_signed().unsigned_abs()),
+        ),
+    };
+    let (Some(width), Some(height)) = (width, height) else {
+        return Err(Error::CUT);
+    };
+    Ok(Header {
+        format: Format::Bmp,
+        width,
+        height,
+    })
+}
+
+/// The size, from the first directory.
+pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
+    let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
+    let (width, height) = decoder.dimensions();
+    Ok(Header {
+        format: Format::Tiff,
+        width,
+        height,
+    })
+}
+
+pub(super) struct Whole<'a> {
+    bytes: &'a [u8],
+    format: Format,
+    width: u32,
+    height: u32,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn open(bytes: &'a [u8], header: &Header) -> Self {
+        Self {
+            bytes,
+            format: header.format,
+            width: header.width,
+            height: header.height,
+        }
+    }
+
+    fn read(
+        &self,
+        mut decoder: impl ImageDecoder,
+        wanted: Wanted<'_>,
+    ) -> Result<Decoded<'a>, Error> {
+        if decoder.dimensions() != (self.width, self.height) {
+            return Err(Error::damaged("two sizes"));
+        }
+        let space = decoder.icc_profile().ok().flatten();
+        if let Some(profile) = &space {
+            Error::complexity(
+                "bytes of profile",
+                profile.len() as u64,
+                wanted.policy.max_profile_bytes,
+            )?;
+        }
+        let space = space.map_or(ColourSpace::Srgb, |profile| {
+            ColourSpace::Icc(Cow::Owned(profile))
+        });
+        let colour = decoder.color_type();
+        let length =
+            usize::try_from(decoder.total_bytes()).map_err(|_| Error::damaged("the size"))?;
+        let mut pixels = vec![0; length];
+        decoder
+            .read_image(&mut pixels)
+            .map_err(|error| refusal(&error))?;
+        let (channels, samples) = samples(pixels, colour)?;
+        let raster = Raster {
+            width: self.width,
+            height: self.height,
+            channels,
+            samples,
+        };
+        Ok(Decoded {
+            raster,
+            window: wanted.square.into(),
+            space,
+        })
+    }
+}
+
+impl<'a> Source<'a> for Whole<'a> {
+    fn orientation(&self) -> Orientation {
+        match self.format {
+            Format::Tiff => exif::orientation(self.bytes),
+            _ => Orientation::default(),
+        }
+    }
+
+    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+        let bytes = Cursor::new(self.bytes);
+        match self.format {
+            Format::Tiff => self.read(
+                TiffDecoder::new(bytes).map_err(|error| refusal(&error))?,
+                wanted,
+            ),
+            _ => self.read(
+                BmpDecoder::new(bytes).map_err(|error| refusal(&error))?,
+                wanted,
+            ),
+        }
+    }
+}
+
+fn samples(pixels: Vec<u8>, colour: ColorType) -> Result<(Channels, Samples), Error> {
+    let channels = match colour {
+        ColorType::L8 | ColorType::L16 => Channels::Grey,
+        ColorType::La8 | ColorType::La16 => Channels::GreyAlpha,
+        ColorType::Rgb8 | ColorType::Rgb16 | ColorType::Rgb32F => Channels::Rgb,
+        ColorType::Rgba8 | ColorType::Rgba16 | ColorType::Rgba32F => Channels::Rgba,
+        _ => {
+            return Err(Error::UnsupportedFormat {
+                what: "the kind of pixels",
+            });
+        }
+    };
+    let samples = match colour.bytes_per_pixel() / colour.channel_count() {
+        1 => Samples::Eight(pixels),
+        2 => Samples::Sixteen(
+            pixels
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&pair| u16::from_ne_bytes(pair))
+                .collect(),
+        ),
+        _ => Samples::Sixteen(
+            pixels
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&quad| whole(f32::from_ne_bytes(quad)))
+                .collect(),
+        ),
+    };
+    Ok((channels, samples))
+}
+
+/// A share of one as 16 bits.
+fn whole(share: f32) -> u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped; NaN becomes 0"
+    )]
+    let sample = (share.clamp(0.0, 1.0) * 65_535.0 + 0.5) as u16;
+    sample
+}
+
+fn refusal(error: &ImageError) -> Error {
+    match error {
+        ImageError::IoError(_) => Error::CUT,
+        ImageError::Unsupported(_) => Error::UnsupportedFormat {
+            what: "this kind of BMP or TIFF",
+        },
+        ImageError::Limits(_) => Error::damaged("sizes beyond all limits"),
+        _ => Error::damaged("the picture data"),
+    }
+}

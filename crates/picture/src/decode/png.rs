@@ -1,0 +1,184 @@
+//! PNG and APNG (W3C PNG, third edition): row by row into the reducer, so that no full frame is
+//! held but for interlaced pictures.
+
+mod chunks;
+mod pieces;
+
+use std::borrow::Cow;
+
+use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
+
+use super::{Decoded, Source, Wanted};
+use crate::bytes::Bytes;
+use crate::colour::ColourSpace;
+use crate::orientation::Orientation;
+use crate::raster::{Channels, Raster, Window};
+use crate::reduce::{Reducer, Sample};
+use crate::{Error, Format, Header, Policy, exif};
+use chunks::Chunks;
+use pieces::Pieces;
+
+const SIGNATURE_LENGTH: usize = 8;
+/// What the codec may use besides its rows: its window and tables.
+const CODEC_BYTES: usize = 1 << 20;
+
+/// The size, from the IHDR chunk (section 11.2.1), which is the first.
+pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
+    match (
+        bytes.array(SIGNATURE_LENGTH + 4),
+        bytes.be32(SIGNATURE_LENGTH + 8),
+        bytes.be32(SIGNATURE_LENGTH + 12),
+    ) {
+        (Some([b'I', b'H', b'D', b'R']), Some(width), Some(height)) => Ok(Header {
+            format: Format::Png,
+            width,
+            height,
+        }),
+        (Some(_), Some(_), Some(_)) => Err(Error::damaged_at(
+            SIGNATURE_LENGTH,
+            "no IHDR where it must be",
+        )),
+        _ => Err(Error::CUT),
+    }
+}
+
+pub(super) struct Png<'a> {
+    chunks: Chunks<'a>,
+    space: ColourSpace<'a>,
+}
+
+impl<'a> Png<'a> {
+    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
+        let chunks = Chunks::read(bytes, policy)?;
+        let space = match chunks.profile {
+            Some(profile) => unpack_profile(profile, policy.max_profile_bytes)?,
+            None => ColourSpace::Srgb,
+        };
+        Ok(Self { chunks, space })
+    }
+
+    /// Decodes the default picture into `reducer`; rows arrive as bytes.
+    fn read<S: Sample>(
+        &self,
+        mut reader: png::Reader<Pieces<'_>>,
+        mut reducer: Reducer<S>,
+        row: impl Fn(&[u8], &mut Vec<S>),
+    ) -> Result<(Raster, Window), Error> {
+        let (width, height) = reader.info().size();
+        let mut samples = Vec::new();
+        if reader.info().interlaced {
+            let length = reader
+                .output_buffer_size()
+                .ok_or(Error::damaged("the size"))?;
+            let mut frame = vec![0; length];
+            reader
+                .next_frame(&mut frame)
+                .map_err(|error| refusal(&error))?;
+            let stride = length / height.max(1) as usize;
+            for bytes in frame.chunks_exact(stride.max(1)) {
+                row(bytes, &mut samples);
+                reducer.push(&samples);
+            }
+        } else {
+            loop {
+                match reader.next_row() {
+                    Ok(Some(bytes)) => row(bytes.data(), &mut samples),
+                    Ok(None) => break,
+                    Err(error) if is_end(&error) => {
+                        return Err(Error::cut(reducer.rows().into(), height.into()));
+                    }
+                    Err(error) => return Err(refusal(&error)),
+                }
+                reducer.push(&samples);
+            }
+        }
+        debug_assert!(width > 0, "checked by the probe");
+        if self.chunks.cut {
+            return Err(Error::cut(u64::from(height), u64::from(height)));
+        }
+        Ok(reducer.finish())
+    }
+}
+
+impl<'a> Source<'a> for Png<'a> {
+    fn orientation(&self) -> Orientation {
+        self.chunks.exif.map(exif::orientation).unwrap_or_default()
+    }
+
+    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+        let mut decoder = png::Decoder::new(self.chunks.picture());
+        decoder.set_transformations(Transformations::EXPAND);
+        let row_bytes = decoder
+            .read_header_info()
+            .map_err(|error| refusal(&error))?
+            .raw_row_length();
+        // The raw row, the one before it, and the expanded one of at most 32 times the bits.
+        decoder.set_limits(Limits {
+            bytes: row_bytes.saturating_mul(34).saturating_add(CODEC_BYTES),
+        });
+        let reader = decoder.read_info().map_err(|error| refusal(&error))?;
+        let (colour, depth) = reader.output_color_type();
+        let channels = match colour {
+            ColorType::Grayscale => Channels::Grey,
+            ColorType::GrayscaleAlpha => Channels::GreyAlpha,
+            ColorType::Rgb => Channels::Rgb,
+            ColorType::Rgba => Channels::Rgba,
+            ColorType::Indexed => return Err(Error::damaged("no palette")),
+        };
+        let (raster, window) = if depth == BitDepth::Sixteen {
+            let reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+            self.read(reader, reducer, |bytes, samples| {
+                samples.clear();
+                samples.extend(
+                    bytes
+                        .as_chunks()
+                        .0
+                        .iter()
+                        .map(|&pair| u16::from_be_bytes(pair)),
+                );
+            })?
+        } else {
+            let reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+            self.read(reader, reducer, |bytes, samples| {
+                samples.clear();
+                samples.extend_from_slice(bytes);
+            })?
+        };
+        Ok(Decoded {
+            raster,
+            window,
+            space: self.space,
+        })
+    }
+}
+
+/// The content of an iCCP chunk (section 11.3.2.3): a name, a method, a zlib stream. One that
+/// does not unpack is ignored, one that unpacks to too much is refused.
+fn unpack_profile(chunk: &[u8], limit: u64) -> Result<ColourSpace<'static>, Error> {
+    let name = chunk.iter().position(|&byte| byte == 0);
+    let Some(packed) = name.and_then(|end| chunk.get(end + 2..)) else {
+        return Ok(ColourSpace::Srgb);
+    };
+    let room = usize::try_from(limit).unwrap_or(usize::MAX);
+    match fdeflate::decompress_to_vec_bounded(packed, room) {
+        Ok(profile) => Ok(ColourSpace::Icc(Cow::Owned(profile))),
+        Err(fdeflate::BoundedDecompressionError::OutputTooLarge { .. }) => Err(Error::TooComplex {
+            what: "bytes of profile",
+            value: limit.saturating_add(1),
+            limit,
+        }),
+        Err(_) => Ok(ColourSpace::Srgb),
+    }
+}
+
+fn is_end(error: &DecodingError) -> bool {
+    matches!(error, DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
+fn refusal(error: &DecodingError) -> Error {
+    match error {
+        error if is_end(error) => Error::CUT,
+        DecodingError::LimitsExceeded => Error::damaged("sizes beyond all limits"),
+        _ => Error::damaged("the picture data"),
+    }
+}

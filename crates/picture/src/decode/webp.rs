@@ -1,0 +1,140 @@
+//! WebP (RFC 9649): the container read here, the bitstreams by libwebp, scaled where it can.
+
+mod codec;
+mod container;
+
+use std::borrow::Cow;
+
+use super::canvas::{self, Placement};
+use super::{Decoded, Source, Wanted};
+use crate::colour::ColourSpace;
+use crate::orientation::Orientation;
+use crate::raster::{Channels, Raster, Samples, Window};
+use crate::reduce::MARGIN;
+use crate::{Error, Format, Header, Policy, exif};
+use container::{Container, Frame};
+
+pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
+    let (width, height) = container::dimensions(bytes)?;
+    Ok(Header {
+        format: Format::WebP,
+        width,
+        height,
+    })
+}
+
+pub(super) struct WebP<'a> {
+    container: Container<'a>,
+    space: ColourSpace<'a>,
+}
+
+impl<'a> WebP<'a> {
+    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
+        let container = Container::read(bytes, policy)?;
+        let space = match container.profile {
+            Some(profile) => {
+                Error::complexity(
+                    "bytes of profile",
+                    profile.len() as u64,
+                    policy.max_profile_bytes,
+                )?;
+                ColourSpace::Icc(Cow::Borrowed(profile))
+            }
+            None => ColourSpace::Srgb,
+        };
+        Ok(Self { container, space })
+    }
+
+    fn first(&self, frame: &Frame<'_>, wanted: Wanted<'_>) -> Result<(Raster, Window), Error> {
+        let channels = if frame.has_alpha {
+            Channels::Rgba
+        } else {
+            Channels::Rgb
+        };
+        let placement = frame.placement(self.container.canvas);
+        if placement.covers() && !(frame.has_alpha && frame.is_lossy) {
+            let (width, height) = scaled(self.container.canvas, wanted);
+            let pixels = codec::decode(&frame.file(), width, height, frame.has_alpha)?;
+            let raster = Raster {
+                width,
+                height,
+                channels,
+                samples: Samples::Eight(pixels),
+            };
+            let window = Window::scaled(wanted.square, self.container.canvas, (width, height));
+            return Ok((raster, window));
+        }
+        // libwebp scales lossy colours without regard to alpha, and has no canvas.
+        let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
+        let length = frame.width as usize * 4;
+        Ok(canvas::compose(
+            placement,
+            Channels::Rgba,
+            wanted,
+            |y, row| {
+                let start = y as usize * length;
+                if let Some(pixels) = pixels.get(start..start + length) {
+                    row.copy_from_slice(pixels);
+                }
+            },
+        ))
+    }
+}
+
+impl<'a> Source<'a> for WebP<'a> {
+    fn orientation(&self) -> Orientation {
+        self.container
+            .exif
+            .map(exif::orientation)
+            .unwrap_or_default()
+    }
+
+    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+        let (first, rest) = self
+            .container
+            .frames
+            .split_first()
+            .ok_or(Error::damaged("no picture data"))?;
+        let (raster, window) = self.first(first, wanted)?;
+        let mut work = first.pixels();
+        for frame in rest {
+            work = work.saturating_add(frame.pixels());
+            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            // One pixel is the least that libwebp can be asked for; it decodes all the same.
+            codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
+        }
+        Ok(Decoded {
+            raster,
+            window,
+            space: self.space,
+        })
+    }
+}
+
+/// The smallest size that keeps the margin.
+fn scaled((width, height): (u32, u32), wanted: Wanted<'_>) -> (u32, u32) {
+    let scale = (f64::from(wanted.side) * MARGIN / f64::from(wanted.square.size)).min(1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most the length"
+    )]
+    let scaled = |length: u32| ((f64::from(length) * scale).ceil() as u32).clamp(1, length);
+    (scaled(width), scaled(height))
+}
+
+impl Frame<'_> {
+    fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+
+    fn placement(&self, canvas: (u32, u32)) -> Placement {
+        Placement {
+            canvas,
+            x: self.x,
+            y: self.y,
+            width: self.width,
+            height: self.height,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! From finished pixels to the bytes that are stored.
+
+mod webp;
+
+use crate::colour::Finished;
+use crate::policy::OutputFormat;
+use crate::raster::{Channels, Raster, Samples, Window};
+use crate::{Error, Picture, Policy, resize};
+
+/// Encodes pixels of ours, such as drawn default pictures.
+///
+/// `rgba` holds `side` × `side` pixels of 8 bits a sample with straight alpha, row by row.
+///
+/// ```
+/// use veraicon_picture::{OutputFormat, encode};
+///
+/// let grey = vec![128; 16 * 16 * 4];
+/// let bytes = encode(&grey, 16, OutputFormat::WebP, 80)?;
+/// assert!(bytes.starts_with(b"RIFF"));
+/// # Ok::<(), veraicon_picture::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Encoder`] when the length does not fit the side, or the encoder fails.
+pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
+    let expected = u64::from(side) * u64::from(side) * 4;
+    if u64::try_from(rgba.len()).ok() != Some(expected) {
+        return Err(Error::Encoder {
+            what: "pixels do not fit the side",
+        });
+    }
+    let finished = Finished::new(side, true, rgba.to_vec());
+    encode_square(&finished, format, quality)
+}
+
+/// One picture a configured size, largest first, made from the largest of them.
+pub(crate) fn sizes(largest: Finished, policy: &Policy) -> Result<Vec<Picture>, Error> {
+    let mut sizes = policy.sizes.clone();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    sizes.dedup();
+    let mut square = largest;
+    let mut outputs: Vec<Picture> = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        let side = size.min(square.side);
+        let bytes = match outputs.last() {
+            Some(larger) if larger.side == side => larger.bytes.clone(),
+            _ => {
+                square = shrink(square, side)?;
+                encode_square(&square, policy.format, policy.quality)?
+            }
+        };
+        outputs.push(Picture { size, side, bytes });
+    }
+    Ok(outputs)
+}
+
+fn shrink(square: Finished, side: u32) -> Result<Finished, Error> {
+    if square.side == side {
+        return Ok(square);
+    }
+    let channels = if square.has_alpha {
+        Channels::Rgba
+    } else {
+        Channels::Rgb
+    };
+    let whole = f64::from(square.side);
+    let window = Window {
+        x: 0.0,
+        y: 0.0,
+        width: whole,
+        height: whole,
+    };
+    let raster = Raster {
+        width: square.side,
+        height: square.side,
+        channels,
+        samples: Samples::Eight(square.pixels),
+    };
+    let Samples::Eight(pixels) = resize::square(&raster, window, side)?.samples else {
+        return Err(Error::Encoder { what: "resize" });
+    };
+    Ok(Finished::new(side, square.has_alpha, pixels))
+}
+
+fn encode_square(square: &Finished, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
+    match format {
+        OutputFormat::WebP => webp::encode(square, quality),
+    }
+}

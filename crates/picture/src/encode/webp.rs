@@ -1,0 +1,98 @@
+//! WebP by libwebp: the only place that calls its encoder.
+#![expect(unsafe_code, reason = "libwebp is a C library")]
+
+use std::ffi::c_int;
+use std::ptr;
+
+use libwebp_sys as ffi;
+
+use crate::Error;
+use crate::colour::Finished;
+
+/// Effort of libwebp, 0 to 6.
+const METHOD: c_int = 4;
+
+/// A lossy WebP with no chunks but those of the picture.
+pub(crate) fn encode(square: &Finished, quality: u8) -> Result<Vec<u8>, Error> {
+    let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
+    config.quality = f32::from(quality);
+    config.method = METHOD;
+    let mut picture = Picture::new(square)?;
+    let mut writer = Writer::new();
+    picture.0.writer = Some(ffi::WebPMemoryWrite);
+    picture.0.custom_ptr = ptr::from_mut(&mut writer.0).cast();
+    // SAFETY: `config` and `picture` are initialised, `writer` outlives the call and is what
+    // `WebPMemoryWrite` takes for `custom_ptr`.
+    if unsafe { ffi::WebPEncode(&raw const config, &raw mut picture.0) } == 0 {
+        return Err(failed("WebP"));
+    }
+    Ok(writer.bytes())
+}
+
+const fn failed(what: &'static str) -> Error {
+    Error::Encoder { what }
+}
+
+/// Pixels in libwebp's own memory.
+struct Picture(ffi::WebPPicture);
+
+impl Picture {
+    fn new(square: &Finished) -> Result<Self, Error> {
+        let side = c_int::try_from(square.side).map_err(|_| failed("side"))?;
+        let channels = square.channels();
+        let stride =
+            c_int::try_from(square.side as usize * channels).map_err(|_| failed("side"))?;
+        if square.pixels.len() != square.side as usize * square.side as usize * channels {
+            return Err(failed("pixels do not fit the side"));
+        }
+        let mut picture = Self(ffi::WebPPicture::new().map_err(|()| failed("picture"))?);
+        picture.0.width = side;
+        picture.0.height = side;
+        let import = if square.has_alpha {
+            ffi::WebPPictureImportRGBA
+        } else {
+            ffi::WebPPictureImportRGB
+        };
+        // SAFETY: the picture is initialised, and `pixels` holds `side` rows of `stride` bytes.
+        if unsafe { import(&raw mut picture.0, square.pixels.as_ptr(), stride) } == 0 {
+            return Err(failed("picture"));
+        }
+        Ok(picture)
+    }
+}
+
+impl Drop for Picture {
+    fn drop(&mut self) {
+        // SAFETY: initialised by `WebPPictureInit`, and freed once.
+        unsafe { ffi::WebPPictureFree(&raw mut self.0) }
+    }
+}
+
+/// The encoder's output in libwebp's own memory.
+struct Writer(ffi::WebPMemoryWriter);
+
+impl Writer {
+    fn new() -> Self {
+        let mut writer = std::mem::MaybeUninit::uninit();
+        // SAFETY: `WebPMemoryWriterInit` sets every field.
+        Self(unsafe {
+            ffi::WebPMemoryWriterInit(writer.as_mut_ptr());
+            writer.assume_init()
+        })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        if self.0.mem.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: `mem` is valid for `size` bytes until the writer is cleared.
+        unsafe { std::slice::from_raw_parts(self.0.mem, self.0.size) }.to_vec()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // SAFETY: initialised by `WebPMemoryWriterInit`, and cleared once.
+        unsafe { ffi::WebPMemoryWriterClear(&raw mut self.0) }
+    }
+}

@@ -1,0 +1,164 @@
+use crate::crop::Square;
+
+/// How stored pixels are turned to stand upright: the eight values of EXIF (table 4 of 2.32).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Orientation {
+    /// 1: as stored.
+    #[default]
+    Upright,
+    /// 2: mirrored left to right.
+    MirroredHorizontally,
+    /// 3: turned by half.
+    HalfTurn,
+    /// 4: mirrored top to bottom.
+    MirroredVertically,
+    /// 5: rows and columns exchanged.
+    Transposed,
+    /// 6: to be turned a quarter clockwise.
+    QuarterClockwise,
+    /// 7: exchanged about the other diagonal.
+    Transversed,
+    /// 8: to be turned a quarter anticlockwise.
+    QuarterAnticlockwise,
+}
+
+impl Orientation {
+    /// From the EXIF value; `None` outside 1 to 8.
+    pub(crate) fn from_exif(value: u32) -> Option<Self> {
+        Some(match value {
+            1 => Self::Upright,
+            2 => Self::MirroredHorizontally,
+            3 => Self::HalfTurn,
+            4 => Self::MirroredVertically,
+            5 => Self::Transposed,
+            6 => Self::QuarterClockwise,
+            7 => Self::Transversed,
+            8 => Self::QuarterAnticlockwise,
+            _ => return None,
+        })
+    }
+
+    /// Whether rows become columns.
+    pub(crate) fn exchanges_axes(self) -> bool {
+        matches!(
+            self,
+            Self::Transposed
+                | Self::QuarterClockwise
+                | Self::Transversed
+                | Self::QuarterAnticlockwise
+        )
+    }
+
+    /// Width and height as seen, from those as stored; and the reverse, for both are one exchange.
+    pub(crate) fn dimensions(self, width: u32, height: u32) -> (u32, u32) {
+        if self.exchanges_axes() {
+            (height, width)
+        } else {
+            (width, height)
+        }
+    }
+
+    /// The position, in stored pixels of a `width` × `height` grid, of the upright pixel `x`, `y`.
+    fn stored(self, x: u32, y: u32, width: u32, height: u32) -> (u32, u32) {
+        let right = width.saturating_sub(1);
+        let bottom = height.saturating_sub(1);
+        match self {
+            Self::Upright => (x, y),
+            Self::MirroredHorizontally => (right - x, y),
+            Self::HalfTurn => (right - x, bottom - y),
+            Self::MirroredVertically => (x, bottom - y),
+            Self::Transposed => (y, x),
+            Self::QuarterClockwise => (y, bottom - x),
+            Self::Transversed => (right - y, bottom - x),
+            Self::QuarterAnticlockwise => (right - y, x),
+        }
+    }
+
+    /// The square, in pixels of the stored `width` × `height` picture, of an upright square that
+    /// lies inside the upright picture.
+    pub(crate) fn stored_square(self, square: Square, width: u32, height: u32) -> Square {
+        let last = square.size.saturating_sub(1);
+        let (ax, ay) = self.stored(square.x, square.y, width, height);
+        let (bx, by) = self.stored(square.x + last, square.y + last, width, height);
+        Square {
+            x: ax.min(bx),
+            y: ay.min(by),
+            size: square.size,
+        }
+    }
+
+    /// Turns a square of `side` × `side` pixels of `channels` bytes.
+    pub(crate) fn apply(self, pixels: Vec<u8>, side: u32, channels: usize) -> Vec<u8> {
+        if self == Self::Upright {
+            return pixels;
+        }
+        let at = |x: u32, y: u32| (y as usize * side as usize + x as usize) * channels;
+        let mut upright = Vec::with_capacity(pixels.len());
+        for y in 0..side {
+            for x in 0..side {
+                let (from_x, from_y) = self.stored(x, y, side, side);
+                let from = at(from_x, from_y);
+                upright.extend_from_slice(pixels.get(from..from + channels).unwrap_or_default());
+            }
+        }
+        upright
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The letter F in 3 × 3, as each EXIF value stores it, read row by row.
+    const STORED: [(u32, &[u8; 9]); 8] = [
+        (1, b"abcdefghi"),
+        (2, b"cbafedihg"),
+        (3, b"ihgfedcba"),
+        (4, b"ghidefabc"),
+        (5, b"adgbehcfi"),
+        (6, b"cfibehadg"),
+        (7, b"ifchebgda"),
+        (8, b"gdahebifc"),
+    ];
+
+    #[test]
+    fn turns_all_eight_upright() {
+        for (value, stored) in STORED {
+            let orientation = Orientation::from_exif(value).unwrap();
+            assert_eq!(
+                orientation.apply(stored.to_vec(), 3, 1),
+                b"abcdefghi",
+                "value {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn finds_the_stored_square() {
+        // Stored 10 × 4, to be turned clockwise: upright is 4 × 10, and its top left corner is
+        // stored at the bottom left.
+        let square = Square {
+            x: 0,
+            y: 0,
+            size: 3,
+        };
+        let stored = Orientation::QuarterClockwise.stored_square(square, 10, 4);
+        assert_eq!(
+            stored,
+            Square {
+                x: 0,
+                y: 1,
+                size: 3
+            }
+        );
+        let stored = Orientation::HalfTurn.stored_square(square, 10, 4);
+        assert_eq!(
+            stored,
+            Square {
+                x: 7,
+                y: 1,
+                size: 3
+            }
+        );
+    }
+}

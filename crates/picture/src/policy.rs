@@ -1,0 +1,108 @@
+use crate::Error;
+
+/// Largest side a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
+const WEBP_MAX_SIDE: u32 = 16_383;
+
+/// What is accepted, and what comes out: plain data.
+///
+/// ```
+/// use veraicon_picture::Policy;
+///
+/// let policy = Policy { sizes: vec![256, 32], quality: 75, ..Policy::default() };
+/// assert!(policy.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Longest input, in bytes. Default 20 MiB.
+    pub max_bytes: u64,
+    /// Most pixels of the source, as width × height. Default 100 million.
+    pub max_pixels: u64,
+    /// Most frames of an animation. Default 2,000.
+    pub max_frames: u32,
+    /// Most bytes of a colour profile once unpacked; a longer one refuses the picture.
+    /// Default 4 MiB: the profiles of presses reach 3.
+    pub max_profile_bytes: u64,
+    /// Most pixels decoded in all, over the frames of an animation or the scans of a progressive
+    /// JPEG. Default 1,000 million: a few seconds.
+    pub max_work: u64,
+    /// Sides of the outputs in pixels, in any order. Default 512, 256, 128, 64.
+    pub sizes: Vec<u32>,
+    /// Format of the outputs. Default WebP.
+    pub format: OutputFormat,
+    /// Quality of the outputs, 1 to 100. Default 80.
+    pub quality: u8,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_bytes: 20 << 20,
+            max_pixels: 100_000_000,
+            max_frames: 2_000,
+            max_profile_bytes: 4 << 20,
+            max_work: 1_000_000_000,
+            sizes: vec![512, 256, 128, 64],
+            format: OutputFormat::WebP,
+            quality: 80,
+        }
+    }
+}
+
+impl Policy {
+    /// Checks that the policy can be followed; [`process`](crate::process) does so by itself.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] when there are no sizes, one is 0 or above 16,383, or the quality is
+    /// outside 1 to 100.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.sizes.is_empty() {
+            return Err(Error::Policy { what: "no sizes" });
+        }
+        if self
+            .sizes
+            .iter()
+            .any(|size| !(1..=WEBP_MAX_SIDE).contains(size))
+        {
+            return Err(Error::Policy {
+                what: "sizes must be 1 to 16383",
+            });
+        }
+        if !(1..=100).contains(&self.quality) {
+            return Err(Error::Policy {
+                what: "quality must be 1 to 100",
+            });
+        }
+        Ok(())
+    }
+
+    /// The largest size asked for.
+    pub(crate) fn largest(&self) -> u32 {
+        self.sizes.iter().copied().max().unwrap_or(1)
+    }
+}
+
+/// A format that outputs are encoded in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OutputFormat {
+    /// Lossy WebP, with alpha where the picture has any.
+    WebP,
+}
+
+impl OutputFormat {
+    /// File name extension, without the dot.
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::WebP => "webp",
+        }
+    }
+
+    /// Media type for `Content-Type`.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::WebP => "image/webp",
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Decoded pixels on their way to the resizer.
+
+use crate::crop::Square;
+
+/// What the channels of a pixel are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channels {
+    Grey,
+    GreyAlpha,
+    Rgb,
+    Rgba,
+    #[expect(dead_code, reason = "for decoders that give ink")]
+    /// Ink amounts: 0 is no ink.
+    Cmyk,
+}
+
+impl Channels {
+    /// Samples a pixel.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::GreyAlpha => 2,
+            Self::Rgb => 3,
+            Self::Rgba | Self::Cmyk => 4,
+        }
+    }
+
+    /// Whether the last channel is alpha.
+    pub(crate) fn has_alpha(self) -> bool {
+        matches!(self, Self::GreyAlpha | Self::Rgba)
+    }
+}
+
+/// Samples, row by row, channels interleaved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Samples {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+/// A rectangle of pixels with straight alpha.
+#[derive(Clone, Debug)]
+pub(crate) struct Raster {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) channels: Channels,
+    pub(crate) samples: Samples,
+}
+
+/// The part of a raster that becomes the output, in its pixels. Fractional, since the raster may
+/// be a reduced picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+}
+
+impl Window {
+    /// The `square` of a picture of `width` × `height`, where it lies in a raster that shows all
+    /// of that picture with `columns` × `rows` pixels.
+    pub(crate) fn scaled(
+        square: Square,
+        (width, height): (u32, u32),
+        (columns, rows): (u32, u32),
+    ) -> Self {
+        let across = f64::from(columns) / f64::from(width.max(1));
+        let down = f64::from(rows) / f64::from(height.max(1));
+        Self {
+            x: f64::from(square.x) * across,
+            y: f64::from(square.y) * down,
+            width: f64::from(square.size) * across,
+            height: f64::from(square.size) * down,
+        }
+        .inside(columns, rows)
+    }
+
+    /// The window without what rounding put outside `columns` × `rows`.
+    fn inside(self, columns: u32, rows: u32) -> Self {
+        Self {
+            width: self.width.min(f64::from(columns) - self.x),
+            height: self.height.min(f64::from(rows) - self.y),
+            ..self
+        }
+    }
+}
+
+impl From<Square> for Window {
+    fn from(square: Square) -> Self {
+        let side = f64::from(square.size);
+        Self {
+            x: f64::from(square.x),
+            y: f64::from(square.y),
+            width: side,
+            height: side,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Resizing with Lanczos: <https://en.wikipedia.org/wiki/Lanczos_resampling>, three lobes.
+
+use std::cell::RefCell;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{PixelType, ResizeOptions, Resizer};
+
+use crate::Error;
+use crate::raster::{Channels, Raster, Samples, Window};
+
+const FAILED: Error = Error::Encoder { what: "resize" };
+
+thread_local! {
+    /// Keeps its buffers between pictures: fresh pages cost more than the filter.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
+
+/// The `window` of a raster as a square of `side`. Colours are weighted by alpha.
+pub(crate) fn square(raster: &Raster, window: Window, side: u32) -> Result<Raster, Error> {
+    let samples = match &raster.samples {
+        Samples::Eight(samples) => Samples::Eight(resize(
+            samples,
+            pixel_type8(raster.channels),
+            raster,
+            window,
+            side,
+        )?),
+        Samples::Sixteen(samples) => {
+            let bytes: Vec<u8> = samples
+                .iter()
+                .flat_map(|sample| sample.to_ne_bytes())
+                .collect();
+            let resized = resize(&bytes, pixel_type16(raster.channels), raster, window, side)?;
+            Samples::Sixteen(
+                resized
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&pair| u16::from_ne_bytes(pair))
+                    .collect(),
+            )
+        }
+    };
+    Ok(Raster {
+        width: side,
+        height: side,
+        channels: raster.channels,
+        samples,
+    })
+}
+
+fn resize(
+    bytes: &[u8],
+    pixel_type: PixelType,
+    raster: &Raster,
+    window: Window,
+    side: u32,
+) -> Result<Vec<u8>, Error> {
+    let source =
+        ImageRef::new(raster.width, raster.height, bytes, pixel_type).map_err(|_| FAILED)?;
+    let mut target = Image::new(side, side, pixel_type);
+    let options = ResizeOptions::new()
+        .crop(window.x, window.y, window.width, window.height)
+        .use_alpha(raster.channels.has_alpha());
+    RESIZER
+        .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, &options))
+        .map_err(|_| FAILED)?;
+    Ok(target.into_vec())
+}
+
+fn pixel_type8(channels: Channels) -> PixelType {
+    match channels {
+        Channels::Grey => PixelType::U8,
+        Channels::GreyAlpha => PixelType::U8x2,
+        Channels::Rgb => PixelType::U8x3,
+        Channels::Rgba | Channels::Cmyk => PixelType::U8x4,
+    }
+}
+
+fn pixel_type16(channels: Channels) -> PixelType {
+    match channels {
+        Channels::Grey => PixelType::U16,
+        Channels::GreyAlpha => PixelType::U16x2,
+        Channels::Rgb => PixelType::U16x3,
+        Channels::Rgba | Channels::Cmyk => PixelType::U16x4,
+    }
+}

@@ -1,0 +1,124 @@
+use crate::pictures::Pixels;
+use veraicon_picture::{Crop, Error, Policy, process};
+
+#[test]
+fn bytes_and_pixels_are_limited() {
+    for (_, bytes) in Pixels::new(30, 20).all() {
+        let length = bytes.len() as u64;
+        let policy = Policy {
+            max_bytes: length - 1,
+            ..Policy::default()
+        };
+        let expected = Error::TooManyBytes {
+            bytes: length,
+            limit: length - 1,
+        };
+        assert_eq!(process(&bytes, &policy, None), Err(expected));
+
+        let policy = Policy {
+            max_bytes: length,
+            max_pixels: 599,
+            ..Policy::default()
+        };
+        let expected = Error::TooManyPixels {
+            width: 30,
+            height: 20,
+            limit: 599,
+        };
+        assert_eq!(process(&bytes, &policy, None), Err(expected));
+        let policy = Policy {
+            max_bytes: length,
+            max_pixels: 600,
+            ..Policy::default()
+        };
+        assert!(process(&bytes, &policy, None).is_ok());
+    }
+}
+
+#[test]
+fn a_small_file_that_claims_to_be_huge_costs_nothing() {
+    let gif = b"GIF89a\xFF\xFF\xFF\xFF\x80\0\0\0\0\0\xFF\xFF\xFF,\0\0\0\0\xFF\xFF\xFF\xFF\0\x02\x02L\x01\0;";
+    let expected = Error::TooManyPixels {
+        width: 65_535,
+        height: 65_535,
+        limit: 100_000_000,
+    };
+    assert_eq!(process(gif, &Policy::default(), None), Err(expected));
+}
+
+#[test]
+fn frames_are_limited() {
+    let gif = Pixels::new(30, 20).gif(5);
+    let policy = Policy {
+        max_frames: 4,
+        ..Policy::default()
+    };
+    let expected = Error::TooComplex {
+        what: "frames",
+        value: 5,
+        limit: 4,
+    };
+    assert_eq!(process(&gif, &policy, None), Err(expected));
+    assert!(
+        process(
+            &gif,
+            &Policy {
+                max_frames: 5,
+                ..policy
+            },
+            None
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn crops_outside_are_refused() {
+    let png = Pixels::new(30, 20).png();
+    for (x, y, size) in [
+        (0, 0, 21),
+        (11, 0, 20),
+        (0, 0, 0),
+        (u32::MAX, u32::MAX, u32::MAX),
+    ] {
+        let crop = Crop { x, y, size };
+        let expected = Error::CropOutside {
+            crop,
+            width: 30,
+            height: 20,
+        };
+        assert_eq!(process(&png, &Policy::default(), Some(crop)), Err(expected));
+    }
+}
+
+#[test]
+fn policies_that_cannot_be_followed_are_refused() {
+    let png = Pixels::new(30, 20).png();
+    for policy in [
+        Policy {
+            sizes: vec![],
+            ..Policy::default()
+        },
+        Policy {
+            sizes: vec![0],
+            ..Policy::default()
+        },
+        Policy {
+            sizes: vec![16_384],
+            ..Policy::default()
+        },
+        Policy {
+            quality: 0,
+            ..Policy::default()
+        },
+        Policy {
+            quality: 101,
+            ..Policy::default()
+        },
+    ] {
+        assert!(matches!(
+            process(&png, &policy, None),
+            Err(Error::Policy { .. })
+        ));
+    }
+}

@@ -1,0 +1,13 @@
+//! The crate through its public interface, on pictures made here.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "the pictures are ours, and small"
+)]
+
+mod formats;
+mod limits;
+mod orientation;
+mod pictures;
+mod refusals;
+mod truncation;

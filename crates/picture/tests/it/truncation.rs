@@ -1,0 +1,51 @@
+use crate::pictures::Pixels;
+use veraicon_picture::{Error, Policy, process};
+
+#[test]
+fn every_cut_is_refused() {
+    let policy = Policy {
+        sizes: vec![16],
+        ..Policy::default()
+    };
+    for (name, bytes) in Pixels::new(67, 45).all() {
+        assert!(process(&bytes, &policy, None).is_ok(), "{name}");
+        for length in 0..bytes.len() {
+            let result = process(&bytes[..length], &policy, None);
+            assert!(
+                result.is_err(),
+                "{name} of {} cut at {length} passed",
+                bytes.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_after_the_end_do_no_harm() {
+    for (name, mut bytes) in Pixels::new(67, 45).all() {
+        let clean = process(&bytes, &Policy::default(), None).unwrap();
+        bytes.extend(b"\0\0\0\x18ftypmp42SECRET");
+        let padded = process(&bytes, &Policy::default(), None).unwrap();
+        assert_eq!(clean, padded, "{name}");
+    }
+}
+
+#[test]
+fn a_cut_says_how_much_is_there() {
+    let pixels = Pixels::new(300, 300);
+    let noisy = Pixels {
+        rgb: (0..300 * 300 * 3_u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect(),
+        ..pixels
+    };
+    let png = noisy.png();
+    let cut = process(&png[..png.len() / 2], &Policy::default(), None);
+    let Err(Error::Truncated {
+        received: Some(percent),
+    }) = cut
+    else {
+        panic!("{cut:?}")
+    };
+    assert!((40..=60).contains(&percent), "{percent} %");
+}
