@@ -13,6 +13,7 @@ mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use veraicon_picture::{Crop, OutputFormat, Pictures};
 
@@ -109,7 +110,7 @@ impl Avatars {
         &self,
         place: Place,
         user: i64,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
         let pictures = self.workers.shape(place, bytes, crop).await?;

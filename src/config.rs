@@ -463,7 +463,7 @@ impl Default for Limits {
 impl Default for Log {
     fn default() -> Self {
         Self {
-            filter: "info".into(),
+            filter: "info,sea_orm_migration=warn".into(),
             format: LogFormat::Text,
         }
     }

@@ -136,8 +136,12 @@ pub enum FieldProblem {
         /// The most it may have.
         most: usize,
     },
-    /// A character that names may not have, or an order of characters that they may not be in.
-    ForbiddenCharacters,
+    /// A name with an ASCII character that names may not have.
+    NameCharacters,
+    /// A password with control characters.
+    ControlCharacters,
+    /// Characters, or an order of characters, that PRECIS does not let pass (RFC 8264).
+    RefusedByPrecis,
     /// Fewer characters than a password needs.
     TooShort {
         /// How many characters it has.
@@ -145,8 +149,15 @@ pub enum FieldProblem {
         /// The fewest it may have.
         least: usize,
     },
-    /// More bytes than a password may have.
+    /// More characters than a password may have.
     TooLong {
+        /// How many characters it has.
+        found: usize,
+        /// The most it may have.
+        most: usize,
+    },
+    /// More bytes than a password may have.
+    TooManyBytes {
         /// How many bytes of UTF-8 it has.
         found: usize,
         /// The most it may have.

@@ -8,6 +8,7 @@ mod fields;
 mod finish;
 mod health;
 mod linger;
+mod multipart;
 mod openapi;
 mod picture;
 mod upload;
@@ -18,6 +19,7 @@ use axum::{
     middleware,
     routing::{delete, get, post, put},
 };
+use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub(crate) use self::linger::Lingering;
@@ -61,16 +63,19 @@ pub fn router(app: App) -> Router {
             axum::response::IntoResponse::into_response(Failure::internal("a handler panicked"))
         }))
         .layer(middleware::from_fn(finish::finish))
-        .layer(cors)
+        .layer(option_layer(cors))
         .with_state(app)
 }
 
 /// What browsers let pages of other origins do (Fetch Standard, section 3.3).
-fn cors(origins: &[String]) -> CorsLayer {
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
     let origins = origins
         .iter()
         .filter_map(|origin| HeaderValue::from_str(origin).ok());
-    CorsLayer::new()
+    let cors = CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([
             Method::GET,
@@ -92,5 +97,6 @@ fn cors(origins: &[String]) -> CorsLayer {
             REFRESH_TOKEN.clone(),
             header::RETRY_AFTER,
         ])
-        .max_age(std::time::Duration::from_secs(60 * 60))
+        .max_age(std::time::Duration::from_secs(60 * 60));
+    Some(cors)
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use veraicon_picture::{Crop, Pictures, Policy};
 
@@ -63,7 +64,7 @@ impl Workers {
     pub async fn shape(
         &self,
         place: Place,
-        bytes: Vec<u8>,
+        bytes: Bytes,
         crop: Option<Crop>,
     ) -> Result<Pictures, Failure> {
         let policy = Arc::clone(&self.policy);

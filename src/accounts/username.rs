@@ -29,34 +29,31 @@ impl Username {
             field: "username",
             problem,
         };
-        // Counted first, so that a long text costs nothing more.
-        let characters = text.chars().count();
-        if !(SHORTEST..=LONGEST).contains(&characters) {
-            return Err(refuse(FieldProblem::Characters {
-                found: characters,
+        let length = |text: &str| match text.chars().count() {
+            SHORTEST..=LONGEST => Ok(()),
+            found => Err(refuse(FieldProblem::Characters {
+                found,
                 least: SHORTEST,
                 most: LONGEST,
-            }));
-        }
-        let enforce = || {
-            Some((
-                UsernameCasePreserved::new().enforce(text).ok()?,
-                UsernameCaseMapped::new().enforce(text).ok()?,
-            ))
+            })),
         };
-        let (shown, key) = enforce().ok_or_else(|| refuse(FieldProblem::ForbiddenCharacters))?;
+        // Counted before all else, so that a long text costs nothing more.
+        length(text)?;
         let allowed = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "._-".contains(c);
+        if !text.chars().all(allowed) {
+            return Err(refuse(FieldProblem::NameCharacters));
+        }
+        let (Ok(shown), Ok(key)) = (
+            UsernameCasePreserved::new().enforce(text),
+            UsernameCaseMapped::new().enforce(text),
+        ) else {
+            return Err(refuse(FieldProblem::RefusedByPrecis));
+        };
+        // Wide forms of ASCII have become ASCII, and marks may have been joined with their letters.
         if !key.chars().all(allowed) {
-            return Err(refuse(FieldProblem::ForbiddenCharacters));
+            return Err(refuse(FieldProblem::RefusedByPrecis));
         }
-        let characters = key.chars().count();
-        if !(SHORTEST..=LONGEST).contains(&characters) {
-            return Err(refuse(FieldProblem::Characters {
-                found: characters,
-                least: SHORTEST,
-                most: LONGEST,
-            }));
-        }
+        length(&key).map_err(|_| refuse(FieldProblem::RefusedByPrecis))?;
         Ok(Self {
             shown: shown.into_owned(),
             key: key.into_owned(),

@@ -17,7 +17,7 @@ pub const LONGEST: usize = 71;
 const WAITING_EACH: usize = 64;
 
 /// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
-const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZ01234";
+const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
 
 /// Hashes and checks passwords, away from the threads that serve requests.
 #[derive(Clone, Debug)]
@@ -49,27 +49,8 @@ impl Passwords {
         field: &'static str,
         password: &SecretString,
     ) -> Result<String, Failure> {
-        let text = prepare(password.expose_secret())
-            .ok_or_else(|| refusal(field, FieldProblem::ForbiddenCharacters))?;
-        let characters = text.chars().count();
-        if characters < SHORTEST {
-            return Err(refusal(
-                field,
-                FieldProblem::TooShort {
-                    found: characters,
-                    least: SHORTEST,
-                },
-            ));
-        }
-        if text.len() > LONGEST {
-            return Err(refusal(
-                field,
-                FieldProblem::TooLong {
-                    found: text.len(),
-                    most: LONGEST,
-                },
-            ));
-        }
+        let text = accept(password.expose_secret())
+            .map_err(|problem| Failure::InvalidField { field, problem })?;
         let cost = self.cost;
         self.run(move || bcrypt::non_truncating_hash(text.as_bytes(), cost))
             .await
@@ -124,14 +105,39 @@ impl Passwords {
     }
 }
 
+/// A new password, in the one form that it is hashed in.
+fn accept(password: &str) -> Result<String, FieldProblem> {
+    let characters = password.chars().count();
+    if characters < SHORTEST {
+        return Err(FieldProblem::TooShort {
+            found: characters,
+            least: SHORTEST,
+        });
+    }
+    if characters > LONGEST {
+        return Err(FieldProblem::TooLong {
+            found: characters,
+            most: LONGEST,
+        });
+    }
+    if password.chars().any(|c| c.is_ascii_control()) {
+        return Err(FieldProblem::ControlCharacters);
+    }
+    let text = prepare(password).ok_or(FieldProblem::RefusedByPrecis)?;
+    if text.len() > LONGEST {
+        return Err(FieldProblem::TooManyBytes {
+            found: text.len(),
+            most: LONGEST,
+        });
+    }
+    Ok(text)
+}
+
 /// The text in the one form that PRECIS gives it (RFC 8265, section 4.2), so that all keyboards yield the same password.
 fn prepare(password: &str) -> Option<String> {
-    OpaqueString::new()
+    let profile = OpaqueString::new();
+    profile
         .enforce(password)
         .ok()
         .map(std::borrow::Cow::into_owned)
-}
-
-fn refusal(field: &'static str, problem: FieldProblem) -> Failure {
-    Failure::InvalidField { field, problem }
 }

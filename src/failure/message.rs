@@ -180,11 +180,16 @@ impl FieldProblem {
             Self::Characters { found, least, most } => {
                 format!("的长度为 {found} 个字符，应为 {least} 到 {most} 个")
             }
-            Self::ForbiddenCharacters => {
+            Self::NameCharacters => {
                 "含有不允许的字符；ASCII 字符只允许字母、数字、“.”、“_”和“-”".into()
             }
+            Self::ControlCharacters => "含有控制字符".into(),
+            Self::RefusedByPrecis => "含有 RFC 8265 不允许的字符或字符顺序".into(),
             Self::TooShort { found, least } => format!("太短：{found} 个字符，至少 {least} 个"),
-            Self::TooLong { found, most } => format!("太长：{found} 字节，上限 {most} 字节"),
+            Self::TooLong { found, most } => format!("太长：{found} 个字符，上限 {most} 字节"),
+            Self::TooManyBytes { found, most } => {
+                format!("太长：{found} 字节，上限 {most} 字节")
+            }
             Self::OutsidePicture { width, height } => {
                 format!("指定的方形超出图片范围：图片为 {width} × {height} 像素")
             }
@@ -198,11 +203,16 @@ impl FieldProblem {
             Self::NotText => "must be a text".into(),
             Self::NotAWholeNumber => "must be a whole number".into(),
             Self::Characters { found, least, most } => format!("has {found} characters: it must have {least} to {most}"),
-            Self::ForbiddenCharacters => {
+            Self::NameCharacters => {
                 "has characters that are not allowed; of ASCII only letters, digits, \".\", \"_\" and \"-\" are".into()
             }
+            Self::ControlCharacters => "has control characters".into(),
+            Self::RefusedByPrecis => {
+                "has characters, or an order of characters, that RFC 8265 does not allow".into()
+            }
             Self::TooShort { found, least } => format!("is too short: {found} characters, at least {least}"),
-            Self::TooLong { found, most } => format!("is too long: {found} bytes, limit {most}"),
+            Self::TooLong { found, most } => format!("is too long: {found} characters, limit {most} bytes"),
+            Self::TooManyBytes { found, most } => format!("is too long: {found} bytes, limit {most}"),
             Self::OutsidePicture { width, height } => {
                 format!("asks for a square that leaves the picture, which is {width} × {height} pixels")
             }

@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    extract::{FromRequest, Request},
-    http::HeaderMap,
-};
+use axum::extract::{FromRequest, Request};
+use mime::Mime;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::body;
+use super::{body, multipart};
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
@@ -35,16 +33,19 @@ impl FromRequest<App> for Fields {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let headers = request.headers().clone();
-        if let Some(length) = body::content_length(&headers).filter(|length| *length > LIMIT) {
-            tracing::debug!(length, "a form is too large");
-            return Err(Failure::BodyTooLarge { limit: LIMIT });
+        let too_large = || Failure::BodyTooLarge { limit: LIMIT };
+        if body::content_length(&headers).is_some_and(|length| length > LIMIT) {
+            return Err(too_large());
         }
-        match body::media_type(&headers).as_str() {
-            "application/json" => Self::from_json(&body::whole(app, request, LIMIT).await?),
-            "application/x-www-form-urlencoded" => {
-                Self::from_urlencoded(&body::whole(app, request, LIMIT).await?)
+        let media_type = body::media_type(&headers);
+        let whole = body::whole(app, request, LIMIT, too_large);
+        match media_type.as_ref().map(Mime::essence_str) {
+            Some("application/json") => Self::from_json(&whole.await?),
+            Some("application/x-www-form-urlencoded") => Ok(Self::from_urlencoded(&whole.await?)),
+            Some(multipart::MEDIA_TYPE) => {
+                let boundary = multipart::boundary(&headers)?;
+                Self::from_multipart(&whole.await?, &boundary)
             }
-            body::MULTIPART => Self::from_multipart(app, &headers, request).await,
             _ => Err(Failure::UnsupportedContentType { expected: EXPECTED }),
         }
     }
@@ -83,30 +84,21 @@ impl Fields {
         Ok(fields)
     }
 
-    fn from_urlencoded(bytes: &[u8]) -> Result<Self, Failure> {
+    fn from_urlencoded(bytes: &[u8]) -> Self {
         let mut fields = Self::default();
         for (name, value) in form_urlencoded::parse(bytes) {
             // What is no UTF-8 comes out as this character, and different bytes must not become one password.
             let text = (!value.contains(char::REPLACEMENT_CHARACTER)).then(|| value.into_owned());
             fields.add(name.into_owned(), text);
         }
-        Ok(fields)
+        fields
     }
 
-    async fn from_multipart(
-        app: &App,
-        headers: &HeaderMap,
-        request: Request,
-    ) -> Result<Self, Failure> {
-        let pieces = body::pieces(app, request, LIMIT, || Failure::BodyTooLarge {
-            limit: LIMIT,
-        });
-        let mut form = body::multipart(headers, pieces)?;
+    fn from_multipart(form: &[u8], boundary: &str) -> Result<Self, Failure> {
         let mut fields = Self::default();
-        while let Some(part) = form.next_field().await.map_err(body::multipart_failure)? {
-            let name = part.name().unwrap_or_default().to_owned();
-            let bytes = part.bytes().await.map_err(body::multipart_failure)?;
-            fields.add(name, String::from_utf8(bytes.to_vec()).ok());
+        for part in multipart::parts(form, boundary)? {
+            let text = String::from_utf8(part.data.to_vec()).ok();
+            fields.add(part.name.into_owned(), text);
         }
         Ok(fields)
     }

@@ -22,7 +22,7 @@ use serde_json::json;
 use super::{ACCESS_TOKEN, REFRESH_TOKEN, answer::Answer};
 use crate::{
     auth::token::TokenPair,
-    failure::{Failure, Language},
+    failure::{Failure, FieldProblem, Language},
 };
 
 /// RFC 9457.
@@ -193,6 +193,12 @@ fn is_judgement(failure: &Failure) -> bool {
 /// The status that HTTP itself has for a failure.
 fn true_status(failure: &Failure) -> StatusCode {
     match failure {
+        // Well-formed, and refused by a rule that no schema can state.
+        Failure::InvalidField {
+            problem: FieldProblem::RefusedByPrecis | FieldProblem::TooManyBytes { .. },
+            ..
+        }
+        | Failure::RegistrationClosed => StatusCode::FORBIDDEN,
         Failure::NoFile
         | Failure::SeveralFiles
         | Failure::EmptyFile
@@ -202,7 +208,6 @@ fn true_status(failure: &Failure) -> StatusCode {
         | Failure::TokenExpired
         | Failure::TokenInvalid
         | Failure::BadCredentials => StatusCode::UNAUTHORIZED,
-        Failure::RegistrationClosed => StatusCode::FORBIDDEN,
         Failure::UserNotFound | Failure::NotFound => StatusCode::NOT_FOUND,
         Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Failure::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

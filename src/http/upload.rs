@@ -1,16 +1,11 @@
 //! Uploads, and what they may be.
 
-use axum::{
-    extract::{Request, State},
-    http::HeaderMap,
-};
+use axum::extract::{Request, State};
 use bytes::Bytes;
-use futures_util::Stream;
-use multer::Field;
 use serde_json::json;
 use veraicon_picture::{Crop, Format};
 
-use super::{answer::Answer, body, caller::Caller};
+use super::{answer::Answer, body, caller::Caller, multipart};
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
@@ -18,8 +13,6 @@ use crate::{
 
 /// What a form may have beside the picture, in bytes: heads of parts and a few short texts.
 const FORM_BYTES: u64 = 64 << 10;
-/// Bytes of a crop field; more digits than any picture has pixels.
-const NUMBER_BYTES: usize = 20;
 const CROP_FIELDS: [&str; 3] = ["crop_x", "crop_y", "crop_size"];
 
 /// `PUT /user/avatar/upload`
@@ -39,16 +32,21 @@ pub(super) async fn upload(
             limit,
         });
     }
+    let boundary = multipart::boundary(&headers)?;
     let place = app.avatars.admit()?;
-    let too_large = move || Failure::TooLarge {
+    let too_large = || Failure::TooLarge {
         bytes: length,
         limit,
     };
-    let pieces = body::pieces(&app, request, limit + FORM_BYTES, too_large);
-    let form = Form::read(&headers, pieces, limit, length).await?;
+    let body = body::whole(&app, request, limit + FORM_BYTES, too_large).await?;
+    let body = Bytes::from(body);
+    let form = Form::read(&body, &boundary, limit)?;
+    let data = body.slice_ref(form.data);
+    let crop = form.crop;
+    drop(body);
     let user = app
         .avatars
-        .upload(place, caller.user.id, form.data, form.crop)
+        .upload(place, caller.user.id, data, crop)
         .await?;
     Answer::user(&app, &user)
 }
@@ -71,47 +69,42 @@ pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
 }
 
 /// What an upload's form holds.
-struct Form {
-    data: Vec<u8>,
+struct Form<'body> {
+    data: &'body [u8],
     crop: Option<Crop>,
 }
 
-impl Form {
-    async fn read(
-        headers: &HeaderMap,
-        pieces: impl Stream<Item = Result<Bytes, Failure>> + Send + 'static,
-        limit: u64,
-        length: Option<u64>,
-    ) -> Result<Self, Failure> {
-        let mut form = body::multipart(headers, pieces)?;
+impl<'body> Form<'body> {
+    fn read(body: &'body [u8], boundary: &str, limit: u64) -> Result<Self, Failure> {
         let mut data = None;
         let mut crop = [None; 3];
-        while let Some(mut part) = form.next_field().await.map_err(body::multipart_failure)? {
-            let name = part.name().unwrap_or_default();
-            if name == "data" {
-                if data.is_some() {
+        for part in multipart::parts(body, boundary)? {
+            if part.name == "data" {
+                if data.replace(part.data).is_some() {
                     return Err(Failure::SeveralFiles);
                 }
-                data = Some(read_data(&mut part, limit, length).await?);
-            } else if let Some(index) = CROP_FIELDS.iter().position(|field| *field == name) {
+            } else if let Some(index) = CROP_FIELDS.iter().position(|field| *field == part.name) {
                 let field = CROP_FIELDS[index];
-                let number = read_number(&mut part, field).await?;
+                let number = number(part.data).ok_or(Failure::InvalidField {
+                    field,
+                    problem: FieldProblem::NotAWholeNumber,
+                })?;
                 if crop[index].replace(number).is_some() {
-                    return Err(Failure::InvalidField {
-                        field,
-                        problem: FieldProblem::Repeated,
-                    });
+                    let problem = FieldProblem::Repeated;
+                    return Err(Failure::InvalidField { field, problem });
                 }
             }
         }
         let data = data.ok_or(Failure::NoFile)?;
-        if data.is_empty() {
-            return Err(Failure::EmptyFile);
+        let bytes = data.len() as u64;
+        if bytes > limit {
+            return Err(Failure::TooLarge {
+                bytes: Some(bytes),
+                limit,
+            });
         }
-        Ok(Self {
-            data,
-            crop: crop_of(crop)?,
-        })
+        let crop = crop_of(crop)?;
+        Ok(Self { data, crop })
     }
 }
 
@@ -130,42 +123,11 @@ fn crop_of(fields: [Option<u32>; 3]) -> Result<Option<Crop>, Failure> {
     }
 }
 
-async fn read_data(
-    part: &mut Field<'_>,
-    limit: u64,
-    length: Option<u64>,
-) -> Result<Vec<u8>, Failure> {
-    let mut bytes =
-        Vec::with_capacity(usize::try_from(length.unwrap_or(0).min(limit)).unwrap_or(0));
-    while let Some(chunk) = part.chunk().await.map_err(body::multipart_failure)? {
-        if (bytes.len() + chunk.len()) as u64 > limit {
-            return Err(Failure::TooLarge {
-                bytes: length,
-                limit,
-            });
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
-async fn read_number(part: &mut Field<'_>, field: &'static str) -> Result<u32, Failure> {
-    let invalid = || Failure::InvalidField {
-        field,
-        problem: FieldProblem::NotAWholeNumber,
-    };
-    let mut bytes = Vec::new();
-    while let Some(chunk) = part.chunk().await.map_err(body::multipart_failure)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > NUMBER_BYTES {
-            return Err(invalid());
-        }
-    }
-    let text = std::str::from_utf8(&bytes).map_err(|_| invalid())?.trim();
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(invalid());
-    }
-    text.parse().map_err(|_| invalid())
+/// Digits alone: signs, fractions and exponents are no pixels.
+fn number(data: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(data).ok()?.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 fn media_type(format: Format) -> String {

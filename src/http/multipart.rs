@@ -1,0 +1,217 @@
+//! Forms with files (`multipart/form-data`, RFC 7578 over RFC 2046, section 5.1).
+//!
+//! The libraries for this refuse a part whose head they do not like, a control character in a file's name, say.
+//! Here a file's name, whatever it holds, is of no consequence: of a part's head only the field's name is looked at.
+
+use std::borrow::Cow;
+
+use axum::http::HeaderMap;
+use memchr::memmem;
+
+use super::body;
+use crate::failure::Failure;
+
+/// The media type.
+pub(super) const MEDIA_TYPE: &str = "multipart/form-data";
+/// The most characters of a boundary (RFC 2046, section 5.1.1).
+const LONGEST_BOUNDARY: usize = 70;
+/// More parts than any honest form has.
+const MOST_PARTS: usize = 1000;
+
+/// One field of a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part<'body> {
+    /// The field's name; empty where it has none.
+    pub name: Cow<'body, str>,
+    /// The field's value.
+    pub data: &'body [u8],
+}
+
+/// The string that sets off the parts of this request's form.
+///
+/// # Errors
+/// [`Failure::UnsupportedContentType`], and [`Failure::MalformedBody`] without a usable boundary.
+pub(super) fn boundary(headers: &HeaderMap) -> Result<String, Failure> {
+    let media_type = body::media_type(headers)
+        .filter(|media_type| media_type.essence_str() == MEDIA_TYPE)
+        .ok_or(Failure::UnsupportedContentType {
+            expected: MEDIA_TYPE,
+        })?;
+    media_type
+        .get_param(mime::BOUNDARY)
+        .map(|boundary| boundary.as_str().to_owned())
+        .filter(|boundary| (1..=LONGEST_BOUNDARY).contains(&boundary.len()))
+        .ok_or(Failure::MalformedBody {
+            expected: "multipart/form-data; boundary=…",
+        })
+}
+
+/// The parts of a form, in order.
+///
+/// # Errors
+/// [`Failure::MalformedBody`] where the form does not end, or breaks the rules otherwise.
+pub(super) fn parts<'body>(form: &'body [u8], boundary: &str) -> Result<Vec<Part<'body>>, Failure> {
+    parse(form, boundary).ok_or(Failure::MalformedBody {
+        expected: MEDIA_TYPE,
+    })
+}
+
+fn parse<'body>(form: &'body [u8], boundary: &str) -> Option<Vec<Part<'body>>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let delimiter = memmem::Finder::new(delimiter.as_bytes());
+    // The first delimiter may begin the form, without a line end before it; else a preamble, which is skipped, precedes it.
+    let opening = &delimiter.needle()[2..];
+    let mut rest = match form.strip_prefix(opening) {
+        Some(rest) => rest,
+        None => &form[delimiter.find(form)? + delimiter.needle().len()..],
+    };
+    let mut parts = Vec::new();
+    loop {
+        if rest.starts_with(b"--") {
+            return Some(parts);
+        }
+        let padding = rest
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+        rest = rest[padding..].strip_prefix(b"\r\n")?;
+        let head;
+        (head, rest) = split_head(rest)?;
+        let end = delimiter.find(rest)?;
+        if parts.len() == MOST_PARTS {
+            return None;
+        }
+        parts.push(Part {
+            name: field_name(head),
+            data: &rest[..end],
+        });
+        rest = &rest[end + delimiter.needle().len()..];
+    }
+}
+
+/// A part's head, which may be empty, and what follows the empty line after it.
+fn split_head(part: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some(rest) = part.strip_prefix(b"\r\n") {
+        return Some((&[], rest));
+    }
+    let end = memmem::find(part, b"\r\n\r\n")?;
+    Some((&part[..end], &part[end + 4..]))
+}
+
+/// The parameter `name` of `Content-Disposition` (RFC 7578, section 4.2).
+fn field_name(head: &[u8]) -> Cow<'_, str> {
+    const FIELD: &[u8] = b"content-disposition:";
+    let lines = memmem::find_iter(head, b"\r\n")
+        .map(|end| end + 2)
+        .collect::<Vec<_>>();
+    let starts = std::iter::once(0).chain(lines);
+    let mut values = starts.filter_map(|start| {
+        let line = &head[start..];
+        let (field, value) = line.split_at_checked(FIELD.len())?;
+        field.eq_ignore_ascii_case(FIELD).then_some(value)
+    });
+    values
+        .next()
+        .and_then(|value| parameter(value, b"name"))
+        .unwrap_or_default()
+}
+
+/// A parameter of a header's value, up to the end of its line: a token, or a quoted string with `\` before what it quotes.
+fn parameter<'head>(value: &'head [u8], wanted: &[u8]) -> Option<Cow<'head, str>> {
+    let line = &value[..memmem::find(value, b"\r\n").unwrap_or(value.len())];
+    let mut rest = &line[memchr::memchr(b';', line)?..];
+    loop {
+        rest = rest.strip_prefix(b";")?.trim_ascii_start();
+        let equals = memchr::memchr(b'=', rest)?;
+        let name = rest[..equals].trim_ascii();
+        rest = rest[equals + 1..].trim_ascii_start();
+        let text;
+        (text, rest) = match rest.strip_prefix(b"\"") {
+            Some(quoted) => unquote(quoted)?,
+            None => {
+                let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+                (
+                    String::from_utf8_lossy(rest[..end].trim_ascii()),
+                    &rest[end..],
+                )
+            }
+        };
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(text);
+        }
+        rest = rest.trim_ascii_start();
+    }
+}
+
+/// The text of a quoted string whose first quote is gone, and what follows the last one.
+fn unquote(quoted: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
+    let mut text = Vec::new();
+    let mut rest = quoted;
+    loop {
+        let end = memchr::memchr2(b'"', b'\\', rest)?;
+        text.extend_from_slice(&rest[..end]);
+        if rest[end] == b'"' {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            return Some((Cow::Owned(text), &rest[end + 1..]));
+        }
+        text.push(*rest.get(end + 1)?);
+        rest = &rest[end + 2..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_and_data(form: &str) -> Option<Vec<(String, String)>> {
+        let parts = parts(form.as_bytes(), "B").ok()?;
+        let text = |part: Part<'_>| {
+            (
+                part.name.into_owned(),
+                String::from_utf8_lossy(part.data).into_owned(),
+            )
+        };
+        Some(parts.into_iter().map(text).collect())
+    }
+
+    fn one(head: &str) -> String {
+        let form = format!("--B\r\n{head}\r\n\r\nx\r\n--B--");
+        names_and_data(&form).unwrap().remove(0).0
+    }
+
+    #[test]
+    fn parts_come_in_order_whatever_surrounds_them() {
+        let form = "preamble\r\n--B \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n--B\r\n\r\n\r\n--B--epilogue";
+        let expected = [("a", "1\r\n2"), ("", "")].map(|(name, data)| (name.into(), data.into()));
+        assert_eq!(names_and_data(form).unwrap(), expected);
+    }
+
+    #[test]
+    fn names_are_found_in_any_spelling() {
+        assert_eq!(one("content-DISPOSITION: form-data; NAME=data"), "data");
+        assert_eq!(
+            one(
+                "X: y\r\nContent-Disposition: form-data; filename=\"; name=\\\"b\"; name=\"a\\\"b\""
+            ),
+            "a\"b"
+        );
+        assert_eq!(
+            one("Content-Disposition: form-data; name=\"data\"; filename=\"\u{1a}\u{7f}../../x\""),
+            "data"
+        );
+        assert_eq!(
+            one("Content-Disposition: form-data; filename*=UTF-8''x; name=\"头像\""),
+            "头像"
+        );
+        assert_eq!(one("Content-Type: image/png"), "");
+    }
+
+    #[test]
+    fn forms_that_do_not_end_or_break_the_rules_are_refused() {
+        let whole = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--";
+        for end in 0..whole.len() {
+            assert_eq!(names_and_data(&whole[..end]), None, "{:?}", &whole[..end]);
+        }
+        assert_eq!(names_and_data("--BX\r\n\r\n\r\n1\r\n--B--"), None);
+    }
+}
