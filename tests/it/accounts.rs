@@ -1,0 +1,289 @@
+use std::collections::HashSet;
+
+use reqwest::Method;
+use serde_json::json;
+use veraicon::config::Registration;
+
+use crate::{
+    picture,
+    service::{PASSWORD, Send, Service, Session},
+};
+
+#[tokio::test]
+async fn register_and_login_answer_with_the_user() {
+    let service = Service::start().await;
+    let registered = service.register("west2-online").await;
+    insta::assert_json_snapshot!(registered.body, { ".data.id" => "[id]", ".data.avatar_url" => "[url]", ".data.avatar_urls.*" => "[url]" });
+    let id = registered.data()["id"].as_str().unwrap();
+    assert!(id.parse::<i64>().unwrap() > 1 << 53, "{id}");
+    let login = service.login("west2-online", PASSWORD).await;
+    assert_eq!(login.succeeded().data(), registered.data());
+    assert_eq!(
+        login.body["token"]["access_token"],
+        login.headers["access-token"].to_str().unwrap()
+    );
+    assert_eq!(
+        login.body["token"]["refresh_token"],
+        login.headers["refresh-token"].to_str().unwrap()
+    );
+    assert_eq!(login.body["token"]["token_type"], "Bearer");
+    assert_eq!(login.body["token"]["expires_in"], 900);
+    assert_eq!(login.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn a_name_is_taken_in_any_case_and_any_width() {
+    let service = Service::start().await;
+    service.register("Straße-老王").await.succeeded();
+    for same in ["straße-老王", "STRAßE-老王", "Ｓtraße-老王"] {
+        service.register(same).await.refused("username_taken");
+    }
+    assert_eq!(
+        service
+            .login("sTRAße-老王", PASSWORD)
+            .await
+            .succeeded()
+            .data()["username"],
+        "Straße-老王"
+    );
+}
+
+#[tokio::test]
+async fn of_ten_who_want_one_name_at_once_one_gets_it() {
+    let service = Service::start().await;
+    let answers = (0..10).map(|_| service.register("popular"));
+    let answers = futures_util::future::join_all(answers).await;
+    let reasons: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.body["base"]["reason"].as_str())
+        .collect();
+    assert_eq!(
+        reasons.iter().filter(|reason| reason.is_none()).count(),
+        1,
+        "{reasons:?}"
+    );
+    assert_eq!(
+        reasons
+            .iter()
+            .filter(|reason| **reason == Some("username_taken"))
+            .count(),
+        9,
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test]
+async fn names_and_passwords_that_break_the_rules_are_refused_with_the_rule() {
+    let service = Service::start().await;
+    let refused = async |username: &str, password: &str| {
+        let form = json!({ "username": username, "password": password });
+        let request = service
+            .post("/user/register")
+            .header("Accept-Language", "en");
+        request
+            .json(&form)
+            .answer()
+            .await
+            .refused("invalid_field")
+            .message()
+            .to_owned()
+    };
+    let mut messages = Vec::new();
+    for name in [
+        "",
+        "a",
+        &"n".repeat(33),
+        "a b",
+        "a\0b",
+        "<script>",
+        "a/../b",
+        "a@b",
+        "☺☺☺",
+        "a\u{301}",
+    ] {
+        messages.push(refused(name, PASSWORD).await);
+    }
+    for password in [
+        "",
+        "1234567",
+        &"p".repeat(72),
+        "eight\0\0\0",
+        &"密".repeat(24),
+    ] {
+        messages.push(refused("someone", password).await);
+    }
+    insta::assert_json_snapshot!(messages);
+    for (index, password) in ["12345678".to_owned(), "p".repeat(71), "密".repeat(23)]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("user{index}");
+        let form = json!({ "username": name, "password": password });
+        service
+            .post("/user/register")
+            .json(&form)
+            .answer()
+            .await
+            .succeeded();
+        service.login(&name, &password).await.succeeded();
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_a_wrong_password_are_one_answer() {
+    let service = Service::start().await;
+    service.register("known").await.succeeded();
+    let wrong = service.login("known", "wrong horse 9").await;
+    let unknown = service.login("unknown", PASSWORD).await;
+    let impossible = service.login("\0", &"long".repeat(100)).await;
+    assert_eq!(wrong.refused("bad_credentials").body, unknown.body);
+    assert_eq!(wrong.body, impossible.body);
+    assert!(!wrong.headers.contains_key("access-token"));
+}
+
+#[tokio::test]
+async fn registration_can_be_closed() {
+    let service =
+        Service::start_with(|config| config.accounts.registration = Registration::Closed).await;
+    service
+        .register("anyone")
+        .await
+        .refused("registration_closed");
+}
+
+#[tokio::test]
+async fn info_is_of_oneself_or_of_another() {
+    let service = Service::start().await;
+    let other = service.register("other").await;
+    let session = service.user("myself").await;
+    let info = async |query: &str| {
+        service
+            .get(&format!("/user/info{query}"))
+            .with(&session)
+            .answer()
+            .await
+    };
+    assert_eq!(info("").await.succeeded().data()["username"], "myself");
+    assert_eq!(
+        info("?user_id=").await.succeeded().data()["username"],
+        "myself"
+    );
+    let id = other.data()["id"].as_str().unwrap();
+    assert_eq!(
+        info(&format!("?user_id={id}")).await.succeeded().data(),
+        other.data()
+    );
+    info("?user_id=1").await.refused("user_not_found");
+    info("?user_id=99999999999999999999")
+        .await
+        .refused("user_not_found");
+    info("?user_id=-1").await.refused("invalid_field");
+    info("?user_id=1&user_id=2").await.refused("invalid_field");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_all_sessions_and_begins_one() {
+    let service = Service::start().await;
+    let here = service.user("mover").await;
+    let there = Session::of(service.login("mover", PASSWORD).await.succeeded());
+    let change = async |session: &Session, old: &str, new: &str| {
+        let form = json!({ "old_password": old, "new_password": new });
+        let request = service.request(Method::PUT, "/user/password").with(session);
+        request.json(&form).answer().await
+    };
+    change(&here, "wrong horse 9", "battery staple 9")
+        .await
+        .refused("bad_credentials");
+    change(&here, PASSWORD, "short")
+        .await
+        .refused("invalid_field");
+    service.info(&there).await;
+    let changed = change(&here, PASSWORD, "battery staple 9").await;
+    service.info(&Session::of(changed.succeeded())).await;
+    for ended in [&here, &there] {
+        service
+            .get("/user/info")
+            .with(ended)
+            .answer()
+            .await
+            .refused("token_invalid");
+        let refresh = service
+            .post("/user/refresh")
+            .header("Refresh-Token", &ended.refresh);
+        refresh.answer().await.refused("token_invalid");
+    }
+    service
+        .login("mover", PASSWORD)
+        .await
+        .refused("bad_credentials");
+    service.login("mover", "battery staple 9").await.succeeded();
+}
+
+#[tokio::test]
+async fn logging_out_ends_this_session_alone() {
+    let service = Service::start().await;
+    let here = service.user("leaver").await;
+    let there = Session::of(service.login("leaver", PASSWORD).await.succeeded());
+    let answer = service.post("/user/logout").with(&here).answer().await;
+    assert_eq!(
+        answer.succeeded().body,
+        json!({ "base": { "code": 10000, "msg": "success" } })
+    );
+    service
+        .get("/user/info")
+        .with(&here)
+        .answer()
+        .await
+        .refused("token_invalid");
+    service.info(&there).await;
+}
+
+#[tokio::test]
+async fn a_deleted_account_is_gone_with_its_pictures_and_its_name_stays_taken() {
+    let service = Service::start().await;
+    let session = service.user("leaver").await;
+    let picture = service.upload(&session, picture::numbered(1)).await;
+    let url = &picture.succeeded().data()["avatar_url"];
+    assert_eq!(service.fetch(url).await.status(), 200);
+    service.pass(std::time::Duration::from_secs(60));
+    let deleted = service
+        .request(Method::DELETE, "/user")
+        .with(&session)
+        .answer()
+        .await;
+    assert_eq!(
+        deleted.succeeded().data()["deleted_at"],
+        "2026-05-01 08:01:00"
+    );
+    assert_eq!(service.fetch(url).await.status(), 404);
+    service
+        .get("/user/info")
+        .with(&session)
+        .answer()
+        .await
+        .refused("token_invalid");
+    service
+        .login("leaver", PASSWORD)
+        .await
+        .refused("bad_credentials");
+    service.register("leaver").await.refused("username_taken");
+    let id = deleted.data()["id"].as_str().unwrap();
+    assert_eq!(
+        service
+            .get(&format!("/user/{id}/avatar"))
+            .answer()
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn identifiers_differ() {
+    let service = Service::start().await;
+    let mut seen = HashSet::new();
+    for index in 0..20 {
+        let answer = service.register(&format!("user{index}")).await;
+        assert!(seen.insert(answer.data()["id"].as_str().unwrap().to_owned()));
+    }
+}

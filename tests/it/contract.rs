@@ -1,0 +1,130 @@
+//! The document adds to the seed and takes nothing from it, and names exactly the routes that there are.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::service::Service;
+
+/// What was asked for, in OpenAPI 3.0.1.
+fn seed() -> Value {
+    serde_json::from_str(include_str!("seed.json")).unwrap()
+}
+
+/// The paths at which `whole` lacks something of `part` or says otherwise.
+fn missing(part: &Value, whole: &Value, path: &str, found: &mut Vec<String>) {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(whole)) => {
+            for (key, value) in part {
+                let path = format!("{path}/{key}");
+                match whole.get(key) {
+                    Some(other) => missing(value, other, &path, found),
+                    None => found.push(path),
+                }
+            }
+        }
+        (Value::Array(part), Value::Array(whole)) => {
+            for (index, value) in part.iter().enumerate() {
+                let there = whole.iter().any(|other| {
+                    let mut lacks = Vec::new();
+                    missing(value, other, "", &mut lacks);
+                    lacks.is_empty()
+                });
+                if !there {
+                    found.push(format!("{path}/{index}"));
+                }
+            }
+        }
+        (Value::String(empty), Value::String(_)) if empty.is_empty() => {}
+        _ if part == whole => {}
+        _ => found.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_document_differs_from_the_seed_only_by_addition() {
+    let document = veraicon::http::openapi_document("http://localhost:10001");
+    let mut found = Vec::new();
+    missing(&seed(), &document, "", &mut found);
+    let allowed = [
+        "/openapi",
+        // Under HTTP 200 stand success, with data, and failure, without: both are alternatives of one schema.
+        "/paths//user/avatar/upload/put/responses/200/content/application/json/schema/required/1",
+        "/paths//user/avatar/upload/put/responses/200/description",
+        // The password is never in an answer.
+        "/components/schemas/用户/required/2",
+    ];
+    let unexpected: Vec<_> = found
+        .iter()
+        .filter(|path| !allowed.contains(&path.as_str()))
+        .collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_names_this_service_first() {
+    let service = Service::start_with(|config| {
+        config.server.public_url = Some("https://example.com/douyin".into())
+    })
+    .await;
+    let document: Value = service
+        .get("/openapi.json")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"][0]["url"], "https://example.com/douyin");
+    let in_repository: Value = serde_json::from_str(include_str!("../../openapi.json")).unwrap();
+    assert_eq!(document["paths"], in_repository["paths"]);
+    assert_eq!(document["components"], in_repository["components"]);
+}
+
+#[tokio::test]
+async fn every_operation_of_the_document_is_a_route_and_no_other_method_is() {
+    let service = Service::start().await;
+    let document = veraicon::http::openapi_document("http://localhost:10001");
+    for (template, item) in document["paths"].as_object().unwrap() {
+        let path = template
+            .replace("{id}", "1")
+            .replace("{user}/{name}/{file}", "1/x/1.webp");
+        for method in [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::PATCH,
+        ] {
+            let response = service.request(method.clone(), &path).send().await.unwrap();
+            let documented = item.get(method.as_str().to_ascii_lowercase()).is_some();
+            let routed = response.status() != StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(documented, routed, "{method} {template}");
+            if !routed {
+                assert!(
+                    response.headers().contains_key("allow"),
+                    "{method} {template}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reason_is_in_the_document() {
+    let document = veraicon::http::openapi_document("http://localhost:10001");
+    let reasons = document["components"]["schemas"]["Reason"]["enum"]
+        .as_array()
+        .unwrap();
+    let source = include_str!("../../src/failure.rs");
+    let (_, arms) = source.split_once("pub const fn reason").unwrap();
+    let (arms, _) = arms.split_once("\n}\n").unwrap();
+    let mut words: Vec<_> = arms
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(|word| json!(word))
+        .collect();
+    words.dedup();
+    assert_eq!(&words, reasons);
+}

@@ -1,0 +1,15 @@
+//! The service as its users meet it: over HTTP, each test with its own database and folder.
+
+mod accounts;
+mod bodies;
+mod command;
+mod contract;
+mod durability;
+mod forms;
+mod picture;
+mod removal;
+mod service;
+mod serving;
+mod settings;
+mod tokens;
+mod uploads;

@@ -1,0 +1,102 @@
+//! Pictures made for tests.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+
+pub(crate) const RED: Rgb<u8> = Rgb([220, 30, 30]);
+pub(crate) const GREEN: Rgb<u8> = Rgb([30, 200, 40]);
+pub(crate) const BLUE: Rgb<u8> = Rgb([30, 40, 220]);
+pub(crate) const WHITE: Rgb<u8> = Rgb([250, 250, 250]);
+
+/// Red, green, blue, white: upper left, upper right, lower left, lower right.
+pub(crate) fn quarters(width: u32, height: u32) -> DynamicImage {
+    let colour = |x, y| match (x < width / 2, y < height / 2) {
+        (true, true) => RED,
+        (false, true) => GREEN,
+        (true, false) => BLUE,
+        (false, false) => WHITE,
+    };
+    RgbImage::from_fn(width, height, colour).into()
+}
+
+/// A picture that differs from those of other seeds in every part.
+pub(crate) fn numbered(seed: u8) -> Vec<u8> {
+    let colour = |x: u32, y: u32| {
+        let [x, y] = [x, y].map(|value| u8::try_from(value).unwrap());
+        Rgb([x.wrapping_mul(seed), y.wrapping_add(seed), seed])
+    };
+    encode(&RgbImage::from_fn(96, 96, colour).into(), ImageFormat::Png)
+}
+
+/// A red disc on nothing.
+pub(crate) fn with_alpha(side: u32) -> DynamicImage {
+    let centre = i64::from(side / 2);
+    let inside = |x: u32, y: u32| {
+        (i64::from(x) - centre).pow(2) + (i64::from(y) - centre).pow(2) < (centre - 8).pow(2)
+    };
+    RgbaImage::from_fn(side, side, |x, y| {
+        Rgba(if inside(x, y) {
+            [220, 30, 30, 255]
+        } else {
+            [0; 4]
+        })
+    })
+    .into()
+}
+
+pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// A JPEG whose EXIF says that it lies on its side, and where it was taken.
+pub(crate) fn sideways_jpeg(image: &DynamicImage) -> Vec<u8> {
+    let jpeg = encode(image, ImageFormat::Jpeg);
+    let mut tiff = b"MM\0*\0\0\0\x08".to_vec();
+    tiff.extend([0, 2]);
+    tiff.extend([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0]);
+    // An ASCII tag that stands for all that must not leave the service.
+    let place = b"48.8584 N 2.2945 E\0";
+    tiff.extend([
+        1,
+        0x0E,
+        0,
+        2,
+        0,
+        0,
+        0,
+        u8::try_from(place.len()).unwrap(),
+        0,
+        0,
+        0,
+        38,
+    ]);
+    tiff.extend([0; 4]);
+    tiff.extend(place);
+    let length = u16::try_from(tiff.len() + 8).unwrap();
+    let mut bytes = jpeg[..2].to_vec();
+    bytes.extend([0xFF, 0xE1]);
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(b"Exif\0\0");
+    bytes.extend(tiff);
+    bytes.extend(&jpeg[2..]);
+    bytes
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> DynamicImage {
+    image::load_from_memory_with_format(bytes, ImageFormat::WebP).unwrap()
+}
+
+/// Whether a pixel has about this colour, as lossy coding leaves it.
+#[track_caller]
+pub(crate) fn assert_colour(image: &DynamicImage, x: u32, y: u32, wanted: Rgb<u8>) {
+    let found = image.to_rgb8()[(x, y)];
+    let near = found
+        .0
+        .iter()
+        .zip(wanted.0)
+        .all(|(found, wanted)| found.abs_diff(wanted) < 24);
+    assert!(near, "at {x}, {y}: {found:?}, not {wanted:?}");
+}

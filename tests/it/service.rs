@@ -1,0 +1,274 @@
+//! A running service and a client that holds every answer to the OpenAPI document.
+
+use std::{sync::LazyLock, time::Duration};
+
+use jsonschema::Validator;
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap, multipart};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use veraicon::{app::App, clock::Clock, config::Config, http, serve};
+
+/// 2026-05-01 00:00 UTC.
+pub(crate) const START: i64 = 1_777_593_600_000;
+pub(crate) const PASSWORD: &str = "correct horse 9";
+
+pub(crate) struct Service {
+    pub(crate) app: App,
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
+    pub(crate) root: String,
+    pub(crate) folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+}
+
+/// Tokens of a user who has logged in.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Service {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            data_dir: folder.path().join("data"),
+            ..Config::default()
+        };
+        config.accounts.bcrypt_cost = 4;
+        change(&mut config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let clock = Clock::held(START);
+        let root = format!("http://127.0.0.1:{port}{}", config.server.base_path);
+        let app = App::open(config, clock.clone(), port).await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(serve::run(listener, app.clone(), async {
+            let _ = stopped.await;
+        }));
+        let redirect = reqwest::redirect::Policy::none();
+        let client = Client::builder().redirect(redirect).build().unwrap();
+        Self {
+            app,
+            clock,
+            client,
+            root,
+            folder,
+            stop: Some(stop),
+            running: Some(running),
+        }
+    }
+
+    /// Asks the service to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        drop(self.stop.take());
+        self.running.take().unwrap().await.unwrap();
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.root))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    pub(crate) async fn register(&self, username: &str) -> Answer {
+        let form = json!({ "username": username, "password": PASSWORD });
+        self.post("/user/register").json(&form).answer().await
+    }
+
+    pub(crate) async fn login(&self, username: &str, password: &str) -> Answer {
+        let form = json!({ "username": username, "password": password });
+        self.post("/user/login").json(&form).answer().await
+    }
+
+    /// A new user who has logged in.
+    pub(crate) async fn user(&self, username: &str) -> Session {
+        self.register(username).await.succeeded();
+        Session::of(self.login(username, PASSWORD).await.succeeded())
+    }
+
+    pub(crate) async fn info(&self, session: &Session) -> Value {
+        let answer = self.get("/user/info").with(session).answer().await;
+        answer.succeeded().data().clone()
+    }
+
+    pub(crate) fn upload_form(&self, session: &Session, form: multipart::Form) -> RequestBuilder {
+        let request = self.request(Method::PUT, "/user/avatar/upload");
+        request.with(session).multipart(form)
+    }
+
+    pub(crate) async fn upload(&self, session: &Session, bytes: Vec<u8>) -> Answer {
+        let form = multipart::Form::new().part("data", file(bytes));
+        self.upload_form(session, form).answer().await
+    }
+
+    /// Fetches a URL that the service handed out.
+    pub(crate) async fn fetch(&self, url: &Value) -> reqwest::Response {
+        let url = url
+            .as_str()
+            .unwrap()
+            .replace("//localhost:", "//127.0.0.1:");
+        self.client.get(url).send().await.unwrap()
+    }
+}
+
+pub(crate) fn file(bytes: Vec<u8>) -> multipart::Part {
+    multipart::Part::bytes(bytes).file_name("photo")
+}
+
+impl Session {
+    pub(crate) fn of(answer: &Answer) -> Self {
+        let header = |name| answer.headers[name].to_str().unwrap().to_owned();
+        Self {
+            access: header("access-token"),
+            refresh: header("refresh-token"),
+        }
+    }
+}
+
+pub(crate) trait Send: Sized {
+    /// Sends only the access token.
+    fn with(self, session: &Session) -> Self;
+    async fn answer(self) -> Answer;
+}
+
+impl Send for RequestBuilder {
+    fn with(self, session: &Session) -> Self {
+        self.header("Access-Token", &session.access)
+    }
+
+    async fn answer(self) -> Answer {
+        let (client, request) = self.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        check_against_document(&method, &path, status, &headers, &body);
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn succeeded(&self) -> &Self {
+        assert_eq!(self.body["base"]["code"], 10000, "{}", self.body);
+        assert_eq!(self.status, StatusCode::OK);
+        self
+    }
+
+    /// A judgement: HTTP 200 with code -1, a message and this reason, and no data.
+    #[track_caller]
+    pub(crate) fn refused(&self, reason: &str) -> &Self {
+        assert_eq!(self.body["base"]["reason"], reason, "{}", self.body);
+        assert_eq!(self.body["base"]["code"], -1);
+        assert!(!self.message().is_empty());
+        assert!(self.body.get("data").is_none());
+        assert_eq!(self.status, StatusCode::OK);
+        self
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["base"]["msg"].as_str().unwrap()
+    }
+
+    pub(crate) fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+}
+
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| http::openapi_document("http://localhost:10001"));
+
+/// Every answer that any test sees must be one that the document allows.
+fn check_against_document(
+    method: &Method,
+    path: &str,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Value,
+) {
+    let path = path.strip_prefix("/douyin").unwrap_or(path);
+    let operation = DOCUMENT["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(template, _)| matches_template(template, path))
+        .find_map(|(template, item)| {
+            Some((template, item.get(method.as_str().to_ascii_lowercase())?))
+        });
+    let Some((template, operation)) = operation else {
+        assert!(
+            matches!(status.as_u16(), 404 | 405),
+            "{method} {path} is not in the document"
+        );
+        return;
+    };
+    let status = status.as_u16().to_string();
+    let mut response = &operation["responses"][&status];
+    if let Some(reference) = response["$ref"].as_str() {
+        response = DOCUMENT.pointer(&reference[1..]).unwrap();
+    }
+    assert!(
+        response.is_object(),
+        "{method} {template} has no response {status}"
+    );
+    let Some(content) = response.get("content") else {
+        return;
+    };
+    let media_type = headers["content-type"].to_str().unwrap();
+    let schema = &content[media_type]["schema"];
+    assert!(
+        schema.is_object(),
+        "{method} {template} {status} has no {media_type}"
+    );
+    if media_type.contains("json") {
+        let mut schema = schema.clone();
+        schema["components"] = DOCUMENT["components"].clone();
+        let validator: Validator = jsonschema::draft202012::new(&schema).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(body)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(
+            errors.is_empty(),
+            "{method} {template} {status}: {errors:?} in {body}"
+        );
+    }
+}
+
+fn matches_template(template: &str, path: &str) -> bool {
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template
+            .zip(path)
+            .all(|(wanted, found)| wanted == found || wanted.starts_with('{'))
+}

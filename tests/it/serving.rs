@@ -1,0 +1,379 @@
+use image::{GenericImageView, ImageFormat};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::{
+    picture,
+    service::{Send, Service},
+};
+
+fn path(url: &Value) -> String {
+    let url = url::Url::parse(url.as_str().unwrap()).unwrap();
+    url.path().to_owned()
+}
+
+async fn uploaded(service: &Service) -> (String, Vec<u8>) {
+    let session = service.user("someone").await;
+    let answer = service.upload(&session, picture::numbered(1)).await;
+    let path = path(&answer.succeeded().data()["avatar_url"]);
+    let bytes = service
+        .get(&path)
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    (path, bytes.to_vec())
+}
+
+#[tokio::test]
+async fn pictures_are_immutable_and_harmless() {
+    let service = Service::start().await;
+    let (path, _) = uploaded(&service).await;
+    let response = service.get(&path).answer().await;
+    let names = [
+        "content-type",
+        "cache-control",
+        "accept-ranges",
+        "content-security-policy",
+        "cross-origin-resource-policy",
+        "x-content-type-options",
+    ];
+    let headers = names.map(|name| format!("{name}: {}", response.headers[name].to_str().unwrap()));
+    insta::assert_json_snapshot!(headers);
+    assert!(!response.headers.contains_key("vary"));
+    assert!(!response.headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn a_picture_that_the_client_has_is_not_sent_again() {
+    let service = Service::start().await;
+    let (path, _) = uploaded(&service).await;
+    let tag = service.get(&path).answer().await.headers["etag"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    for condition in [tag.clone(), format!("\"other\", W/{tag}"), "*".to_owned()] {
+        let response = service
+            .get(&path)
+            .header("If-None-Match", condition)
+            .answer()
+            .await;
+        assert_eq!(response.status, StatusCode::NOT_MODIFIED);
+        assert_eq!(response.headers["etag"], tag);
+    }
+    let response = service
+        .get(&path)
+        .header("If-None-Match", "\"other\"")
+        .answer()
+        .await;
+    assert_eq!(response.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn head_tells_what_get_would() {
+    let service = Service::start().await;
+    let (path, bytes) = uploaded(&service).await;
+    let response = service.request(Method::HEAD, &path).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(
+        response.headers()["content-length"],
+        bytes.len().to_string()
+    );
+    assert!(response.bytes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_part_of_a_picture_can_be_asked_for() {
+    let service = Service::start().await;
+    let (path, bytes) = uploaded(&service).await;
+    let last = bytes.len() - 1;
+    let tag = service.get(&path).answer().await.headers["etag"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let ask = async |range: &str| {
+        service
+            .get(&path)
+            .header("Range", range)
+            .send()
+            .await
+            .unwrap()
+    };
+    for (range, from, to) in [
+        ("bytes=0-9", 0, 9),
+        ("bytes=10-", 10, last),
+        ("bytes=-5", last - 4, last),
+        ("bytes=5-999999", 5, last),
+    ] {
+        let response = ask(range).await;
+        assert_eq!(response.status(), StatusCode::PARTIAL_CONTENT, "{range}");
+        assert_eq!(
+            response.headers()["content-range"],
+            format!("bytes {from}-{to}/{}", bytes.len())
+        );
+        assert_eq!(response.bytes().await.unwrap(), bytes[from..=to]);
+    }
+    let outside = ask("bytes=999999-").await;
+    assert_eq!(outside.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert_eq!(
+        outside.headers()["content-range"],
+        format!("bytes */{}", bytes.len())
+    );
+    for whole in ["bytes=0-1,3-4", "lines=1-2", "bytes=9-1"] {
+        let response = ask(whole).await;
+        assert!(
+            matches!(
+                response.status(),
+                StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE
+            ),
+            "{whole}"
+        );
+    }
+    let conditional = async |tag: &str| {
+        let request = service
+            .get(&path)
+            .header("Range", "bytes=0-9")
+            .header("If-Range", tag);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(conditional(&tag).await, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(conditional("\"other\"").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_page_that_knows_the_id_is_led_to_the_present_picture() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    let user = service.upload(&session, picture::numbered(1)).await;
+    let user = user.succeeded().data();
+    let id = user["id"].as_str().unwrap();
+    let ask = async |query: &str| {
+        service
+            .get(&format!("/user/{id}/avatar{query}"))
+            .answer()
+            .await
+    };
+    let cases = [
+        ("", "512"),
+        ("?size=", "512"),
+        ("?size=1", "64"),
+        ("?size=64", "64"),
+        ("?size=65", "128"),
+        ("?size=9999", "512"),
+    ];
+    for (query, size) in cases {
+        let response = ask(query).await;
+        assert_eq!(response.status, StatusCode::FOUND, "{query}");
+        assert_eq!(
+            response.headers["location"],
+            user["avatar_urls"][size].as_str().unwrap(),
+            "{query}"
+        );
+        assert_eq!(response.headers["cache-control"], "no-cache");
+    }
+    ask("?size=large").await.refused("invalid_field");
+    for unknown in [
+        "/user/1/avatar",
+        "/user/x/avatar",
+        "/user/0x1/avatar",
+        "/user/99999999999999999999/avatar",
+    ] {
+        let answer = service.get(unknown).answer().await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(answer.body["base"]["reason"], "not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_picture_has_one_drawn_from_the_id() {
+    let service = Service::start().await;
+    let (first, second) = (
+        service.register("first").await,
+        service.register("second").await,
+    );
+    let mut drawn = Vec::new();
+    for answer in [&first, &second] {
+        let urls = answer.succeeded().data()["avatar_urls"]
+            .as_object()
+            .unwrap();
+        assert_eq!(urls.len(), 4);
+        for (size, url) in urls {
+            let response = service.fetch(url).await;
+            assert_eq!(
+                response.headers()["cache-control"],
+                "public, max-age=31536000, immutable"
+            );
+            let bytes = response.bytes().await.unwrap();
+            let side = size.parse().unwrap();
+            assert_eq!(picture::decode(&bytes).dimensions(), (side, side));
+            drawn.push(bytes);
+        }
+    }
+    assert_ne!(drawn[0], drawn[4]);
+    let name = path(&first.data()["avatar_url"]);
+    for other in [
+        name.replace("512.webp", "511.webp"),
+        name.replace("default-", "default-0"),
+        name.replace(".webp", ".png"),
+    ] {
+        assert_eq!(
+            service.get(&other).answer().await.status,
+            StatusCode::NOT_FOUND,
+            "{other}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn paths_lead_nowhere_but_to_pictures() {
+    let service = Service::start().await;
+    let (path, _) = uploaded(&service).await;
+    let digest = path.split('/').nth(3).unwrap();
+    let user = path.split('/').nth(2).unwrap();
+    for odd in [
+        "/avatars/../data/tokens.key".to_owned(),
+        "/avatars/1/%2e%2e%2f%2e%2e%2ftokens.key/512.webp".to_owned(),
+        format!("/avatars/0{user}/{digest}/512.webp"),
+        format!("/avatars/+{user}/{digest}/512.webp"),
+        format!("/avatars/{user}/{}/512.webp", digest.to_uppercase()),
+        format!("/avatars/{user}/{digest}/0512.webp"),
+        format!("/avatars/{user}/{digest}/512.webp.html"),
+        format!("/avatars/{user}/{digest}/512"),
+        format!("/avatars/{user}/{digest}/"),
+        format!("/avatars/{user}/{digest}/500.webp"),
+    ] {
+        assert_eq!(
+            service.get(&odd).send().await.unwrap().status(),
+            StatusCode::NOT_FOUND,
+            "{odd}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn all_routes_and_urls_lie_under_the_base_path() {
+    let service = Service::start_with(|config| config.server.base_path = "/douyin".into()).await;
+    let session = service.user("someone").await;
+    let bytes = picture::encode(&picture::quarters(64, 64), ImageFormat::Png);
+    let answer = service.upload(&session, bytes).await;
+    let url = &answer.succeeded().data()["avatar_url"];
+    assert!(path(url).starts_with("/douyin/avatars/"), "{url}");
+    assert_eq!(service.fetch(url).await.status(), StatusCode::OK);
+    let outside = service
+        .client
+        .get(service.root.replace("/douyin", "/user/info"))
+        .answer()
+        .await;
+    assert_eq!(outside.status, StatusCode::NOT_FOUND);
+    assert_eq!(outside.body["base"]["reason"], "not_found");
+}
+
+#[tokio::test]
+async fn public_urls_are_those_configured() {
+    let service = Service::start_with(|config| {
+        config.server.public_url = Some("https://example.com/douyin/".into());
+        config.storage.public_url = Some("https://cdn.example.com".into());
+    })
+    .await;
+    let session = service.user("someone").await;
+    let default = service.info(&session).await;
+    assert!(
+        default["avatar_url"]
+            .as_str()
+            .unwrap()
+            .starts_with("https://example.com/douyin/avatars/"),
+        "{default}"
+    );
+    let answer = service.upload(&session, picture::numbered(1)).await;
+    let url = answer.succeeded().data()["avatar_url"].as_str().unwrap();
+    assert!(url.starts_with("https://cdn.example.com/avatars/"), "{url}");
+}
+
+#[tokio::test]
+async fn other_addresses_and_methods_have_their_own_answers() {
+    let service = Service::start().await;
+    let nothing = service.get("/nothing").answer().await;
+    assert_eq!(
+        (nothing.status, &nothing.body["base"]["reason"]),
+        (StatusCode::NOT_FOUND, &"not_found".into())
+    );
+    let method = service.post("/user/avatar/upload").answer().await;
+    assert_eq!(
+        (method.status, &method.body["base"]["reason"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"method_not_allowed".into())
+    );
+    assert_eq!(method.headers["allow"], "PUT");
+}
+
+#[tokio::test]
+async fn health_is_told() {
+    let service = Service::start().await;
+    assert_eq!(
+        service
+            .get("/health/live")
+            .answer()
+            .await
+            .succeeded()
+            .data()["status"],
+        "live"
+    );
+    assert_eq!(
+        service
+            .get("/health/ready")
+            .answer()
+            .await
+            .succeeded()
+            .data()["status"],
+        "ready"
+    );
+}
+
+#[tokio::test]
+async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
+    let service = Service::start_with(|config| {
+        config.server.allowed_origins = vec!["https://app.example.com".into()]
+    })
+    .await;
+    let ask = async |origin: &str| {
+        service
+            .get("/health/live")
+            .header("Origin", origin)
+            .answer()
+            .await
+            .headers
+    };
+    let allowed = ask("https://app.example.com").await;
+    assert_eq!(
+        allowed["access-control-allow-origin"],
+        "https://app.example.com"
+    );
+    assert_eq!(
+        allowed["access-control-expose-headers"],
+        "access-token,refresh-token,retry-after"
+    );
+    assert!(
+        !ask("https://evil.example.com")
+            .await
+            .contains_key("access-control-allow-origin")
+    );
+    let preflight = service
+        .request(Method::OPTIONS, "/user/avatar/upload")
+        .header("Origin", "https://app.example.com")
+        .header("Access-Control-Request-Method", "PUT")
+        .header(
+            "Access-Control-Request-Headers",
+            "access-token,refresh-token",
+        )
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(preflight.status(), StatusCode::OK);
+    assert!(
+        preflight.headers()["access-control-allow-headers"]
+            .to_str()
+            .unwrap()
+            .contains("access-token")
+    );
+}

@@ -1,0 +1,164 @@
+use std::{fs, path::Path};
+
+use secrecy::ExposeSecret;
+use veraicon::config::{Config, Overrides, load};
+
+fn with_environment(variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variables = variables
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    load(&Overrides::default(), variables).map_err(|invalid| invalid.to_string())
+}
+
+fn in_toml(config: &Config) -> toml::Table {
+    toml::Table::try_from(config).unwrap()
+}
+
+#[test]
+fn the_example_holds_every_setting_at_its_default() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let overrides = Overrides {
+        file: Some(example.clone()),
+        values: Vec::new(),
+    };
+    let config = load(&overrides, []).unwrap();
+    assert_eq!(in_toml(&config), in_toml(&Config::default()));
+    let text = fs::read_to_string(example).unwrap();
+    let settings: toml::Table = text.parse().unwrap();
+    for (section, values) in in_toml(&Config::default()) {
+        let Some(values) = values.as_table() else {
+            assert!(settings.contains_key(&section), "{section}");
+            continue;
+        };
+        for key in values.keys() {
+            assert!(settings[&section].get(key).is_some(), "{section}.{key}");
+        }
+    }
+    // Settings without a default stand there too, commented out.
+    for key in ["public_url", "url", "key"] {
+        assert!(text.contains(&format!("# {key} = ")), "{key}");
+    }
+}
+
+#[test]
+fn the_environment_is_taken_as_text_that_each_setting_reads() {
+    let config = with_environment(&[
+        ("VERAICON_DATA_DIR", "/tmp/somewhere"),
+        ("VERAICON_SERVER__LISTEN", "0.0.0.0:80"),
+        (
+            "VERAICON_SERVER__ALLOWED_ORIGINS",
+            "https://a.example, https://b.example",
+        ),
+        ("VERAICON_PICTURES__SIZES", "300,100"),
+        ("VERAICON_PICTURES__MAX_BYTES", "5MiB"),
+        ("VERAICON_PICTURES__QUALITY", "75"),
+        ("VERAICON_TOKENS__KEY", "12345678901234567890123456789012"),
+        ("VERAICON_TOKENS__ACCESS_TTL", "1s"),
+        ("VERAICON_LIMITS__ENABLED", "false"),
+        ("VERAICON_ACCOUNTS__REGISTRATION", "closed"),
+        ("OTHER_SERVER__LISTEN", "nonsense"),
+    ])
+    .unwrap();
+    assert_eq!(config.data_dir, Path::new("/tmp/somewhere"));
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:80");
+    assert_eq!(
+        config.server.allowed_origins,
+        ["https://a.example", "https://b.example"]
+    );
+    assert_eq!(config.pictures.sizes, [300, 100]);
+    assert_eq!(config.pictures.max_bytes.0, 5 << 20);
+    assert_eq!(
+        config.tokens.key.unwrap().expose_secret(),
+        "12345678901234567890123456789012"
+    );
+    assert_eq!(config.tokens.access_ttl.milliseconds(), 1000);
+    assert!(!config.limits.enabled);
+}
+
+#[test]
+fn flags_go_over_the_environment_and_that_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("veraicon.toml");
+    fs::write(&file, "[pictures]\nquality = 60\nqueue = 7\nworkers = 3").unwrap();
+    let overrides = Overrides {
+        file: Some(file),
+        values: vec![("pictures.queue".into(), "9".into())],
+    };
+    let environment = [("PICTURES__QUALITY", "70"), ("PICTURES__QUEUE", "8")];
+    let environment = environment.map(|(name, text)| (format!("VERAICON_{name}"), text.to_owned()));
+    let pictures = load(&overrides, environment).unwrap().pictures;
+    assert_eq!(
+        (pictures.workers, pictures.quality, pictures.queue),
+        (3, 70, 9)
+    );
+}
+
+#[test]
+fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
+    let wrong = [
+        ("VERAICON_SERVER__LISTEN", "localhost"),
+        ("VERAICON_SERVER__BASE_PATH", "douyin/"),
+        ("VERAICON_SERVER__PUBLIC_URL", "example.com"),
+        ("VERAICON_SERVER__ALLOWED_ORIGINS", "*"),
+        ("VERAICON_DATABASE__URL", "mongodb://secret@host/db"),
+        ("VERAICON_STORAGE__URL", "ftp://secret@host"),
+        ("VERAICON_TOKENS__KEY", "too short a secret"),
+        ("VERAICON_TOKENS__ACCESS_TTL", "0s"),
+        ("VERAICON_TOKENS__ACCESS_TTL", "60d"),
+        ("VERAICON_TOKENS__REFRESH_TTL", "soon"),
+        ("VERAICON_ACCOUNTS__TIME_ZONE", "Mars/Olympus"),
+        ("VERAICON_ACCOUNTS__BCRYPT_COST", "99"),
+        ("VERAICON_ACCOUNTS__REGISTRATION", "maybe"),
+        ("VERAICON_PICTURES__SIZES", "512,512"),
+        ("VERAICON_PICTURES__SIZES", "512,x"),
+        ("VERAICON_PICTURES__QUALITY", "0"),
+        ("VERAICON_PICTURES__QUALITY", "eighty"),
+        ("VERAICON_PICTURES__FORMAT", "png"),
+        ("VERAICON_PICTURES__MAX_BYTES", "lots"),
+        ("VERAICON_LIMITS__ENABLED", "yes"),
+        ("VERAICON_LOG__FILTER", "a=b=c"),
+        ("VERAICON_PICTURES__QUALTY", "80"),
+        ("VERAICON_PICTURE__QUALITY", "80"),
+    ];
+    let lines: Vec<_> = wrong
+        .iter()
+        .map(|variable| with_environment(&[*variable]).unwrap_err())
+        .collect();
+    for line in &lines {
+        assert!(!line.contains('\n') && !line.contains("secret"), "{line}");
+    }
+    insta::assert_json_snapshot!(lines);
+}
+
+#[test]
+fn a_wrong_line_in_a_file_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("veraicon.toml");
+    let outcome = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let overrides = Overrides {
+            file: Some(file.clone()),
+            values: Vec::new(),
+        };
+        load(&overrides, []).unwrap_err().to_string()
+    };
+    for text in [
+        "[pictures]\nquality = 0",
+        "[pictures]\nquality = [1]",
+        "[pictures]\nqualty = 1",
+        "quality =",
+    ] {
+        let line = outcome(text);
+        assert!(line.contains("veraicon.toml"), "{line}");
+    }
+    let missing = Overrides {
+        file: Some(folder.path().join("nowhere.toml")),
+        values: Vec::new(),
+    };
+    assert!(
+        load(&missing, [])
+            .unwrap_err()
+            .to_string()
+            .contains("nowhere.toml")
+    );
+}
