@@ -43,7 +43,17 @@ impl FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        humantime::format_duration(self.0).fmt(formatter)
+        const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+        let seconds = self.0.as_secs();
+        match UNITS
+            .iter()
+            .find(|(length, _)| seconds.is_multiple_of(*length))
+        {
+            Some((length, unit)) if seconds > 0 && self.0.subsec_nanos() == 0 => {
+                write!(formatter, "{}{unit}", seconds / length)
+            }
+            _ => humantime::format_duration(self.0).fmt(formatter),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use mime::Mime;
 use tokio::time::{Instant, timeout};
 
+use super::linger::GiveUp;
 use crate::{app::App, failure::Failure};
 
 /// The media type of a request's body.
@@ -35,11 +36,19 @@ pub(super) async fn whole(
     let end = Instant::now() + app.config.server.body_deadline.duration();
     let expected = content_length(request.headers()).unwrap_or(0).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    let give_up = request
+        .extensions()
+        .get::<GiveUp>()
+        .cloned()
+        .unwrap_or_default();
     let mut body = request.into_body();
     loop {
         let patience = pause.min(end.saturating_duration_since(Instant::now()));
         let frame = match timeout(patience.max(Duration::from_millis(1)), body.frame()).await {
-            Err(_) => return Err(Failure::RequestTimeout),
+            Err(_) => {
+                give_up.set();
+                return Err(Failure::RequestTimeout);
+            }
             Ok(None) => return Ok(bytes),
             // The client broke off, or broke the rules of HTTP: either way it is told, where it still listens.
             Ok(Some(frame)) => frame.map_err(|_| Failure::MalformedBody { expected: "HTTP" })?,

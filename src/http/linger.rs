@@ -5,6 +5,10 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,21 +23,36 @@ const MOST_BYTES: usize = 128 << 20;
 /// The longest that it may take.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// Lets whoever reads a body say that its rest is not worth waiting for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GiveUp(Arc<AtomicBool>);
+
+impl GiveUp {
+    /// The client has stopped sending, or takes too long.
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A body whose rest is read when it is dropped.
 pub(crate) struct Lingering {
     body: Option<Incoming>,
+    give_up: GiveUp,
     /// The client sends nothing before it is told to, which the first read does: where nothing was read, nothing comes.
     waits: bool,
 }
 
 impl Lingering {
     /// Wraps the body of a request.
-    pub(crate) fn wrap(request: Request<Incoming>) -> Request<Self> {
+    pub(crate) fn wrap(mut request: Request<Incoming>) -> Request<Self> {
+        let give_up = GiveUp::default();
+        request.extensions_mut().insert(give_up.clone());
         let expect = request.headers().get(header::EXPECT);
         let waits =
             expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         request.map(|body| Self {
             body: Some(body),
+            give_up,
             waits,
         })
     }
@@ -72,10 +91,9 @@ impl Body for Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let rest = self
-            .body
-            .take()
-            .filter(|body| !self.waits && !body.is_end_stream());
+        let rest = self.body.take().filter(|body| {
+            !self.waits && !self.give_up.0.load(Ordering::Relaxed) && !body.is_end_stream()
+        });
         let runtime = tokio::runtime::Handle::try_current();
         if let (Some(rest), Ok(runtime)) = (rest, runtime) {
             runtime.spawn(tokio::time::timeout(LONGEST, drain(rest)));

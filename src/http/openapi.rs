@@ -13,13 +13,14 @@ pub(super) async fn serve(State(app): State<App>) -> Json<Value> {
     Json(document(app.public_url()))
 }
 
-/// The document, with the service's own address as the first of its servers.
+/// The document, with the service's own address among its servers: the first, unless it stands there already.
 #[must_use]
 pub fn document(public_url: &str) -> Value {
     let mut document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
     if let Some(servers) = document.get_mut("servers").and_then(Value::as_array_mut) {
-        servers.retain(|server| server["url"] != public_url);
-        servers.insert(0, json!({ "url": public_url, "description": "本服务" }));
+        if !servers.iter().any(|server| server["url"] == public_url) {
+            servers.insert(0, json!({ "url": public_url, "description": "本服务" }));
+        }
     }
     document
 }

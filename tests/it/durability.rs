@@ -6,7 +6,7 @@ use reqwest::{Client, multipart};
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::Command,
+    process::{Child, Command},
 };
 
 use crate::{picture, service::file};
@@ -79,6 +79,7 @@ async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
     let answer: serde_json::Value = upload.send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["base"]["code"], 10000, "{answer}");
     let steps = steps(&trace, &data).split_off(before);
+    end(&trace, strace).await;
     let position = |step: &Step| {
         steps
             .iter()
@@ -125,6 +126,19 @@ async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
             ancestor.display()
         );
     }
+}
+
+/// Ends the traced service, and with it the tracer.
+async fn end(trace: &Path, mut strace: Child) {
+    let text = std::fs::read_to_string(trace).unwrap();
+    let (process, _) = text.split_once(' ').unwrap();
+    let status = Command::new("kill")
+        .args(["-INT", process])
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success());
+    strace.wait().await.unwrap();
 }
 
 /// The completed calls of a trace, with paths as they are below the data folder.
