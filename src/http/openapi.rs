@@ -17,10 +17,10 @@ pub(super) async fn serve(State(app): State<App>) -> Json<Value> {
 #[must_use]
 pub fn document(public_url: &str) -> Value {
     let mut document: Value = serde_json::from_str(DOCUMENT).unwrap_or_default();
-    if let Some(servers) = document.get_mut("servers").and_then(Value::as_array_mut) {
-        if !servers.iter().any(|server| server["url"] == public_url) {
-            servers.insert(0, json!({ "url": public_url, "description": "本服务" }));
-        }
+    if let Some(servers) = document.get_mut("servers").and_then(Value::as_array_mut)
+        && !servers.iter().any(|server| server["url"] == public_url)
+    {
+        servers.insert(0, json!({ "url": public_url, "description": "本服务" }));
     }
     document
 }

@@ -62,7 +62,7 @@ fn the_document_differs_from_the_seed_only_by_addition() {
 #[tokio::test]
 async fn the_document_is_served_and_names_this_service_first() {
     let service = Service::start_with(|config| {
-        config.server.public_url = Some("https://example.com/douyin".into())
+        config.server.public_url = Some("https://example.com/douyin".into());
     })
     .await;
     let document: Value = service

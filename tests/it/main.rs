@@ -1,5 +1,7 @@
 //! The service as its users meet it: over HTTP, each test with its own database and folder.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod accounts;
 mod bodies;
 mod command;

@@ -331,7 +331,7 @@ async fn health_is_told() {
 #[tokio::test]
 async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
     let service = Service::start_with(|config| {
-        config.server.allowed_origins = vec!["https://app.example.com".into()]
+        config.server.allowed_origins = vec!["https://app.example.com".into()];
     })
     .await;
     let ask = async |origin: &str| {
