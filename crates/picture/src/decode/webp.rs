@@ -67,17 +67,13 @@ impl<'a> WebP<'a> {
         // libwebp scales lossy colours without regard to alpha, and has no canvas.
         let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
         let length = frame.width as usize * 4;
-        Ok(canvas::compose(
-            placement,
-            Channels::Rgba,
-            wanted,
-            |y, row| {
-                let start = y as usize * length;
-                if let Some(pixels) = pixels.get(start..start + length) {
-                    row.copy_from_slice(pixels);
-                }
-            },
-        ))
+        canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+            let start = y as usize * length;
+            if let Some(pixels) = pixels.get(start..start + length) {
+                row.copy_from_slice(pixels);
+            }
+            Ok(())
+        })
     }
 }
 
