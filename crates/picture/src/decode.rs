@@ -11,7 +11,7 @@ mod webp;
 use crate::colour::ColourSpace;
 use crate::crop::Square;
 use crate::orientation::Orientation;
-use crate::raster::{Raster, Window};
+use crate::raster::Pixels;
 use crate::{Error, Format, Header, Policy};
 
 /// A picture whose container was read and found in order.
@@ -36,9 +36,7 @@ pub(crate) struct Wanted<'a> {
 /// Pixels that hold the wanted square, perhaps reduced, never below
 /// [`MARGIN`](crate::reduce::MARGIN) times the largest output.
 pub(crate) struct Decoded<'a> {
-    pub(crate) raster: Raster,
-    /// Where in the raster the square lies.
-    pub(crate) window: Window,
+    pub(crate) pixels: Pixels,
     pub(crate) space: ColourSpace<'a>,
 }
 

@@ -2,16 +2,16 @@
 //! trailer and dropped.
 
 mod blocks;
-mod pixels;
+mod indices;
 
 use super::canvas::{self, Placement};
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Window};
+use crate::raster::{Channels, Pixels, Raster, Window};
 use crate::{Error, Format, Header};
 use blocks::{Blocks, Frame};
-use pixels::{Pixels, Rows};
+use indices::{Indices, Rows};
 
 /// The size: that of the screen (section 18), grown to hold the first frame, as browsers do.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
@@ -93,14 +93,13 @@ impl<'a> Source<'a> for Gif<'a> {
             work = work.saturating_add(frame.pixels());
             Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
             scratch.resize(usize::from(frame.width), 0);
-            let mut pixels = Pixels::new(&frame)?;
+            let mut pixels = Indices::new(&frame)?;
             for _ in 0..frame.height {
                 pixels.fill(&mut scratch)?;
             }
         }
         Ok(Decoded {
-            raster,
-            window,
+            pixels: Pixels::Interleaved(raster, window),
             space: ColourSpace::Srgb,
         })
     }

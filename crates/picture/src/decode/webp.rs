@@ -9,7 +9,7 @@ use super::canvas::{self, Placement};
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::raster::{Channels, Pixels, Raster, Samples, Window};
 use crate::reduce::MARGIN;
 use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
@@ -100,8 +100,7 @@ impl<'a> Source<'a> for WebP<'a> {
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }
         Ok(Decoded {
-            raster,
-            window,
+            pixels: Pixels::Interleaved(raster, window),
             space: self.space,
         })
     }

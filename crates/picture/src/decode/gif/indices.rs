@@ -8,7 +8,7 @@ use crate::Error;
 use super::blocks::Frame;
 
 /// Palette indices of a frame, in the order of the file.
-pub(super) struct Pixels<'a> {
+pub(super) struct Indices<'a> {
     decoder: Decoder,
     /// What remains of the current sub-block.
     block: &'a [u8],
@@ -17,7 +17,7 @@ pub(super) struct Pixels<'a> {
     at: usize,
 }
 
-impl<'a> Pixels<'a> {
+impl<'a> Indices<'a> {
     pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
         if !(1..=8).contains(&frame.code_size) {
             return Err(Error::damaged_at(frame.at, "the size of codes"));
@@ -40,15 +40,13 @@ impl<'a> Pixels<'a> {
             let result = self.decoder.decode_bytes(self.block, row);
             self.block = self.block.get(result.consumed_in..).unwrap_or_default();
             row = row.get_mut(result.consumed_out..).unwrap_or_default();
-            let idle = result.consumed_in == 0 && result.consumed_out == 0;
             match result.status {
                 _ if row.is_empty() => {}
                 Err(_) => return Err(Error::damaged_at(self.at, "the picture data")),
-                Ok(LzwStatus::Done) => return Err(self.too_few()),
-                // The decoder still held pixels of the block before.
-                Ok(_) if !idle => {}
-                Ok(_) if self.block.is_empty() && self.next_block() => {}
-                Ok(_) => return Err(self.too_few()),
+                // It moved on, if only over a code that yields no pixel.
+                Ok(LzwStatus::Ok) => {}
+                Ok(LzwStatus::NoProgress) if self.next_block() => {}
+                Ok(LzwStatus::NoProgress | LzwStatus::Done) => return Err(self.too_few()),
             }
         }
         Ok(())
@@ -77,7 +75,7 @@ impl<'a> Pixels<'a> {
 /// Rows from top to bottom. Interlaced ones need the whole frame, a byte a pixel.
 pub(super) enum Rows<'a> {
     Straight {
-        pixels: Box<Pixels<'a>>,
+        pixels: Box<Indices<'a>>,
         row: Vec<u8>,
     },
     Interlaced {
@@ -88,7 +86,7 @@ pub(super) enum Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
-        let mut pixels = Pixels::new(frame)?;
+        let mut pixels = Indices::new(frame)?;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         if frame.pixels() == 0 {
             return Err(Error::damaged_at(frame.at, "a frame without pixels"));
