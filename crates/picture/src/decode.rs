@@ -1,6 +1,7 @@
 //! The decoders, one a format. Each reads its container itself, so that limits hold before any
 //! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
 
+mod avif;
 mod canvas;
 mod foreign;
 mod gif;
@@ -49,7 +50,8 @@ pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
         Format::WebP => webp::header(bytes),
         Format::Bmp => foreign::bmp_header(bytes),
         Format::Tiff => foreign::tiff_header(bytes),
-        Format::Avif | Format::Heic => Err(Error::UnsupportedFormat {
+        Format::Avif => avif::header(bytes),
+        Format::Heic => Err(Error::UnsupportedFormat {
             what: format.name(),
         }),
     }
@@ -67,7 +69,8 @@ pub(crate) fn open<'a>(
         Format::Gif => Box::new(gif::Gif::open(bytes, header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
         Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, header)),
-        Format::Avif | Format::Heic => {
+        Format::Avif => Box::new(avif::Avif::open(bytes, policy)?),
+        Format::Heic => {
             return Err(Error::UnsupportedFormat {
                 what: header.format.name(),
             });

@@ -21,14 +21,12 @@ pub(crate) struct Plane {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Model {
     /// One plane.
-    Grey,
+    Grey(yuv::Range),
     /// Red, green, blue.
-    Rgb,
+    Rgb(yuv::Range),
     /// Luminance and two differences of colour.
     Yuv(yuv::Matrix),
-    /// Cyan, magenta, yellow, black: 0 is no ink.
-    Cmyk,
-    /// As Adobe stores it: all of it inverted, so that 255 is no ink.
+    /// Cyan, magenta, yellow, black as Adobe stores them: inverted, so that 255 is no ink.
     InvertedCmyk,
     /// As above, its first three turned into luminance and differences as if they were RGB.
     InvertedYcck,
@@ -39,31 +37,27 @@ pub(crate) enum Model {
 pub(crate) struct Planar {
     pub(crate) planes: Vec<Plane>,
     pub(crate) model: Model,
-    /// Not as a component of the model, for it weighs the others.
-    pub(crate) alpha: Option<Plane>,
 }
 
 impl Planar {
     /// The wanted square as pixels of `side` × `side`.
     pub(crate) fn square(self, side: u32) -> Result<Raster, Error> {
-        let Self {
-            planes,
-            model,
-            alpha,
-        } = self;
+        let Self { planes, model } = self;
         let mut resized = planes.into_iter().map(|plane| plane.square(side));
         let mut next = || {
             resized
                 .next()
                 .unwrap_or(Err(Error::Encoder { what: "planes" }))
         };
-        let raster = match model {
-            Model::Grey => next()?,
-            Model::Rgb => interleave([next()?, next()?, next()?], Channels::Rgb),
+        Ok(match model {
+            Model::Grey(range) => expanded(next()?, range),
+            Model::Rgb(range) => expanded(
+                interleave([next()?, next()?, next()?], Channels::Rgb),
+                range,
+            ),
             Model::Yuv(matrix) => {
                 matrix.to_rgb(interleave([next()?, next()?, next()?], Channels::Rgb))
             }
-            Model::Cmyk => interleave([next()?, next()?, next()?, next()?], Channels::Cmyk),
             Model::InvertedCmyk => inverted(interleave(
                 [next()?, next()?, next()?, next()?],
                 Channels::Cmyk,
@@ -73,11 +67,7 @@ impl Planar {
                 let [red, green, blue] = separate(&yuv::Matrix::JFIF.to_rgb(colours));
                 inverted(interleave([red, green, blue, next()?], Channels::Cmyk))
             }
-        };
-        match alpha {
-            Some(alpha) => Ok(with_alpha(raster, alpha.square(side)?)),
-            None => Ok(raster),
-        }
+        })
     }
 }
 
@@ -162,20 +152,15 @@ fn separate(raster: &Raster) -> [Raster; 3] {
     [plane(0), plane(1), plane(2)]
 }
 
+fn expanded(mut raster: Raster, range: yuv::Range) -> Raster {
+    range.expand(&mut raster.samples);
+    raster
+}
+
 fn inverted(mut raster: Raster) -> Raster {
     match &mut raster.samples {
         Samples::Eight(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
         Samples::Sixteen(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
     }
     raster
-}
-
-fn with_alpha(raster: Raster, alpha: Raster) -> Raster {
-    let (channels, rest) = match raster.channels {
-        Channels::Grey => return interleave([raster, alpha], Channels::GreyAlpha),
-        Channels::Rgb => (Channels::Rgba, separate(&raster)),
-        _ => return raster,
-    };
-    let [red, green, blue] = rest;
-    interleave([red, green, blue, alpha], channels)
 }

@@ -2,102 +2,207 @@
 
 use crate::raster::{Raster, Samples};
 
-/// A matrix by its weights of red and blue, and the range of its samples.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Matrix {
-    red: f32,
-    blue: f32,
-    full_range: bool,
+/// How sample values stand for shares of full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Bits a sample, 8 to 16. With more than 8, samples are the upper bits of 16.
+    pub(crate) bits: u8,
+    /// Whether all values are used, or 16 to 235 of 255 (chroma to 240).
+    pub(crate) full: bool,
 }
 
-impl Matrix {
-    /// BT.601 at full range (JFIF 1.02; H.273 matrix 5 and 6).
-    pub(crate) const JFIF: Self = Self {
-        red: 0.299,
-        blue: 0.114,
-        full_range: true,
+impl Range {
+    /// 8 bits, all used.
+    pub(crate) const FULL: Self = Self {
+        bits: 8,
+        full: true,
     };
 
-    /// With the weights of red and blue that H.273, table 4 gives.
-    pub(crate) const fn new(red: f32, blue: f32, full_range: bool) -> Self {
-        Self {
-            red,
-            blue,
-            full_range,
+    /// Factor and offset from a sample to a share of luminance, or of any component of RGB.
+    fn luminance(self) -> (f32, f32) {
+        if self.full {
+            return (1.0 / self.most(), 0.0);
         }
+        (1.0 / (219.0 * self.step()), -16.0 / 219.0)
+    }
+
+    /// Factor and offset from a sample to a difference of colour about 0.
+    fn chroma(self) -> (f32, f32) {
+        if self.full {
+            let factor = 1.0 / self.most();
+            return (factor, -128.0 * self.step() * factor);
+        }
+        (1.0 / (224.0 * self.step()), -128.0 / 224.0)
+    }
+
+    /// What 1 of 8 bits amounts to in a sample.
+    fn step(self) -> f32 {
+        if self.bits == 8 { 1.0 } else { 256.0 }
+    }
+
+    /// The largest sample.
+    fn most(self) -> f32 {
+        if self.bits == 8 {
+            255.0
+        } else {
+            65_536.0 - f32::from(1_u16 << (16 - self.bits.min(16)))
+        }
+    }
+
+    /// Stretches samples to all of their 8 or 16 bits.
+    pub(crate) fn expand(self, samples: &mut Samples) {
+        match samples {
+            Samples::Eight(_) if self.full => {}
+            Samples::Eight(samples) => self.stretch(samples),
+            Samples::Sixteen(samples) => self.stretch(samples),
+        }
+    }
+
+    pub(crate) fn stretch<S: Level>(self, samples: &mut [S]) {
+        let (factor, offset) = self.luminance();
+        for sample in samples {
+            *sample = S::from_share((*sample).into() * factor + offset);
+        }
+    }
+}
+
+/// A sample that can be a share of full.
+pub(crate) trait Level: Copy + Into<f32> {
+    /// Clamped to 0 and 1.
+    fn from_share(share: f32) -> Self;
+}
+
+impl Level for u8 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share"
+    )]
+    fn from_share(share: f32) -> Self {
+        (share.clamp(0.0, 1.0) * 255.0 + 0.5) as Self
+    }
+}
+
+impl Level for u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share"
+    )]
+    fn from_share(share: f32) -> Self {
+        (share.clamp(0.0, 1.0) * 65_535.0 + 0.5) as Self
+    }
+}
+
+/// The equations between the components and RGB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Matrix {
+    kind: Kind,
+    range: Range,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Weights of red and blue in luminance.
+    Weights { red: f32, blue: f32 },
+    /// Green against magenta, orange against cyan.
+    YCgCo,
+}
+
+const BT601: Kind = Kind::Weights {
+    red: 0.299,
+    blue: 0.114,
+};
+
+impl Matrix {
+    /// BT.601 at full range: JFIF 1.02.
+    pub(crate) const JFIF: Self = Self {
+        kind: BT601,
+        range: Range::FULL,
+    };
+
+    /// By code point (table 4). Those that no browser knows, and "unspecified", are BT.601.
+    pub(crate) fn coded(code: u8, range: Range) -> Self {
+        let kind = match code {
+            1 => Kind::Weights {
+                red: 0.2126,
+                blue: 0.0722,
+            },
+            4 => Kind::Weights {
+                red: 0.30,
+                blue: 0.11,
+            },
+            7 => Kind::Weights {
+                red: 0.212,
+                blue: 0.087,
+            },
+            8 => Kind::YCgCo,
+            9 | 10 => Kind::Weights {
+                red: 0.2627,
+                blue: 0.0593,
+            },
+            _ => BT601,
+        };
+        Self { kind, range }
     }
 
     /// Turns three interleaved components into red, green and blue.
     pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
         match &mut raster.samples {
             Samples::Eight(samples) if self == Self::JFIF => jfif(samples),
-            Samples::Eight(samples) => self.convert(samples, 255.0, u8::MAX),
-            Samples::Sixteen(samples) => self.convert(samples, 65_535.0, u16::MAX),
+            Samples::Eight(samples) => self.convert(samples),
+            Samples::Sixteen(samples) => self.convert(samples),
         }
         raster
     }
 
-    fn convert<S: Copy + TryFrom<u32>>(self, samples: &mut [S], full: f32, most: S)
-    where
-        f32: From<S>,
-    {
-        let coefficients = Coefficients::of(self);
+    pub(crate) fn convert<S: Level>(self, samples: &mut [S]) {
+        let (luminance_factor, luminance_offset) = self.range.luminance();
+        let (chroma_factor, chroma_offset) = self.range.chroma();
+        let equations = Equations::of(self.kind);
         for pixel in samples.as_chunks_mut::<3>().0 {
-            let [luminance, blue, red] = pixel.map(|sample| f32::from(sample) / full);
-            *pixel = coefficients.rgb(luminance, blue, red).map(|share| {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "a share"
-                )]
-                let level = (share.clamp(0.0, 1.0) * full + 0.5) as u32;
-                S::try_from(level).unwrap_or(most)
-            });
+            let [luminance, blue, red] = pixel.map(Into::<f32>::into);
+            let luminance = luminance * luminance_factor + luminance_offset;
+            let blue = blue * chroma_factor + chroma_offset;
+            let red = red * chroma_factor + chroma_offset;
+            *pixel = equations.rgb(luminance, blue, red).map(S::from_share);
         }
     }
 }
 
-/// The equations of section 8.3, solved for red, green and blue.
-struct Coefficients {
-    luminance_offset: f32,
-    luminance_scale: f32,
-    chroma_offset: f32,
-    red_per_red: f32,
-    green_per_red: f32,
-    green_per_blue: f32,
-    blue_per_blue: f32,
+/// What each difference adds to red, green and blue; luminance adds itself.
+struct Equations {
+    first: [f32; 3],
+    second: [f32; 3],
 }
 
-impl Coefficients {
-    fn of(matrix: Matrix) -> Self {
-        let green = 1.0 - matrix.red - matrix.blue;
-        // Limited range: 16 to 235 and 16 to 240 of 255; full range: chroma about 128 of 255.
-        let (luminance_offset, luminance_scale, chroma_scale) = if matrix.full_range {
-            (0.0, 1.0, 1.0)
-        } else {
-            (16.0 / 255.0, 255.0 / 219.0, 255.0 / 224.0)
-        };
-        let red_per_red = 2.0 * (1.0 - matrix.red) * chroma_scale;
-        let blue_per_blue = 2.0 * (1.0 - matrix.blue) * chroma_scale;
-        Self {
-            luminance_offset,
-            luminance_scale,
-            chroma_offset: 128.0 / 255.0,
-            red_per_red,
-            green_per_red: red_per_red * matrix.red / green,
-            green_per_blue: blue_per_blue * matrix.blue / green,
-            blue_per_blue,
+impl Equations {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Weights { red, blue } => {
+                let green = 1.0 - red - blue;
+                let (per_red, per_blue) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
+                Self {
+                    first: [0.0, -per_blue * blue / green, per_blue],
+                    second: [per_red, -per_red * red / green, 0.0],
+                }
+            }
+            Kind::YCgCo => Self {
+                first: [-1.0, 1.0, -1.0],
+                second: [1.0, 0.0, -1.0],
+            },
         }
     }
 
-    fn rgb(&self, luminance: f32, blue: f32, red: f32) -> [f32; 3] {
-        let luminance = (luminance - self.luminance_offset) * self.luminance_scale;
-        let (blue, red) = (blue - self.chroma_offset, red - self.chroma_offset);
+    fn rgb(&self, luminance: f32, first: f32, second: f32) -> [f32; 3] {
+        let [a, b, c] = self.first;
+        let [d, e, f] = self.second;
         [
-            luminance + self.red_per_red * red,
-            luminance - self.green_per_blue * blue - self.green_per_red * red,
-            luminance + self.blue_per_blue * blue,
+            a * first + d * second,
+            b * first + e * second,
+            c * first + f * second,
         ]
+        .map(|sum| luminance + sum)
     }
 }
 
@@ -119,25 +224,9 @@ fn jfif(samples: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raster::Channels;
-
-    fn eight(matrix: Matrix, pixel: [u8; 3]) -> Vec<u8> {
-        let samples = Samples::Eight(pixel.to_vec());
-        let raster = Raster {
-            width: 1,
-            height: 1,
-            channels: Channels::Rgb,
-            samples,
-        };
-        match matrix.to_rgb(raster).samples {
-            Samples::Eight(samples) => samples,
-            Samples::Sixteen(_) => Vec::new(),
-        }
-    }
 
     #[test]
     fn fixed_point_agrees_with_the_equations() {
-        let exact = Coefficients::of(Matrix::JFIF);
         for pixel in [
             [0, 0, 0],
             [255, 255, 255],
@@ -145,24 +234,64 @@ mod tests {
             [150, 44, 21],
             [29, 255, 107],
         ] {
-            let fixed = eight(Matrix::JFIF, pixel);
-            let [y, b, r] = pixel.map(|sample| f32::from(sample) / 255.0);
-            for (fixed, share) in fixed.iter().zip(exact.rgb(y, b, r)) {
-                assert!(
-                    (f32::from(*fixed) - share.clamp(0.0, 1.0) * 255.0).abs() <= 0.51,
-                    "{pixel:?}"
-                );
-            }
+            let (mut fixed, mut exact) = (pixel, pixel);
+            jfif(&mut fixed);
+            Matrix::JFIF.convert(&mut exact);
+            assert!(
+                fixed.iter().zip(exact).all(|(a, b)| a.abs_diff(b) <= 1),
+                "{fixed:?} {exact:?}"
+            );
         }
     }
 
     #[test]
     fn limited_range_reaches_black_and_white() {
-        let bt709 = Matrix::new(0.2126, 0.0722, false);
-        assert_eq!(eight(bt709, [16, 128, 128]), [0, 0, 0]);
-        assert_eq!(eight(bt709, [235, 128, 128]), [255, 255, 255]);
-        // Pure red at BT.709: 63, 102, 240.
-        let red = eight(bt709, [63, 102, 240]);
-        assert!(red[0] >= 254 && red[1] <= 1 && red[2] <= 1, "{red:?}");
+        let eight = Matrix::coded(
+            1,
+            Range {
+                bits: 8,
+                full: false,
+            },
+        );
+        // Black, white and pure red at BT.709.
+        let mut pixels = [16, 128, 128, 235, 128, 128, 63, 102, 240_u8];
+        eight.convert(&mut pixels);
+        let expected = [0, 0, 0, 255, 255, 255, 255, 0, 0_u8];
+        assert!(
+            pixels.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 1),
+            "{pixels:?}"
+        );
+
+        let ten = Matrix::coded(
+            9,
+            Range {
+                bits: 10,
+                full: false,
+            },
+        );
+        let mut pixels: [u16; 6] = [64, 512, 512, 940, 512, 512].map(|value| value << 6);
+        ten.convert(&mut pixels);
+        assert_eq!(pixels, [0, 0, 0, 65_535, 65_535, 65_535]);
+    }
+
+    #[test]
+    fn full_range_of_ten_bits_reaches_white() {
+        let mut pixels: [u16; 3] = [1023, 512, 512].map(|value| value << 6);
+        Matrix::coded(
+            8,
+            Range {
+                bits: 10,
+                full: true,
+            },
+        )
+        .convert(&mut pixels);
+        assert_eq!(pixels, [65_535; 3]);
+        let mut grey: [u16; 2] = [0, 1023 << 6];
+        Range {
+            bits: 10,
+            full: true,
+        }
+        .stretch(&mut grey);
+        assert_eq!(grey, [0, 65_535]);
     }
 }
