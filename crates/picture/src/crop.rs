@@ -19,6 +19,15 @@ pub(crate) struct Square {
     pub(crate) size: u32,
 }
 
+/// A rectangle known to lie inside its picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rectangle {
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
 /// The square to keep of an upright picture: the one asked for, or the largest in the centre.
 pub(crate) fn square(width: u32, height: u32, crop: Option<Crop>) -> Result<Square, Error> {
     let Some(crop) = crop else {

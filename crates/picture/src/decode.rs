@@ -1,6 +1,7 @@
 //! The decoders, one a format. Each reads its container itself, so that limits hold before any
 //! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
 
+mod avif;
 mod canvas;
 mod foreign;
 mod gif;
@@ -11,7 +12,7 @@ mod webp;
 use crate::colour::ColourSpace;
 use crate::crop::Square;
 use crate::orientation::Orientation;
-use crate::raster::{Raster, Window};
+use crate::raster::Pixels;
 use crate::{Error, Format, Header, Policy};
 
 /// A picture whose container was read and found in order.
@@ -36,9 +37,7 @@ pub(crate) struct Wanted<'a> {
 /// Pixels that hold the wanted square, perhaps reduced, never below
 /// [`MARGIN`](crate::reduce::MARGIN) times the largest output.
 pub(crate) struct Decoded<'a> {
-    pub(crate) raster: Raster,
-    /// Where in the raster the square lies.
-    pub(crate) window: Window,
+    pub(crate) pixels: Pixels,
     pub(crate) space: ColourSpace<'a>,
 }
 
@@ -51,7 +50,8 @@ pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
         Format::WebP => webp::header(bytes),
         Format::Bmp => foreign::bmp_header(bytes),
         Format::Tiff => foreign::tiff_header(bytes),
-        Format::Avif | Format::Heic => Err(Error::UnsupportedFormat {
+        Format::Avif => avif::header(bytes),
+        Format::Heic => Err(Error::UnsupportedFormat {
             what: format.name(),
         }),
     }
@@ -69,7 +69,8 @@ pub(crate) fn open<'a>(
         Format::Gif => Box::new(gif::Gif::open(bytes, header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
         Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, header)),
-        Format::Avif | Format::Heic => {
+        Format::Avif => Box::new(avif::Avif::open(bytes, policy)?),
+        Format::Heic => {
             return Err(Error::UnsupportedFormat {
                 what: header.format.name(),
             });

@@ -76,7 +76,7 @@ fn shrink(square: Finished, side: u32) -> Result<Finished, Error> {
         channels,
         samples: Samples::Eight(square.pixels),
     };
-    let Samples::Eight(pixels) = resize::square(&raster, window, side)?.samples else {
+    let Samples::Eight(pixels) = resize::interleaved(&raster, window, side)?.samples else {
         return Err(Error::Encoder { what: "resize" });
     };
     Ok(Finished::new(side, square.has_alpha, pixels))

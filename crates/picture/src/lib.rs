@@ -31,11 +31,13 @@ mod exif;
 mod format;
 mod orientation;
 mod picture;
+mod planar;
 mod policy;
 mod probe;
 mod raster;
 mod reduce;
 mod resize;
+mod yuv;
 
 pub use crop::Crop;
 pub use encode::encode;
@@ -70,8 +72,8 @@ pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pict
         side,
         policy,
     })?;
-    let resized = resize::square(&decoded.raster, decoded.window, side)?;
-    let mut finished = colour::to_srgb(&resized, &decoded.space);
+    let resized = resize::square(decoded.pixels, side)?;
+    let mut finished = colour::to_srgb(resized, &decoded.space);
     finished.turn(orientation);
 
     let outputs = encode::sizes(finished, policy)?;

@@ -20,8 +20,8 @@ pub struct Header {
 /// ```
 /// use veraicon_picture::{Error, Format, probe};
 ///
-/// let header = probe(b"GIF89a\x40\x00\x30\x00\x00\x00\x00,\0\0\0\0\x40\x00\x30\x00\x00")?;
-/// assert_eq!((header.format, header.width, header.height), (Format::Gif, 64, 48));
+/// let header = probe(b"BM\0\0\0\0\0\0\0\0\x1A\0\0\0\x0C\0\0\0\x40\0\x30\0")?;
+/// assert_eq!((header.format, header.width, header.height), (Format::Bmp, 64, 48));
 /// assert_eq!(probe(b"%PDF-1.7"), Err(Error::NotAnImage { kind: Some("PDF") }));
 /// # Ok::<(), Error>(())
 /// ```

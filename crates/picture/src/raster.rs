@@ -1,6 +1,7 @@
 //! Decoded pixels on their way to the resizer.
 
 use crate::crop::Square;
+use crate::planar::Planar;
 
 /// What the channels of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +10,6 @@ pub(crate) enum Channels {
     GreyAlpha,
     Rgb,
     Rgba,
-    #[expect(dead_code, reason = "for decoders that give ink")]
     /// Ink amounts: 0 is no ink.
     Cmyk,
 }
@@ -36,6 +36,28 @@ impl Channels {
 pub(crate) enum Samples {
     Eight(Vec<u8>),
     Sixteen(Vec<u16>),
+}
+
+impl Samples {
+    /// As 16 bits, the range of which they use all.
+    pub(crate) fn into_sixteen(self) -> Vec<u16> {
+        match self {
+            Self::Eight(samples) => samples
+                .into_iter()
+                .map(|sample| u16::from(sample) * 257)
+                .collect(),
+            Self::Sixteen(samples) => samples,
+        }
+    }
+}
+
+/// What a decoder gives.
+#[derive(Clone, Debug)]
+pub(crate) enum Pixels {
+    /// Pixels, and where in them the wanted square lies.
+    Interleaved(Raster, Window),
+    /// Components.
+    Planar(Planar),
 }
 
 /// A rectangle of pixels with straight alpha.

@@ -6,7 +6,7 @@ use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 
 use crate::Error;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::raster::{Channels, Pixels, Raster, Samples, Window};
 
 const FAILED: Error = Error::Encoder { what: "resize" };
 
@@ -15,8 +15,16 @@ thread_local! {
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
+/// The wanted square as pixels of `side` × `side`.
+pub(crate) fn square(pixels: Pixels, side: u32) -> Result<Raster, Error> {
+    match pixels {
+        Pixels::Interleaved(raster, window) => interleaved(&raster, window, side),
+        Pixels::Planar(planar) => planar.square(side),
+    }
+}
+
 /// The `window` of a raster as a square of `side`. Colours are weighted by alpha.
-pub(crate) fn square(raster: &Raster, window: Window, side: u32) -> Result<Raster, Error> {
+pub(crate) fn interleaved(raster: &Raster, window: Window, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(
             samples,

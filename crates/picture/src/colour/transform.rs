@@ -1,5 +1,5 @@
-//! ICC transforms, kept between pictures: making one costs more than using it, and most pictures
-//! carry one of a few profiles.
+//! Transforms between profiles, kept between pictures: making one costs more than using it, and
+//! most pictures carry one of a few profiles.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -9,23 +9,29 @@ use moxcms::{
     TransformOptions,
 };
 
-use super::round_to_eight;
+use super::{ColourSpace, round_to_eight, with_colours};
 use crate::raster::{Channels, Raster, Samples};
 
 /// Transforms kept a thread. Those of table profiles take a megabyte or two each.
 const KEPT: usize = 8;
-/// Profiles above this size are rare, and not worth keeping.
+/// Profiles above this size are those of presses: rare, and not worth keeping.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 
 #[derive(Clone)]
-enum Transform {
+struct Transform {
+    /// Whether it takes grey pixels as they are, or spread to three channels.
+    takes_grey: bool,
+    executor: Executor,
+}
+
+#[derive(Clone)]
+enum Executor {
     Eight(Arc<Transform8BitExecutor>),
     Sixteen(Arc<Transform16BitExecutor>),
 }
 
-#[derive(Clone, PartialEq)]
 struct Key {
-    profile: Vec<u8>,
+    space: ColourSpace<'static>,
     channels: Channels,
     sixteen: bool,
 }
@@ -35,76 +41,103 @@ thread_local! {
     static TRANSFORMS: RefCell<Vec<(Key, Transform)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The raster in sRGB by its profile, as RGB or RGBA; `None` when the profile is broken or made
-/// for another kind of picture.
-pub(crate) fn icc(raster: &Raster, profile: &[u8]) -> Option<Vec<u8>> {
+/// The raster in sRGB, as RGB or RGBA; `None` when there is nothing to convert, or the profile is
+/// broken or made for another kind of picture.
+pub(super) fn apply(raster: &Raster, space: &ColourSpace<'_>) -> Option<Vec<u8>> {
     let sixteen = matches!(raster.samples, Samples::Sixteen(_));
-    let transform = cached(profile, raster.channels, sixteen)?;
+    let transform = cached(space, raster.channels, sixteen)?;
     let channels = if raster.channels.has_alpha() { 4 } else { 3 };
     let length = raster.width as usize * raster.height as usize * channels;
-    match (&transform, &raster.samples) {
-        (Transform::Eight(transform), Samples::Eight(samples)) => {
+    let spread;
+    let is_grey = matches!(raster.channels, Channels::Grey | Channels::GreyAlpha);
+    let samples = if is_grey && !transform.takes_grey {
+        spread = with_colours(raster.clone());
+        &spread.samples
+    } else {
+        &raster.samples
+    };
+    match (&transform.executor, samples) {
+        (Executor::Eight(executor), Samples::Eight(samples)) => {
             let mut pixels = vec![0; length];
-            transform.transform(samples, &mut pixels).ok()?;
+            executor.transform(samples, &mut pixels).ok()?;
             Some(pixels)
         }
-        (Transform::Sixteen(transform), Samples::Sixteen(samples)) => {
+        (Executor::Sixteen(executor), Samples::Sixteen(samples)) => {
             let mut pixels = vec![0; length];
-            transform.transform(samples, &mut pixels).ok()?;
+            executor.transform(samples, &mut pixels).ok()?;
             Some(pixels.into_iter().map(round_to_eight).collect())
         }
         _ => None,
     }
 }
 
-fn cached(profile: &[u8], channels: Channels, sixteen: bool) -> Option<Transform> {
-    if profile.len() > MAX_KEPT_BYTES {
-        return make(profile, channels, sixteen);
+fn cached(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
+    if matches!(space, ColourSpace::Icc(profile) if profile.len() > MAX_KEPT_BYTES) {
+        return make(space, channels, sixteen);
     }
     TRANSFORMS.with_borrow_mut(|kept| {
-        let key = Key {
-            profile: profile.to_vec(),
-            channels,
-            sixteen,
-        };
-        let transform = match kept.iter().position(|(known, _)| *known == key) {
-            Some(found) => kept.remove(found).1,
-            None => make(profile, channels, sixteen)?,
+        let found = kept.iter().position(|(key, _)| {
+            key.sixteen == sixteen && key.channels == channels && key.space == *space
+        });
+        let entry = match found {
+            Some(found) => kept.remove(found),
+            None => {
+                let key = Key {
+                    space: space.clone().into_owned(),
+                    channels,
+                    sixteen,
+                };
+                (key, make(space, channels, sixteen)?)
+            }
         };
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((key, transform.clone()));
+        let transform = entry.1.clone();
+        kept.push(entry);
         Some(transform)
     })
 }
 
-fn make(profile: &[u8], channels: Channels, sixteen: bool) -> Option<Transform> {
-    let source = ColorProfile::new_from_slice(profile).ok()?;
-    let (space, from, to) = match channels {
-        Channels::Grey => (DataColorSpace::Gray, Layout::Gray, Layout::Rgb),
-        Channels::GreyAlpha => (DataColorSpace::Gray, Layout::GrayAlpha, Layout::Rgba),
-        Channels::Rgb => (DataColorSpace::Rgb, Layout::Rgb, Layout::Rgb),
-        Channels::Rgba => (DataColorSpace::Rgb, Layout::Rgba, Layout::Rgba),
-        // Four inks without alpha travel under the four-sample layout.
-        Channels::Cmyk => (DataColorSpace::Cmyk, Layout::Rgba, Layout::Rgb),
+fn make(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
+    let source = space.profile()?;
+    // Four inks without alpha travel under the layout of four samples.
+    let (from, to) = match (source.color_space, channels) {
+        (DataColorSpace::Gray, Channels::Grey) => (Layout::Gray, Layout::Rgb),
+        (DataColorSpace::Gray, Channels::GreyAlpha) => (Layout::GrayAlpha, Layout::Rgba),
+        (DataColorSpace::Rgb, Channels::Grey | Channels::Rgb) => (Layout::Rgb, Layout::Rgb),
+        (DataColorSpace::Rgb, Channels::GreyAlpha | Channels::Rgba) => (Layout::Rgba, Layout::Rgba),
+        (DataColorSpace::Cmyk, Channels::Cmyk) => (Layout::Rgba, Layout::Rgb),
+        _ => return None,
     };
-    if source.color_space != space {
-        return None;
-    }
     let srgb = ColorProfile::new_srgb();
     let options = TransformOptions::default();
-    Some(if sixteen {
-        Transform::Sixteen(
+    let executor = if sixteen {
+        Executor::Sixteen(
             source
                 .create_transform_16bit(from, &srgb, to, options)
                 .ok()?,
         )
     } else {
-        Transform::Eight(
+        Executor::Eight(
             source
                 .create_transform_8bit(from, &srgb, to, options)
                 .ok()?,
         )
+    };
+    Some(Transform {
+        takes_grey: source.color_space == DataColorSpace::Gray,
+        executor,
     })
+}
+
+impl ColourSpace<'_> {
+    fn into_owned(self) -> ColourSpace<'static> {
+        match self {
+            Self::Srgb => ColourSpace::Srgb,
+            Self::Icc(profile) => ColourSpace::Icc(profile.into_owned().into()),
+            Self::Coded(points) => ColourSpace::Coded(points),
+            Self::Measured(measured) => ColourSpace::Measured(measured),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use crate::raster::{Channels, Raster, Window};
 use crate::reduce::Reducer;
 
 use super::Wanted;
+use crate::Error;
 
 /// Where a frame lies on its canvas. It may leave it; what is outside is not shown.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +30,8 @@ pub(super) fn compose(
     placement: Placement,
     channels: Channels,
     wanted: Wanted<'_>,
-    mut row: impl FnMut(u32, &mut [u8]),
-) -> (Raster, Window) {
+    mut row: impl FnMut(u32, &mut [u8]) -> Result<(), Error>,
+) -> Result<(Raster, Window), Error> {
     let count = channels.count();
     let mut reducer = Reducer::new(wanted.square, wanted.side, channels);
     let mut frame_row = vec![0; placement.width as usize * count];
@@ -39,7 +40,7 @@ pub(super) fn compose(
     for y in 0..placement.canvas.1 {
         match y.checked_sub(placement.y).filter(|&y| y < placement.height) {
             Some(y) => {
-                row(y, &mut frame_row);
+                row(y, &mut frame_row)?;
                 for (to, from) in canvas_row.iter_mut().skip(start).zip(&frame_row) {
                     *to = *from;
                 }
@@ -48,5 +49,5 @@ pub(super) fn compose(
         }
         reducer.push(&canvas_row);
     }
-    reducer.finish()
+    Ok(reducer.finish())
 }

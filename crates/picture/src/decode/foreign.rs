@@ -12,7 +12,7 @@ use super::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Samples};
+use crate::raster::{Channels, Pixels, Raster, Samples};
 use crate::{Error, Format, Header, exif};
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
@@ -99,8 +99,7 @@ impl<'a> Whole<'a> {
             samples,
         };
         Ok(Decoded {
-            raster,
-            window: wanted.square.into(),
+            pixels: Pixels::Interleaved(raster, wanted.square.into()),
             space,
         })
     }

@@ -1,38 +1,76 @@
-//! GIF (GIF89a): the first frame on its screen; the rest walked to the trailer.
+//! GIF (GIF89a specification): the first frame on its screen, row by row; the rest decoded to the
+//! trailer and dropped.
 
-use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
+mod blocks;
+mod indices;
 
 use super::canvas::{self, Placement};
 use super::{Decoded, Source, Wanted};
-use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::Channels;
+use crate::raster::{Channels, Pixels, Raster, Window};
 use crate::{Error, Format, Header};
+use blocks::{Blocks, Frame};
+use indices::{Indices, Rows};
 
-/// The size: that of the screen (section 18), or of the first frame where that is larger, as
-/// browsers have it.
+/// The size: that of the screen (section 18), grown to hold the first frame, as browsers do.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let (Some(width), Some(height)) = (bytes.le16(6), bytes.le16(8)) else {
-        return Err(Error::CUT);
-    };
+    let mut blocks = Blocks::open(bytes)?;
+    let (mut width, mut height) = blocks.screen();
+    if let Some(first) = blocks.next_frame()? {
+        width = width.max(u32::from(first.left) + u32::from(first.width));
+        height = height.max(u32::from(first.top) + u32::from(first.height));
+    }
     Ok(Header {
         format: Format::Gif,
-        width: width.into(),
-        height: height.into(),
+        width,
+        height,
     })
 }
 
 pub(super) struct Gif<'a> {
     bytes: &'a [u8],
-    screen: (u32, u32),
+    canvas: (u32, u32),
 }
 
 impl<'a> Gif<'a> {
     pub(super) fn open(bytes: &'a [u8], header: &Header) -> Self {
         Self {
             bytes,
-            screen: (header.width, header.height),
+            canvas: (header.width, header.height),
+        }
+    }
+
+    fn first(
+        &self,
+        frame: &Frame<'_>,
+        global: &[u8],
+        wanted: Wanted<'_>,
+    ) -> Result<(Raster, Window), Error> {
+        let placement = Placement {
+            canvas: self.canvas,
+            x: frame.left.into(),
+            y: frame.top.into(),
+            width: frame.width.into(),
+            height: frame.height.into(),
+        };
+        let palette = palette(frame, global);
+        let mut rows = Rows::new(frame)?;
+        if placement.covers() && frame.clear.is_none() {
+            canvas::compose(placement, Channels::Rgb, wanted, |y, row| {
+                for (pixel, &index) in row.as_chunks_mut::<3>().0.iter_mut().zip(rows.next(y)?) {
+                    let [red, green, blue, _] = palette[usize::from(index)];
+                    *pixel = [red, green, blue];
+                }
+                Ok(())
+            })
+        } else {
+            canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+                for (pixel, &index) in row.as_chunks_mut::<4>().0.iter_mut().zip(rows.next(y)?) {
+                    *pixel = palette[usize::from(index)];
+                }
+                Ok(())
+            })
         }
     }
 }
@@ -43,62 +81,39 @@ impl<'a> Source<'a> for Gif<'a> {
     }
 
     fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let mut options = DecodeOptions::new();
-        options.set_color_output(ColorOutput::Indexed);
-        options.set_memory_limit(MemoryLimit::Unlimited);
-        let mut decoder = options
-            .read_info(self.bytes)
-            .map_err(|error| refusal(&error))?;
-        let frame = decoder.next_frame_info().map_err(|error| refusal(&error))?;
-        let frame = frame.ok_or(Error::damaged("no frame"))?;
-        let placement = Placement {
-            canvas: self.screen,
-            x: frame.left.into(),
-            y: frame.top.into(),
-            width: frame.width.into(),
-            height: frame.height.into(),
-        };
-        let clear = frame.transparent;
-        let mut pixels = vec![0; decoder.buffer_size()];
-        decoder
-            .read_into_buffer(&mut pixels)
-            .map_err(|error| refusal(&error))?;
-        let colours = decoder.palette().map_err(|error| refusal(&error))?;
-        let mut palette = [[0, 0, 0, u8::MAX]; 256];
-        for (entry, &[red, green, blue]) in palette.iter_mut().zip(colours.as_chunks().0) {
-            *entry = [red, green, blue, u8::MAX];
-        }
-        if let Some(clear) = clear {
-            palette[usize::from(clear)] = [0; 4];
-        }
-        let width = placement.width as usize;
-        let (raster, window) = canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
-            let start = y as usize * width;
-            let indices = pixels.get(start..start + width).unwrap_or_default();
-            for (pixel, &index) in row.as_chunks_mut::<4>().0.iter_mut().zip(indices) {
-                *pixel = palette[usize::from(index)];
-            }
-        });
+        let mut blocks = Blocks::open(self.bytes)?;
+        let first = blocks.next_frame()?.ok_or(Error::damaged("no frame"))?;
+        let (raster, window) = self.first(&first, blocks.global_palette, wanted)?;
         let mut frames = 1;
-        while decoder
-            .next_frame_info()
-            .map_err(|error| refusal(&error))?
-            .is_some()
-        {
+        let mut work = first.pixels();
+        let mut scratch = Vec::new();
+        while let Some(frame) = blocks.next_frame()? {
             frames += 1;
             Error::complexity("frames", frames, wanted.policy.max_frames.into())?;
+            work = work.saturating_add(frame.pixels());
+            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            scratch.resize(usize::from(frame.width), 0);
+            let mut pixels = Indices::new(&frame)?;
+            for _ in 0..frame.height {
+                pixels.fill(&mut scratch)?;
+            }
         }
         Ok(Decoded {
-            raster,
-            window,
+            pixels: Pixels::Interleaved(raster, window),
             space: ColourSpace::Srgb,
         })
     }
 }
 
-fn refusal(error: &DecodingError) -> Error {
-    match error {
-        DecodingError::UnexpectedEof | DecodingError::Io(_) => Error::CUT,
-        _ => Error::damaged("the picture data"),
+/// The colours of a frame; indices without one are black.
+fn palette(frame: &Frame<'_>, global: &[u8]) -> [[u8; 4]; 256] {
+    let mut palette = [[0, 0, 0, u8::MAX]; 256];
+    let colours = frame.palette.unwrap_or(global);
+    for (entry, &[red, green, blue]) in palette.iter_mut().zip(colours.as_chunks().0) {
+        *entry = [red, green, blue, u8::MAX];
     }
+    if let Some(clear) = frame.clear {
+        palette[usize::from(clear)] = [0; 4];
+    }
+    palette
 }

@@ -12,7 +12,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Samples};
+use crate::raster::{Channels, Pixels, Raster, Samples};
 use crate::{Error, Format, Header, Policy, exif};
 use markers::Markers;
 
@@ -79,8 +79,7 @@ impl<'a> Source<'a> for Jpeg<'a> {
             samples: Samples::Eight(pixels),
         };
         Ok(Decoded {
-            raster,
-            window: wanted.square.into(),
+            pixels: Pixels::Interleaved(raster, wanted.square.into()),
             space: self.space,
         })
     }

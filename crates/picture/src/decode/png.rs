@@ -3,8 +3,7 @@
 
 mod chunks;
 mod pieces;
-
-use std::borrow::Cow;
+mod space;
 
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
@@ -12,7 +11,7 @@ use super::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Window};
+use crate::raster::{Channels, Pixels, Raster, Window};
 use crate::reduce::{Reducer, Sample};
 use crate::{Error, Format, Header, Policy, exif};
 use chunks::Chunks;
@@ -50,10 +49,7 @@ pub(super) struct Png<'a> {
 impl<'a> Png<'a> {
     pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let chunks = Chunks::read(bytes, policy)?;
-        let space = match chunks.profile {
-            Some(profile) => unpack_profile(profile, policy.max_profile_bytes)?,
-            None => ColourSpace::Srgb,
-        };
+        let space = chunks.colour.space(policy)?;
         Ok(Self { chunks, space })
     }
 
@@ -64,7 +60,7 @@ impl<'a> Png<'a> {
         mut reducer: Reducer<S>,
         row: impl Fn(&[u8], &mut Vec<S>),
     ) -> Result<(Raster, Window), Error> {
-        let (width, height) = reader.info().size();
+        let (_, height) = reader.info().size();
         let mut samples = Vec::new();
         if reader.info().interlaced {
             let length = reader
@@ -92,7 +88,6 @@ impl<'a> Png<'a> {
                 reducer.push(&samples);
             }
         }
-        debug_assert!(width > 0, "checked by the probe");
         if self.chunks.cut {
             return Err(Error::cut(u64::from(height), u64::from(height)));
         }
@@ -145,29 +140,9 @@ impl<'a> Source<'a> for Png<'a> {
             })?
         };
         Ok(Decoded {
-            raster,
-            window,
+            pixels: Pixels::Interleaved(raster, window),
             space: self.space,
         })
-    }
-}
-
-/// The content of an iCCP chunk (section 11.3.2.3): a name, a method, a zlib stream. One that
-/// does not unpack is ignored, one that unpacks to too much is refused.
-fn unpack_profile(chunk: &[u8], limit: u64) -> Result<ColourSpace<'static>, Error> {
-    let name = chunk.iter().position(|&byte| byte == 0);
-    let Some(packed) = name.and_then(|end| chunk.get(end + 2..)) else {
-        return Ok(ColourSpace::Srgb);
-    };
-    let room = usize::try_from(limit).unwrap_or(usize::MAX);
-    match fdeflate::decompress_to_vec_bounded(packed, room) {
-        Ok(profile) => Ok(ColourSpace::Icc(Cow::Owned(profile))),
-        Err(fdeflate::BoundedDecompressionError::OutputTooLarge { .. }) => Err(Error::TooComplex {
-            what: "bytes of profile",
-            value: limit.saturating_add(1),
-            limit,
-        }),
-        Err(_) => Ok(ColourSpace::Srgb),
     }
 }
 

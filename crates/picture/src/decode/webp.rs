@@ -9,7 +9,7 @@ use super::canvas::{self, Placement};
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::raster::{Channels, Pixels, Raster, Samples, Window};
 use crate::reduce::MARGIN;
 use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
@@ -67,17 +67,13 @@ impl<'a> WebP<'a> {
         // libwebp scales lossy colours without regard to alpha, and has no canvas.
         let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
         let length = frame.width as usize * 4;
-        Ok(canvas::compose(
-            placement,
-            Channels::Rgba,
-            wanted,
-            |y, row| {
-                let start = y as usize * length;
-                if let Some(pixels) = pixels.get(start..start + length) {
-                    row.copy_from_slice(pixels);
-                }
-            },
-        ))
+        canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+            let start = y as usize * length;
+            if let Some(pixels) = pixels.get(start..start + length) {
+                row.copy_from_slice(pixels);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -104,8 +100,7 @@ impl<'a> Source<'a> for WebP<'a> {
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }
         Ok(Decoded {
-            raster,
-            window,
+            pixels: Pixels::Interleaved(raster, window),
             space: self.space,
         })
     }

@@ -9,8 +9,6 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
     (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
     (b"8BPS", "PSD"),
-    (b"\0\0\x01\0", "ICO"),
-    (b"\0\0\x02\0", "CUR"),
     (b"II\xBC\x01", "JPEG XR"),
     (b"\x76\x2F\x31\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
@@ -76,7 +74,10 @@ pub(super) fn verdict(bytes: &[u8]) -> Error {
             .find(|(magic, _)| bytes.starts_with(magic))
             .map(|&(_, name)| name)
     };
-    if let Some(what) = named(UNSUPPORTED).or_else(|| netpbm(bytes)) {
+    if let Some(what) = named(UNSUPPORTED)
+        .or_else(|| netpbm(bytes))
+        .or_else(|| icon(bytes))
+    {
         return Error::UnsupportedFormat { what };
     }
     let kind = named(OTHER)
@@ -89,6 +90,16 @@ pub(super) fn verdict(bytes: &[u8]) -> Error {
 /// `P1` to `P7` and white space.
 fn netpbm(bytes: &[u8]) -> Option<&'static str> {
     matches!(bytes, [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', ..]).then_some("Netpbm")
+}
+
+/// Icons and cursors: their count of pictures keeps Targa files out, which begin alike.
+fn icon(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0, 0, _, 0, 0, 0, ..] => None,
+        [0, 0, 1, 0, _, 0, ..] => Some("ICO"),
+        [0, 0, 2, 0, _, 0, ..] => Some("CUR"),
+        _ => None,
+    }
 }
 
 /// Other things in RIFF than WebP.

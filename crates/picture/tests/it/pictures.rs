@@ -25,15 +25,6 @@ impl Pixels {
         Self { width, height, rgb }
     }
 
-    pub(crate) fn rgba(&self, alpha: u8) -> Vec<u8> {
-        self.rgb
-            .as_chunks()
-            .0
-            .iter()
-            .flat_map(|&[r, g, b]| [r, g, b, alpha])
-            .collect()
-    }
-
     pub(crate) fn jpeg(&self) -> Vec<u8> {
         self.jpeg_with(|_| {})
     }

@@ -35,16 +35,14 @@ impl<'a> Markers<'a> {
         let mut profile_chunks = Vec::new();
         let mut at = 2;
         loop {
+            // Bytes between segments are skipped, as libjpeg does.
             let [prefix, code] = bytes.array(at).ok_or(Error::CUT)?;
-            if prefix != 0xFF {
-                return Err(Error::damaged_at(at, "no marker where one must be"));
-            }
             at += 1;
-            if code == 0xFF {
+            if prefix != 0xFF || code == 0xFF {
                 continue;
             }
             at += 1;
-            if matches!(code, 0x01 | 0xD0..=0xD8) {
+            if matches!(code, 0x00 | 0x01 | 0xD0..=0xD8) {
                 continue;
             }
             if code == SOS {

@@ -5,6 +5,7 @@ use crate::{Error, Policy};
 
 use super::SIGNATURE_LENGTH;
 use super::pieces::Pieces;
+use super::space::ColourChunks;
 
 /// Largest length of a chunk (section 5.3).
 const MAX_LENGTH: u32 = 0x7FFF_FFFF;
@@ -44,7 +45,7 @@ pub(super) struct Chunks<'a> {
     data: &'a [u8],
     end: &'a [u8],
     pub(super) exif: Option<&'a [u8]>,
-    pub(super) profile: Option<&'a [u8]>,
+    pub(super) colour: ColourChunks<'a>,
     /// Whether the file ends before its IEND chunk does.
     pub(super) cut: bool,
 }
@@ -88,7 +89,7 @@ impl<'a> Chunks<'a> {
                 }
                 b"tRNS" if sound && data.is_none() => chunks.transparency = chunk.whole,
                 b"eXIf" if sound => chunks.exif = Some(chunk.content),
-                b"iCCP" if sound && data.is_none() => chunks.profile = Some(chunk.content),
+                _ if sound && data.is_none() && chunks.colour.take(chunk.kind, chunk.content) => {}
                 b"acTL" | b"fcTL" | b"fdAT" => animation.take(&chunk, policy)?,
                 _ if chunk.is_critical() => {
                     return Err(Error::damaged_at(

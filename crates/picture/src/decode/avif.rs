@@ -1,0 +1,251 @@
+//! AVIF (AV1 Image File Format 1.1): the container read here, the AV1 by rav1d.
+//!
+//! Of a sequence the primary item is shown, which is its first frame.
+
+mod boxes;
+mod canvas;
+mod codec;
+mod meta;
+mod opacity;
+mod properties;
+
+use std::borrow::Cow;
+
+use super::{Decoded, Source, Wanted};
+use crate::bytes::Bytes;
+use crate::colour::{CodePoints, ColourSpace};
+use crate::crop::{Rectangle, Square};
+use crate::orientation::Orientation;
+use crate::planar::{Model, Planar};
+use crate::raster::Pixels;
+use crate::yuv::{Matrix, Range};
+use crate::{Error, Format, Header, Policy};
+use boxes::Reader;
+use canvas::Canvas;
+use codec::Signal;
+use meta::{Item, Meta};
+
+/// Matrix code point of components that are green, blue and red themselves.
+const IDENTITY: u8 = 0;
+
+pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
+    let meta = Meta::read(bytes)?;
+    let primary = meta.primary()?;
+    let (width, height) = size(primary)?;
+    let visible = primary.properties.visible(width, height);
+    Ok(Header {
+        format: Format::Avif,
+        width: visible.width,
+        height: visible.height,
+    })
+}
+
+/// The size of an item, which it must state (section 6.5.3 of ISO/IEC 23008-12).
+fn size(item: &Item<'_>) -> Result<(u32, u32), Error> {
+    item.properties
+        .size
+        .ok_or(Error::damaged("an item without a size"))
+}
+
+pub(super) struct Avif<'a> {
+    meta: Meta<'a>,
+    orientation: Orientation,
+    visible: Rectangle,
+}
+
+impl<'a> Avif<'a> {
+    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
+        let meta = Meta::read(bytes)?;
+        let primary = meta.primary()?;
+        let (width, height) = size(primary)?;
+        if u64::from(width) * u64::from(height) > policy.max_pixels {
+            return Err(Error::TooManyPixels {
+                width,
+                height,
+                limit: policy.max_pixels,
+            });
+        }
+        let profile = primary.properties.profile.unwrap_or_default();
+        Error::complexity(
+            "bytes of profile",
+            profile.len() as u64,
+            policy.max_profile_bytes,
+        )?;
+        let orientation = primary.properties.orientation();
+        let visible = primary.properties.visible(width, height);
+        Ok(Self {
+            meta,
+            orientation,
+            visible,
+        })
+    }
+
+    /// Decodes an item, or the tiles of one.
+    fn canvas(
+        &self,
+        item: &Item<'a>,
+        square: Square,
+        policy: &Policy,
+    ) -> Result<(Canvas, Signal), Error> {
+        match &item.kind {
+            b"av01" => self.frame(item, square),
+            b"grid" => self.grid(item, square, policy),
+            _ => Err(Error::UnsupportedFormat {
+                what: "this kind of HEIF item",
+            }),
+        }
+    }
+
+    fn frame(&self, item: &Item<'a>, square: Square) -> Result<(Canvas, Signal), Error> {
+        let size = size(item)?;
+        codec::decode(&self.meta.data(item)?, pixels(size), |frame| {
+            if (frame.layout.width, frame.layout.height) != size {
+                return Err(Error::damaged("two sizes"));
+            }
+            let mut canvas = Canvas::new(size, frame.layout, square);
+            canvas.lay(frame, 0, 0);
+            Ok((canvas, frame.signal))
+        })
+    }
+
+    /// A grid of tiles (section 6.6.2.3 of ISO/IEC 23008-12), row by row.
+    fn grid(
+        &self,
+        item: &Item<'a>,
+        square: Square,
+        policy: &Policy,
+    ) -> Result<(Canvas, Signal), Error> {
+        const DAMAGED: Error = Error::damaged("the grid");
+        let whole = size(item)?;
+        let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
+        let tiles = self.meta.referred(item.id, *b"dimg");
+        Error::complexity("tiles", tiles.len() as u64, policy.max_frames.into())?;
+        if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
+            return Err(DAMAGED);
+        }
+        let mut laid: Option<(Canvas, Signal, (u32, u32))> = None;
+        for (number, id) in (0_u32..).zip(tiles) {
+            let tile = self
+                .meta
+                .item(*id)
+                .filter(|tile| &tile.kind == b"av01")
+                .ok_or(DAMAGED)?;
+            let size = size(tile)?;
+            if laid.as_ref().is_some_and(|(_, _, first)| *first != size)
+                || !covers(size, (columns, rows), whole)
+            {
+                return Err(DAMAGED);
+            }
+            codec::decode(&self.meta.data(tile)?, pixels(size), |frame| {
+                let (canvas, ..) = laid.get_or_insert_with(|| {
+                    (Canvas::new(whole, frame.layout, square), frame.signal, size)
+                });
+                let alike = codec::Layout {
+                    width: whole.0,
+                    height: whole.1,
+                    ..frame.layout
+                } == canvas.layout;
+                if (frame.layout.width, frame.layout.height) != size || !alike {
+                    return Err(Error::damaged("tiles that differ"));
+                }
+                canvas.lay(frame, number % columns * size.0, number / columns * size.1);
+                Ok(())
+            })?;
+        }
+        laid.map(|(canvas, signal, _)| (canvas, signal))
+            .ok_or(DAMAGED)
+    }
+}
+
+fn pixels((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height)
+}
+
+/// Rows, columns and size of a grid.
+fn read_grid(data: &[u8]) -> Option<(u32, u32, (u32, u32))> {
+    let [_version, flags, rows, columns] = data.array(0)?;
+    let length = if flags & 1 == 1 { 4 } else { 2 };
+    let mut numbers = Reader(data.get(4..)?);
+    let size = (numbers.short(length)?, numbers.short(length)?);
+    Some((u32::from(rows) + 1, u32::from(columns) + 1, size))
+}
+
+/// Whether tiles fill the picture without one too many, and lie at even pixels.
+fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
+    let fits = |tile: u32, count: u32, whole: u32| {
+        let (tile, before_last) = (u64::from(tile), u64::from(tile) * u64::from(count - 1));
+        before_last < whole.into()
+            && before_last + tile >= whole.into()
+            && (count == 1 || tile % 2 == 0)
+    };
+    fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
+}
+
+impl<'a> Source<'a> for Avif<'a> {
+    fn orientation(&self) -> Orientation {
+        self.orientation
+    }
+
+    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+        let primary = self.meta.primary()?;
+        let square = Square {
+            x: wanted.square.x + self.visible.x,
+            y: wanted.square.y + self.visible.y,
+            ..wanted.square
+        };
+        let (colours, coded) = self.canvas(primary, square, wanted.policy)?;
+        let signal = primary.properties.signal.unwrap_or(coded);
+        let space = match primary.properties.profile {
+            Some(profile) => ColourSpace::Icc(Cow::Borrowed(profile)),
+            None => ColourSpace::Coded(CodePoints {
+                primaries: signal.primaries,
+                transfer: signal.transfer,
+            }),
+        };
+        let range = Range {
+            bits: colours.layout.bits,
+            full: signal.full_range,
+        };
+        let matrix = Matrix::coded(signal.matrix, range);
+        let is_rgb = colours.layout.has_chroma && signal.matrix == IDENTITY;
+
+        let Some((alpha, premultiplied)) = self.meta.alpha(primary.id) else {
+            let has_chroma = colours.layout.has_chroma;
+            let mut planes = colours.into_planes(square);
+            let model = if is_rgb {
+                planes.rotate_right(1);
+                Model::Rgb(range)
+            } else if has_chroma {
+                Model::Yuv(matrix)
+            } else {
+                Model::Grey(range)
+            };
+            return Ok(Decoded {
+                pixels: Pixels::Planar(Planar { planes, model }),
+                space,
+            });
+        };
+        if size(alpha)? != size(primary)? {
+            return Err(Error::damaged("alpha of another size"));
+        }
+        let (opacity, coded) = self.canvas(alpha, square, wanted.policy)?;
+        let full = alpha.properties.signal.unwrap_or(coded).full_range;
+        let joint = opacity::Joint {
+            place: colours.place(square),
+            matrix: (!is_rgb).then_some(matrix),
+            range,
+            colours,
+            range_of_opacity: Range {
+                bits: opacity.layout.bits,
+                full,
+            },
+            opacity,
+            premultiplied,
+        };
+        let (raster, window) = joint.reduce(wanted);
+        Ok(Decoded {
+            pixels: Pixels::Interleaved(raster, window),
+            space,
+        })
+    }
+}

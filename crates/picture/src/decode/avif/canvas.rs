@@ -1,0 +1,177 @@
+//! The part of a picture that is wanted, plane by plane, laid together from one frame or from
+//! the tiles of a grid.
+
+use super::codec::{Frame, Layout, Row};
+use crate::crop::{Rectangle, Square};
+use crate::planar::Plane;
+use crate::raster::{Samples, Window};
+
+/// Pixels kept around the wanted square, for the taps of the filter: even, so that halved chroma
+/// stays aligned.
+const PADDING: u32 = 8;
+
+pub(super) struct Canvas {
+    pub(super) layout: Layout,
+    /// What is kept of the whole picture; starts at even pixels.
+    kept: Rectangle,
+    planes: Vec<Samples>,
+}
+
+impl Canvas {
+    /// For a picture of `width` × `height` in frames of `layout`, of which `square` is wanted.
+    pub(super) fn new((width, height): (u32, u32), layout: Layout, square: Square) -> Self {
+        let start = |at: u32| at.saturating_sub(PADDING) & !1;
+        let end = |at: u32, length: u32| at.saturating_add(square.size + PADDING).min(length);
+        let (x, y) = (start(square.x), start(square.y));
+        let kept = Rectangle {
+            x,
+            y,
+            width: end(square.x, width) - x,
+            height: end(square.y, height) - y,
+        };
+        let layout = Layout {
+            width,
+            height,
+            ..layout
+        };
+        let count = if layout.has_chroma { 3 } else { 1 };
+        let mut canvas = Self {
+            layout,
+            kept,
+            planes: Vec::new(),
+        };
+        canvas.planes = (0..count)
+            .map(|plane| {
+                let (_, _, columns, rows) = canvas.kept_of(plane);
+                let length = columns * rows;
+                if layout.bits == 8 {
+                    Samples::Eight(vec![0; length])
+                } else {
+                    Samples::Sixteen(vec![0; length])
+                }
+            })
+            .collect();
+        canvas
+    }
+
+    /// Left, top, columns and rows that are kept of a plane.
+    fn kept_of(&self, plane: usize) -> (usize, usize, usize, usize) {
+        let halved = |axis: bool| plane > 0 && axis;
+        let span = |start: u32, length: u32, halved: bool| {
+            if halved {
+                (start / 2, length.div_ceil(2))
+            } else {
+                (start, length)
+            }
+        };
+        let (x, columns) = span(
+            self.kept.x,
+            self.kept.width,
+            halved(self.layout.subsampling.0),
+        );
+        let (y, rows) = span(
+            self.kept.y,
+            self.kept.height,
+            halved(self.layout.subsampling.1),
+        );
+        (x as usize, y as usize, columns as usize, rows as usize)
+    }
+
+    /// Lays a frame at an even place of the picture.
+    pub(super) fn lay(&mut self, frame: &Frame<'_>, x: u32, y: u32) {
+        for plane in 0..self.planes.len() {
+            let (left, top, columns, rows) = self.kept_of(plane);
+            let halved = |at: u32, axis: bool| if plane > 0 && axis { at / 2 } else { at } as usize;
+            let x = halved(x, self.layout.subsampling.0);
+            let y = halved(y, self.layout.subsampling.1);
+            let (width, height) = frame.layout.plane(plane);
+            let shift = 16_u8.saturating_sub(self.layout.bits);
+            for row in y.max(top)..(y + height as usize).min(top + rows) {
+                let Some(source) = u32::try_from(row - y)
+                    .ok()
+                    .and_then(|row| frame.row(plane, row))
+                else {
+                    continue;
+                };
+                let from =
+                    left.saturating_sub(x)..(left + columns).saturating_sub(x).min(width as usize);
+                let start = (row - top) * columns + x.saturating_sub(left);
+                let to = start..start + from.len();
+                match (source, self.planes.get_mut(plane)) {
+                    (Row::Eight(source), Some(Samples::Eight(target))) => {
+                        if let (Some(source), Some(target)) = (source.get(from), target.get_mut(to))
+                        {
+                            target.copy_from_slice(source);
+                        }
+                    }
+                    (Row::Sixteen(source), Some(Samples::Sixteen(target))) => {
+                        if let (Some(source), Some(target)) = (source.get(from), target.get_mut(to))
+                        {
+                            for (target, &source) in target.iter_mut().zip(source) {
+                                *target = source << shift;
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The planes, each with the place of `square` in it.
+    pub(super) fn into_planes(self, square: Square) -> Vec<Plane> {
+        let places: Vec<_> = (0..self.planes.len())
+            .map(|plane| self.kept_of(plane))
+            .collect();
+        let subsampling = self.layout.subsampling;
+        let kept = self.kept;
+        let planes = self.planes.into_iter().zip(places).enumerate();
+        planes
+            .map(|(plane, (samples, (_, _, columns, rows)))| {
+                let share = |axis: bool| if plane > 0 && axis { 0.5 } else { 1.0 };
+                let (across, down) = (share(subsampling.0), share(subsampling.1));
+                let window = Window {
+                    x: f64::from(square.x - kept.x) * across,
+                    y: f64::from(square.y - kept.y) * down,
+                    width: f64::from(square.size) * across,
+                    height: f64::from(square.size) * down,
+                };
+                let length = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                Plane {
+                    width: length(columns),
+                    height: length(rows),
+                    samples,
+                    window,
+                }
+            })
+            .collect()
+    }
+
+    /// The place of `square` in what is kept.
+    pub(super) fn place(&self, square: Square) -> Square {
+        Square {
+            x: square.x - self.kept.x,
+            y: square.y - self.kept.y,
+            size: square.size,
+        }
+    }
+
+    /// Columns and rows that are kept.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.kept.width as usize, self.kept.height as usize)
+    }
+
+    /// Row `y` of what is kept of a plane.
+    pub(super) fn row<S>(
+        &self,
+        plane: usize,
+        y: usize,
+        pick: impl Fn(&Samples) -> Option<&[S]>,
+    ) -> &[S] {
+        let (_, _, columns, _) = self.kept_of(plane);
+        let samples = self.planes.get(plane).and_then(pick).unwrap_or_default();
+        samples
+            .get(y * columns..(y + 1) * columns)
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,125 @@
+//! The pixels of a frame: LZW (appendix F), and the order of rows (appendix E).
+
+use weezl::decode::{Configuration, Decoder};
+use weezl::{BitOrder, LzwStatus};
+
+use crate::Error;
+
+use super::blocks::Frame;
+
+/// Palette indices of a frame, in the order of the file.
+pub(super) struct Indices<'a> {
+    decoder: Decoder,
+    /// What remains of the current sub-block.
+    block: &'a [u8],
+    /// The sub-blocks after it.
+    rest: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Indices<'a> {
+    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
+        if !(1..=8).contains(&frame.code_size) {
+            return Err(Error::damaged_at(frame.at, "the size of codes"));
+        }
+        // Some writers put junk behind the last pixel, which no browser minds.
+        let decoder = Configuration::new(BitOrder::Lsb, frame.code_size)
+            .with_yield_on_full_buffer(true)
+            .build();
+        Ok(Self {
+            decoder,
+            block: &[],
+            rest: frame.data,
+            at: frame.at,
+        })
+    }
+
+    /// Fills all of `row`.
+    pub(super) fn fill(&mut self, mut row: &mut [u8]) -> Result<(), Error> {
+        while !row.is_empty() {
+            let result = self.decoder.decode_bytes(self.block, row);
+            self.block = self.block.get(result.consumed_in..).unwrap_or_default();
+            row = row.get_mut(result.consumed_out..).unwrap_or_default();
+            match result.status {
+                _ if row.is_empty() => {}
+                Err(_) => return Err(Error::damaged_at(self.at, "the picture data")),
+                // It moved on, if only over a code that yields no pixel.
+                Ok(LzwStatus::Ok) => {}
+                Ok(LzwStatus::NoProgress) if self.next_block() => {}
+                Ok(LzwStatus::NoProgress | LzwStatus::Done) => return Err(self.too_few()),
+            }
+        }
+        Ok(())
+    }
+
+    fn too_few(&self) -> Error {
+        Error::damaged_at(self.at, "fewer pixels than the frame has")
+    }
+
+    fn next_block(&mut self) -> bool {
+        match self
+            .rest
+            .split_first()
+            .and_then(|(&length, rest)| rest.split_at_checked(length.into()))
+        {
+            Some((block, rest)) if !block.is_empty() => {
+                self.at += 1 + block.len();
+                (self.block, self.rest) = (block, rest);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Rows from top to bottom. Interlaced ones need the whole frame, a byte a pixel.
+pub(super) enum Rows<'a> {
+    Straight {
+        pixels: Box<Indices<'a>>,
+        row: Vec<u8>,
+    },
+    Interlaced {
+        frame: Vec<u8>,
+        width: usize,
+    },
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
+        let mut pixels = Indices::new(frame)?;
+        let (width, height) = (usize::from(frame.width), usize::from(frame.height));
+        if frame.pixels() == 0 {
+            return Err(Error::damaged_at(frame.at, "a frame without pixels"));
+        }
+        if !frame.is_interlaced {
+            return Ok(Self::Straight {
+                pixels: Box::new(pixels),
+                row: vec![0; width],
+            });
+        }
+        let mut whole = vec![0; width * height];
+        for (start, step) in [(0, 8), (4, 8), (2, 4), (1, 2)] {
+            for row in whole.chunks_exact_mut(width).skip(start).step_by(step) {
+                pixels.fill(row)?;
+            }
+        }
+        Ok(Self::Interlaced {
+            frame: whole,
+            width,
+        })
+    }
+
+    /// Row `y`, which is asked for in order.
+    pub(super) fn next(&mut self, y: u32) -> Result<&[u8], Error> {
+        match self {
+            Self::Straight { pixels, row } => {
+                pixels.fill(row)?;
+                Ok(row)
+            }
+            Self::Interlaced { frame, width } => Ok(frame
+                .chunks_exact(*width)
+                .nth(y as usize)
+                .unwrap_or_default()),
+        }
+    }
+}

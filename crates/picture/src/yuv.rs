@@ -1,0 +1,297 @@
+//! Luminance and differences of colour, to RGB (ITU-T H.273, section 8.3).
+
+use crate::raster::{Raster, Samples};
+
+/// How sample values stand for shares of full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Bits a sample, 8 to 16. With more than 8, samples are the upper bits of 16.
+    pub(crate) bits: u8,
+    /// Whether all values are used, or 16 to 235 of 255 (chroma to 240).
+    pub(crate) full: bool,
+}
+
+impl Range {
+    /// 8 bits, all used.
+    pub(crate) const FULL: Self = Self {
+        bits: 8,
+        full: true,
+    };
+
+    /// Factor and offset from a sample to a share of luminance, or of any component of RGB.
+    fn luminance(self) -> (f32, f32) {
+        if self.full {
+            return (1.0 / self.most(), 0.0);
+        }
+        (1.0 / (219.0 * self.step()), -16.0 / 219.0)
+    }
+
+    /// Factor and offset from a sample to a difference of colour about 0.
+    fn chroma(self) -> (f32, f32) {
+        if self.full {
+            let factor = 1.0 / self.most();
+            return (factor, -128.0 * self.step() * factor);
+        }
+        (1.0 / (224.0 * self.step()), -128.0 / 224.0)
+    }
+
+    /// What 1 of 8 bits amounts to in a sample.
+    fn step(self) -> f32 {
+        if self.bits == 8 { 1.0 } else { 256.0 }
+    }
+
+    /// The largest sample.
+    fn most(self) -> f32 {
+        if self.bits == 8 {
+            255.0
+        } else {
+            65_536.0 - f32::from(1_u16 << (16 - self.bits.min(16)))
+        }
+    }
+
+    /// Stretches samples to all of their 8 or 16 bits.
+    pub(crate) fn expand(self, samples: &mut Samples) {
+        match samples {
+            Samples::Eight(_) if self.full => {}
+            Samples::Eight(samples) => self.stretch(samples),
+            Samples::Sixteen(samples) => self.stretch(samples),
+        }
+    }
+
+    pub(crate) fn stretch<S: Level>(self, samples: &mut [S]) {
+        let (factor, offset) = self.luminance();
+        for sample in samples {
+            *sample = S::from_share((*sample).into() * factor + offset);
+        }
+    }
+}
+
+/// A sample that can be a share of full.
+pub(crate) trait Level: Copy + Into<f32> {
+    /// Clamped to 0 and 1.
+    fn from_share(share: f32) -> Self;
+}
+
+impl Level for u8 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share"
+    )]
+    fn from_share(share: f32) -> Self {
+        (share.clamp(0.0, 1.0) * 255.0 + 0.5) as Self
+    }
+}
+
+impl Level for u16 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share"
+    )]
+    fn from_share(share: f32) -> Self {
+        (share.clamp(0.0, 1.0) * 65_535.0 + 0.5) as Self
+    }
+}
+
+/// The equations between the components and RGB.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Matrix {
+    kind: Kind,
+    range: Range,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Weights of red and blue in luminance.
+    Weights { red: f32, blue: f32 },
+    /// Green against magenta, orange against cyan.
+    YCgCo,
+}
+
+const BT601: Kind = Kind::Weights {
+    red: 0.299,
+    blue: 0.114,
+};
+
+impl Matrix {
+    /// BT.601 at full range: JFIF 1.02.
+    pub(crate) const JFIF: Self = Self {
+        kind: BT601,
+        range: Range::FULL,
+    };
+
+    /// By code point (table 4). Those that no browser knows, and "unspecified", are BT.601.
+    pub(crate) fn coded(code: u8, range: Range) -> Self {
+        let kind = match code {
+            1 => Kind::Weights {
+                red: 0.2126,
+                blue: 0.0722,
+            },
+            4 => Kind::Weights {
+                red: 0.30,
+                blue: 0.11,
+            },
+            7 => Kind::Weights {
+                red: 0.212,
+                blue: 0.087,
+            },
+            8 => Kind::YCgCo,
+            9 | 10 => Kind::Weights {
+                red: 0.2627,
+                blue: 0.0593,
+            },
+            _ => BT601,
+        };
+        Self { kind, range }
+    }
+
+    /// Turns three interleaved components into red, green and blue.
+    pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
+        match &mut raster.samples {
+            Samples::Eight(samples) if self == Self::JFIF => jfif(samples),
+            Samples::Eight(samples) => self.convert(samples),
+            Samples::Sixteen(samples) => self.convert(samples),
+        }
+        raster
+    }
+
+    pub(crate) fn convert<S: Level>(self, samples: &mut [S]) {
+        let (luminance_factor, luminance_offset) = self.range.luminance();
+        let (chroma_factor, chroma_offset) = self.range.chroma();
+        let equations = Equations::of(self.kind);
+        for pixel in samples.as_chunks_mut::<3>().0 {
+            let [luminance, blue, red] = pixel.map(Into::<f32>::into);
+            let luminance = luminance * luminance_factor + luminance_offset;
+            let blue = blue * chroma_factor + chroma_offset;
+            let red = red * chroma_factor + chroma_offset;
+            *pixel = equations.rgb(luminance, blue, red).map(S::from_share);
+        }
+    }
+}
+
+/// What each difference adds to red, green and blue; luminance adds itself.
+struct Equations {
+    first: [f32; 3],
+    second: [f32; 3],
+}
+
+impl Equations {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Weights { red, blue } => {
+                let green = 1.0 - red - blue;
+                let (per_red, per_blue) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
+                Self {
+                    first: [0.0, -per_blue * blue / green, per_blue],
+                    second: [per_red, -per_red * red / green, 0.0],
+                }
+            }
+            Kind::YCgCo => Self {
+                first: [-1.0, 1.0, -1.0],
+                second: [1.0, 0.0, -1.0],
+            },
+        }
+    }
+
+    fn rgb(&self, luminance: f32, first: f32, second: f32) -> [f32; 3] {
+        let [a, b, c] = self.first;
+        let [d, e, f] = self.second;
+        [
+            a * first + d * second,
+            b * first + e * second,
+            c * first + f * second,
+        ]
+        .map(|sum| luminance + sum)
+    }
+}
+
+/// JFIF in fixed point of 16 bits: the path of nearly every photo.
+fn jfif(samples: &mut [u8]) {
+    for pixel in samples.as_chunks_mut::<3>().0 {
+        let [luminance, blue, red] = pixel.map(i32::from);
+        let luminance = (luminance << 16) + (1 << 15);
+        let (blue, red) = (blue - 128, red - 128);
+        let clamp = |level: i32| u8::try_from((level >> 16).clamp(0, 255)).unwrap_or_default();
+        *pixel = [
+            clamp(luminance + 91_881 * red),
+            clamp(luminance - 22_554 * blue - 46_802 * red),
+            clamp(luminance + 116_130 * blue),
+        ];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_point_agrees_with_the_equations() {
+        for pixel in [
+            [0, 0, 0],
+            [255, 255, 255],
+            [76, 85, 255],
+            [150, 44, 21],
+            [29, 255, 107],
+        ] {
+            let (mut fixed, mut exact) = (pixel, pixel);
+            jfif(&mut fixed);
+            Matrix::JFIF.convert(&mut exact);
+            assert!(
+                fixed.iter().zip(exact).all(|(a, b)| a.abs_diff(b) <= 1),
+                "{fixed:?} {exact:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn limited_range_reaches_black_and_white() {
+        let eight = Matrix::coded(
+            1,
+            Range {
+                bits: 8,
+                full: false,
+            },
+        );
+        // Black, white and pure red at BT.709.
+        let mut pixels = [16, 128, 128, 235, 128, 128, 63, 102, 240_u8];
+        eight.convert(&mut pixels);
+        let expected = [0, 0, 0, 255, 255, 255, 255, 0, 0_u8];
+        assert!(
+            pixels.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 1),
+            "{pixels:?}"
+        );
+
+        let ten = Matrix::coded(
+            9,
+            Range {
+                bits: 10,
+                full: false,
+            },
+        );
+        let mut pixels: [u16; 6] = [64, 512, 512, 940, 512, 512].map(|value| value << 6);
+        ten.convert(&mut pixels);
+        assert_eq!(pixels, [0, 0, 0, 65_535, 65_535, 65_535]);
+    }
+
+    #[test]
+    fn full_range_of_ten_bits_reaches_white() {
+        let mut pixels: [u16; 3] = [1023, 512, 512].map(|value| value << 6);
+        Matrix::coded(
+            8,
+            Range {
+                bits: 10,
+                full: true,
+            },
+        )
+        .convert(&mut pixels);
+        assert_eq!(pixels, [65_535; 3]);
+        let mut grey: [u16; 2] = [0, 1023 << 6];
+        Range {
+            bits: 10,
+            full: true,
+        }
+        .stretch(&mut grey);
+        assert_eq!(grey, [0, 65_535]);
+    }
+}
