@@ -29,6 +29,7 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+pub mod jpeg;
 mod orientation;
 mod picture;
 mod planar;

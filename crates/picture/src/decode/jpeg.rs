@@ -1,86 +1,138 @@
-//! JPEG (ITU-T T.81).
+//! JPEG (ITU-T T.81): from the scaled decoder's planes to pixels.
 
-mod markers;
-
-use std::io::Cursor;
-
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use std::borrow::Cow;
+use std::cell::RefCell;
 
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
+use crate::crop::Square;
+use crate::jpeg::{ColourModel, Decoder, Limits, Plane, Region, Scale, read_header};
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Samples};
+use crate::planar::{self, Model, Planar};
+use crate::raster::{Pixels, Samples, Window};
+use crate::reduce::MARGIN;
+use crate::yuv::{Matrix, Range};
 use crate::{Error, Format, Header, Policy, exif};
-use markers::Markers;
+
+/// Pixels around the square that the resize filter may look at.
+const RIM: u32 = 64;
+/// What a block of a scan costs, in pixels of [`Policy::max_work`].
+const WORK_PER_BLOCK: u64 = 8;
+
+thread_local! {
+    /// Its buffers go from one picture to the next: fresh pages are a third of a decode's cost.
+    static DECODER: RefCell<Decoder> = RefCell::default();
+}
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let frame = Markers::read(bytes)?.frame;
+    let header = read_header(bytes)?;
     Ok(Header {
         format: Format::Jpeg,
-        width: frame.width.into(),
-        height: frame.height.into(),
+        width: header.width,
+        height: header.height,
     })
 }
 
 pub(super) struct Jpeg<'a> {
     bytes: &'a [u8],
-    markers: Markers<'a>,
-    space: ColourSpace<'a>,
+    colour: ColourModel,
+    exif: Option<&'a [u8]>,
+    profile: Option<Vec<u8>>,
 }
 
 impl<'a> Jpeg<'a> {
     pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let markers = Markers::read(bytes)?;
-        markers.find_end(bytes)?;
-        let space = markers
-            .profile(policy.max_profile_bytes)?
-            .map_or(ColourSpace::Srgb, ColourSpace::Icc);
+        let header = read_header(bytes)?;
         Ok(Self {
             bytes,
-            markers,
-            space,
+            colour: header.colour,
+            exif: header.exif,
+            profile: header.icc_profile(policy.max_profile_bytes)?,
         })
     }
 }
 
 impl<'a> Source<'a> for Jpeg<'a> {
     fn orientation(&self) -> Orientation {
-        self.markers.exif.map(exif::orientation).unwrap_or_default()
+        self.exif.map(exif::orientation).unwrap_or_default()
     }
 
     fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let grey = self.markers.frame.components == 1;
-        let (space, channels) = if grey {
-            (ColorSpace::Luma, Channels::Grey)
-        } else {
-            (ColorSpace::RGB, Channels::Rgb)
+        let square = wanted.square;
+        let scale = Scale::at_least(square.size, enough(wanted.side));
+        let limits = Limits {
+            max_blocks: wanted.policy.max_work / WORK_PER_BLOCK,
+            ..Limits::default()
         };
-        let options = DecoderOptions::default()
-            .set_strict_mode(true)
-            .set_max_width(65_535)
-            .set_max_height(65_535)
-            .jpeg_set_out_colorspace(space);
-        let mut decoder = JpegDecoder::new_with_options(Cursor::new(self.bytes), options);
-        let pixels = decoder.decode().map_err(|error| match error {
-            DecodeErrors::ExhaustedData | DecodeErrors::IoErrors(_) => Error::CUT,
-            _ => Error::damaged("the picture data"),
+        let decoded = DECODER.with_borrow_mut(|decoder| {
+            decoder.decode(self.bytes, scale, Some(around(square)), &limits)
         })?;
-        let (width, height) = (
-            self.markers.frame.width.into(),
-            self.markers.frame.height.into(),
-        );
-        let raster = Raster {
-            width,
-            height,
-            channels,
-            samples: Samples::Eight(pixels),
+        let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
+        let pixels = Pixels::Planar(Planar {
+            planes: planes.collect(),
+            model: model(self.colour),
+        });
+        let space = match self.profile {
+            Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
+            None => ColourSpace::Srgb,
         };
-        Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, wanted.square.into()),
-            space: self.space,
-        })
+        Ok(Decoded { pixels, space })
+    }
+}
+
+/// Pixels of the decoded square that an output of `side` is well made from.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a side is at most 65,535"
+)]
+fn enough(side: u32) -> u32 {
+    (f64::from(side) * MARGIN).ceil() as u32
+}
+
+fn around(square: Square) -> Region {
+    let (x, y) = (square.x.saturating_sub(RIM), square.y.saturating_sub(RIM));
+    Region {
+        x,
+        y,
+        width: square.x - x + square.size + RIM,
+        height: square.y - y + square.size + RIM,
+    }
+}
+
+/// A plane with the square's place in it. Samples right of the picture's edge are left in the rows,
+/// outside the square.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "planes have at most 65,535 samples and padding a side"
+)]
+fn cut(plane: Plane, square: Square) -> planar::Plane {
+    let (across, down) = plane.samples_per_pixel;
+    let x = f64::from(square.x) * across - plane.x as f64;
+    let y = f64::from(square.y) * down - plane.y as f64;
+    let side = f64::from(square.size);
+    let window = Window {
+        x,
+        y,
+        width: (side * across).min(plane.width as f64 - x),
+        height: (side * down).min(plane.height as f64 - y),
+    };
+    let height = plane.samples.len() / plane.stride;
+    planar::Plane {
+        width: plane.stride as u32,
+        height: height as u32,
+        samples: Samples::Eight(plane.samples),
+        window,
+    }
+}
+
+fn model(colour: ColourModel) -> Model {
+    match colour {
+        ColourModel::Grey => Model::Grey(Range::FULL),
+        ColourModel::YCbCr => Model::Yuv(Matrix::JFIF),
+        ColourModel::Rgb => Model::Rgb(Range::FULL),
+        ColourModel::Cmyk => Model::InvertedCmyk,
+        ColourModel::Ycck => Model::InvertedYcck,
     }
 }

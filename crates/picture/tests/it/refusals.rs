@@ -74,7 +74,7 @@ fn kinds_of_jpeg_that_browsers_do_not_show_are_unsupported() {
         ("arithmetic-coded JPEG", frame(0xC9, 8)),
         ("lossless JPEG", frame(0xC3, 8)),
         ("hierarchical JPEG", frame(0xC5, 8)),
-        ("12-bit JPEG", frame(0xC1, 12)),
+        ("JPEG of other than 8 bits a sample", frame(0xC1, 12)),
     ] {
         assert_eq!(probe(&bytes), Err(Error::UnsupportedFormat { what }));
     }

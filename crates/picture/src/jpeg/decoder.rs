@@ -1,0 +1,143 @@
+//! The decoder as its users see it: its settings and its buffers.
+
+use super::dispatch::Processor;
+use super::header::{self, Opening};
+use super::limits::{Limits, Spent};
+use super::planes::{Plane, Planes, Rectangle, Region, Scale};
+use super::progression::Progression;
+use super::progressive::Store;
+use super::scans::Decode;
+use super::source::{WINDOW, Window};
+use crate::Error;
+
+/// Most bytes that a [`Decoder`] holds on to between two decodes, besides its 32 KiB window: a photo of
+/// 12 MP needs 5 MiB, one of 48 MP 12 MiB.
+pub const RETAINED: usize = 16 << 20;
+
+/// Decodes JPEG files, and keeps its buffers from one to the next.
+pub struct Decoder {
+    processor: Processor,
+    window: Box<Window>,
+    stores: Vec<Store>,
+    spare_planes: Vec<Vec<u8>>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::on(Processor::detect())
+    }
+}
+
+impl Decoder {
+    /// A decoder that makes no use of what the processor has beyond the build's target. Slower; its
+    /// results are the same.
+    pub fn portable() -> Self {
+        Self::on(Processor::portable())
+    }
+
+    fn on(processor: Processor) -> Self {
+        let window = Box::new([0; WINDOW + 8]);
+        Self {
+            processor,
+            window,
+            stores: Vec::new(),
+            spare_planes: Vec::new(),
+        }
+    }
+
+    /// Decodes a file at `scale`.
+    ///
+    /// Only blocks that touch `region` are transformed and returned, in whole MCUs; the file is
+    /// verified as a whole all the same.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the data ends before the picture does, [`Error::Damaged`] if it breaks
+    /// the coding's rules, [`Error::UnsupportedFormat`] for arithmetic-coded, lossless, hierarchical
+    /// and other than 8-bit files, [`Error::TooComplex`] beyond `limits`.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        scale: Scale,
+        region: Option<Region>,
+        limits: &Limits,
+    ) -> Result<Planes, Error> {
+        let opening = header::open(bytes)?;
+        let result = match scale {
+            Scale::Eighth => self.run::<1>(opening, scale, region, limits),
+            Scale::Quarter => self.run::<2>(opening, scale, region, limits),
+            Scale::ThreeEighths => self.run::<3>(opening, scale, region, limits),
+            Scale::Half => self.run::<4>(opening, scale, region, limits),
+            Scale::Full => self.run::<8>(opening, scale, region, limits),
+        };
+        self.give_back();
+        result
+    }
+
+    /// Takes planes back that are no longer needed, so that the next decode uses their memory.
+    pub fn recycle(&mut self, planes: Planes) {
+        self.spare_planes = planes
+            .planes
+            .into_iter()
+            .map(|plane| plane.samples)
+            .collect();
+        self.give_back();
+    }
+
+    /// Gives back what exceeds [`RETAINED`].
+    fn give_back(&mut self) {
+        let mut left = RETAINED;
+        for store in &mut self.stores {
+            left -= store.shrink(left);
+        }
+        self.spare_planes.retain(|plane| {
+            let fits = plane.capacity() <= left;
+            left -= if fits { plane.capacity() } else { 0 };
+            fits
+        });
+    }
+
+    fn run<const N: usize>(
+        &mut self,
+        opening: Opening<'_>,
+        scale: Scale,
+        region: Option<Region>,
+        limits: &Limits,
+    ) -> Result<Planes, Error> {
+        let Opening {
+            header,
+            tables,
+            scan,
+            markers,
+        } = opening;
+        let frame = &header.frame;
+        let mut spent = Spent::default();
+        spent.book(scan.block_count(), limits)?;
+        let units = Rectangle::of_units(frame, region);
+        let planes = (0..frame.components.len())
+            .map(|index| {
+                let spare = self.spare_planes.pop().unwrap_or_default();
+                Plane::new(frame, index, units, scale, spare)
+            })
+            .collect();
+        let mut decode = Decode::<N> {
+            processor: self.processor,
+            frame,
+            units,
+            tables,
+            markers,
+            window: &mut self.window,
+            stores: &mut self.stores,
+            planes,
+            steps: vec![None; frame.components.len()],
+            progression: Progression::new(frame.components.len()),
+            blocks_decoded: 0,
+        };
+        decode.prepare();
+        decode.scans(scan, spent, limits)?;
+        decode.finish();
+        Ok(Planes {
+            planes: decode.planes,
+            colour: header.colour,
+        })
+    }
+}

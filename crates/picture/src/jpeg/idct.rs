@@ -1,0 +1,258 @@
+//! Inverse DCTs that turn a block of coefficients into N × N samples: ITU-T T.81 A.3.3 for N = 8.
+//!
+//! For N below 8 the transform is the N-point one over the low N × N coefficients, which is a
+//! box-free, alias-free reduction of the block. All are the integer algorithms of the Independent
+//! JPEG Group, which derive from Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT
+//! algorithms with 11 multiplications" (ICASSP 1989): 13 fractional bits in constants, 2 in the
+//! samples between the column and the row pass. N = 8, 3 and 1 equal libjpeg-turbo's bit by bit; its
+//! reductions to 4 and 2 average neighbouring samples and so need coefficients that are not kept.
+//!
+//! All arithmetic wraps: coefficients beyond what 8-bit pictures can have give arbitrary samples.
+
+use std::array::from_fn;
+use std::num::Wrapping;
+
+/// A block's coefficients, in the order that [`position`] tells.
+pub(super) type Coefficients = [i16; 64];
+
+/// Quantisation steps in the same order as the coefficients.
+pub(super) type Steps = [i32; 64];
+
+type Fixed = Wrapping<i32>;
+
+const FRACTION: usize = 13;
+const PASS_FRACTION: usize = 2;
+/// Scales by 1/8, which the transforms leave to the last step.
+const NORMALISE: usize = 3;
+
+/// `cos(6π/16)·√2` and its kind, times 2^13.
+const FIX_0_298631336: Fixed = Wrapping(2446);
+const FIX_0_390180644: Fixed = Wrapping(3196);
+const FIX_0_541196100: Fixed = Wrapping(4433);
+const FIX_0_707106781: Fixed = Wrapping(5793);
+const FIX_0_765366865: Fixed = Wrapping(6270);
+const FIX_0_899976223: Fixed = Wrapping(7373);
+const FIX_1_175875602: Fixed = Wrapping(9633);
+const FIX_1_224744871: Fixed = Wrapping(10033);
+const FIX_1_501321110: Fixed = Wrapping(12299);
+const FIX_1_847759065: Fixed = Wrapping(15137);
+const FIX_1_961570560: Fixed = Wrapping(16069);
+const FIX_2_053119869: Fixed = Wrapping(16819);
+const FIX_2_562915447: Fixed = Wrapping(20995);
+const FIX_3_072711026: Fixed = Wrapping(25172);
+
+/// Zigzag index to row × 8 + column: T.81 figure A.6.
+pub(super) const NATURAL_ORDER: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
+/// The last coefficient in zigzag order that N × N samples need: the one of row and column N − 1.
+pub(super) const fn last_kept<const N: usize>() -> usize {
+    match N {
+        1 => 0,
+        2 => 4,
+        3 => 12,
+        4 => 24,
+        _ => 63,
+    }
+}
+
+/// Where the coefficient of a zigzag index stands in [`Coefficients`]: in natural order for N = 8,
+/// whose transform works on whole rows; in zigzag order otherwise, so that those kept come first.
+#[inline(always)]
+pub(super) fn position<const N: usize>(zigzag: usize) -> usize {
+    if N == 8 {
+        usize::from(NATURAL_ORDER[zigzag & 63])
+    } else {
+        zigzag & 63
+    }
+}
+
+/// A coefficient in its 16 bits. Valid data fits; other data wraps, as in libjpeg.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
+pub(super) fn wrap(value: i32) -> i16 {
+    value as i16
+}
+
+/// Transforms a block into N rows of N samples, `stride` apart. Rows beyond `output` are dropped.
+#[inline(always)]
+pub(super) fn transform<const N: usize>(
+    coefficients: &Coefficients,
+    steps: &Steps,
+    output: &mut [u8],
+    stride: usize,
+) {
+    let rows = samples::<N>(coefficients, steps);
+    for (row, target) in rows.iter().take(N).zip(output.chunks_mut(stride)) {
+        if let (Some(target), Some(row)) = (target.get_mut(..N), row.get(..N)) {
+            target.copy_from_slice(row);
+        }
+    }
+}
+
+#[inline(always)]
+fn samples<const N: usize>(coefficients: &Coefficients, steps: &Steps) -> [[u8; 8]; 8] {
+    let at = |zigzag: usize| Wrapping(i32::from(coefficients[zigzag]) * steps[zigzag]);
+    let mut output = [[0; 8]; 8];
+    match N {
+        1 => output[0][0] = sample((at(0) + half(NORMALISE)) >> NORMALISE),
+        2 => {
+            let even = [
+                at(0) + half(NORMALISE) + at(2),
+                at(0) + half(NORMALISE) - at(2),
+            ];
+            let odd = [at(1) + at(4), at(1) - at(4)];
+            for (row, (even, odd)) in output.iter_mut().zip(even.into_iter().zip(odd)) {
+                row[0] = sample((even + odd) >> NORMALISE);
+                row[1] = sample((even - odd) >> NORMALISE);
+            }
+        }
+        3 => small(
+            [
+                [at(0), at(1), at(5)],
+                [at(2), at(4), at(7)],
+                [at(3), at(8), at(12)],
+            ],
+            three_points,
+            &mut output,
+        ),
+        4 => small(
+            [
+                [at(0), at(1), at(5), at(6)],
+                [at(2), at(4), at(7), at(13)],
+                [at(3), at(8), at(12), at(17)],
+                [at(9), at(11), at(18), at(24)],
+            ],
+            four_points,
+            &mut output,
+        ),
+        _ => full(coefficients, steps, &mut output),
+    }
+    output
+}
+
+/// Column and row pass of a small transform.
+#[inline(always)]
+fn small<const N: usize>(
+    block: [[Fixed; N]; N],
+    one_dimension: fn([Fixed; N], Fixed) -> [Fixed; N],
+    output: &mut [[u8; 8]; 8],
+) {
+    let columns: [[Fixed; N]; N] = from_fn(|x| {
+        let column = from_fn(|y| block[y][x]);
+        one_dimension(column, half(FRACTION - PASS_FRACTION))
+            .map(|value| value >> (FRACTION - PASS_FRACTION))
+    });
+    for (y, target) in output.iter_mut().take(N).enumerate() {
+        let row = from_fn(|x| columns[x][y]);
+        let shift = FRACTION + PASS_FRACTION + NORMALISE;
+        for (target, value) in target.iter_mut().zip(one_dimension(row, half(shift))) {
+            *target = sample(value >> shift);
+        }
+    }
+}
+
+/// Three-point transform with [`FRACTION`] more bits of fraction than its input, plus `rounding`.
+#[inline(always)]
+fn three_points([c0, c1, c2]: [Fixed; 3], rounding: Fixed) -> [Fixed; 3] {
+    let base = (c0 << FRACTION) + rounding;
+    let second = c2 * FIX_0_707106781;
+    let first = c1 * FIX_1_224744871;
+    [
+        base + second + first,
+        base - second - second,
+        base + second - first,
+    ]
+}
+
+/// Four-point transform, likewise.
+#[inline(always)]
+fn four_points([c0, c1, c2, c3]: [Fixed; 4], rounding: Fixed) -> [Fixed; 4] {
+    let even = [
+        ((c0 + c2) << FRACTION) + rounding,
+        ((c0 - c2) << FRACTION) + rounding,
+    ];
+    let rotated = (c1 + c3) * FIX_0_541196100;
+    let odd = [
+        rotated + c1 * FIX_0_765366865,
+        rotated - c3 * FIX_1_847759065,
+    ];
+    [
+        even[0] + odd[0],
+        even[1] + odd[1],
+        even[1] - odd[1],
+        even[0] - odd[0],
+    ]
+}
+
+#[inline(always)]
+fn full(coefficients: &Coefficients, steps: &Steps, output: &mut [[u8; 8]; 8]) {
+    let mut block: [[Fixed; 8]; 8] =
+        from_fn(|y| from_fn(|x| Wrapping(i32::from(coefficients[8 * y + x]) * steps[8 * y + x])));
+    pass(&mut block, FRACTION - PASS_FRACTION);
+    block = from_fn(|y| from_fn(|x| block[x][y]));
+    pass(&mut block, FRACTION + PASS_FRACTION + NORMALISE);
+    *output = from_fn(|y| from_fn(|x| sample(block[x][y])));
+}
+
+/// Transforms all columns, a lane each.
+#[inline(always)]
+fn pass(block: &mut [[Fixed; 8]; 8], shift: usize) {
+    for lane in 0..8 {
+        let column = eight_points(from_fn(|y| block[y][lane]), half(shift));
+        for (row, value) in block.iter_mut().zip(column) {
+            row[lane] = value >> shift;
+        }
+    }
+}
+
+/// Eight-point transform, likewise.
+#[inline(always)]
+fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
+    let rotated = (c[2] + c[6]) * FIX_0_541196100;
+    let inner = rotated - c[6] * FIX_1_847759065;
+    let outer = rotated + c[2] * FIX_0_765366865;
+    let sum = ((c[0] + c[4]) << FRACTION) + rounding;
+    let difference = ((c[0] - c[4]) << FRACTION) + rounding;
+    let even = [
+        sum + outer,
+        difference + inner,
+        difference - inner,
+        sum - outer,
+    ];
+
+    let z3 = c[7] + c[3];
+    let z4 = c[5] + c[1];
+    let z5 = (z3 + z4) * FIX_1_175875602;
+    let z1 = (c[7] + c[1]) * -FIX_0_899976223;
+    let z2 = (c[5] + c[3]) * -FIX_2_562915447;
+    let z3 = z5 - z3 * FIX_1_961570560;
+    let z4 = z5 - z4 * FIX_0_390180644;
+    let odd = [
+        c[1] * FIX_1_501321110 + z1 + z4,
+        c[3] * FIX_3_072711026 + z2 + z3,
+        c[5] * FIX_2_053119869 + z2 + z4,
+        c[7] * FIX_0_298631336 + z1 + z3,
+    ];
+    from_fn(|index| {
+        if index < 4 {
+            even[index] + odd[index]
+        } else {
+            even[7 - index] - odd[7 - index]
+        }
+    })
+}
+
+/// What makes a shift right by `shift` round to nearest.
+const fn half(shift: usize) -> Fixed {
+    Wrapping(1 << (shift - 1))
+}
+
+/// Undoes the level shift (A.3.1) and clamps.
+#[inline(always)]
+fn sample(value: Fixed) -> u8 {
+    (value + Wrapping(128)).0.clamp(0, 255) as u8
+}

@@ -1,0 +1,67 @@
+//! Which bits of which coefficients the scans so far have brought: ITU-T T.81 G.1.1.
+
+use super::scan::Scan;
+
+/// How far the coefficients of each component have come.
+pub(super) struct Progression {
+    /// For each component and coefficient the lowest bit position decoded, or `None`.
+    reached: Vec<[Option<u32>; 64]>,
+}
+
+impl Progression {
+    /// Nothing decoded yet.
+    pub(super) fn new(components: usize) -> Self {
+        Self {
+            reached: vec![[None; 64]; components],
+        }
+    }
+
+    /// Checks that a progressive scan continues where earlier ones ended (G.1.1.1.1, G.1.1.1.2), and
+    /// books it.
+    pub(super) fn book(&mut self, scan: &Scan) -> Result<(), &'static str> {
+        let (first, last) = scan.band;
+        let (high, low) = scan.approximation;
+        let is_valid_band = if first == 0 {
+            last == 0
+        } else {
+            first <= last && last < 64 && scan.components.len() == 1
+        };
+        if !is_valid_band {
+            return Err("band of a progressive scan");
+        }
+        if low > 13 || high != 0 && high != low + 1 {
+            return Err("bit positions of a progressive scan");
+        }
+        let before = if high == 0 { None } else { Some(high) };
+        for part in &scan.components {
+            let reached = &mut self.reached[part.index];
+            if first > 0 && reached[0].is_none() {
+                return Err("AC scan before the component's DC scan");
+            }
+            if reached[first..=last].iter().any(|&bit| bit != before) {
+                return Err("progressive scan out of order");
+            }
+            reached[first..=last].fill(Some(low));
+        }
+        Ok(())
+    }
+
+    /// Books a sequential scan, which brings all of its components' coefficients.
+    pub(super) fn book_sequential(&mut self, scan: &Scan) {
+        for part in &scan.components {
+            self.reached[part.index] = [Some(0); 64];
+        }
+    }
+
+    /// Whether every component has been in a scan.
+    pub(super) fn has_all_components(&self) -> bool {
+        self.reached
+            .iter()
+            .all(|coefficients| coefficients[0].is_some())
+    }
+
+    /// Whether every bit of every coefficient is there, so that no scan can follow.
+    pub(super) fn is_complete(&self) -> bool {
+        self.reached.iter().flatten().all(|&bit| bit == Some(0))
+    }
+}

@@ -1,0 +1,364 @@
+//! Scans of AC coefficients: ITU-T T.81 G.1.2.2 and G.1.2.3.
+//!
+//! Values are parsed one by one as far as they are kept. Beyond, a first scan passes several symbols a
+//! look-up. A refinement can do so only where a block has no earlier coefficients left, because each of
+//! those has a bit among the symbols; until there, a symbol's run leads to a place among the zeros,
+//! and the bits of the coefficients passed on the way are counted and skipped.
+
+use super::{Restarts, Store};
+use crate::jpeg::baseline::Stop;
+use crate::jpeg::bits::{BitReader, extend};
+use crate::jpeg::huffman::HuffmanCode;
+use crate::jpeg::idct::{last_kept, position, wrap};
+use crate::jpeg::lookup::{SKIP_BITS, SkipEntry, SkipTable};
+use crate::jpeg::scan::Scan;
+use crate::jpeg::select::Select;
+use crate::jpeg::source::{EntropySource, Fault, Window};
+use crate::jpeg::tables::HuffmanSpecification;
+
+const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
+const OVERLONG: Fault = Fault::Corrupt("coefficient beyond the scan's band");
+const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement of more than a bit");
+const BAD_RUN: Fault = Fault::Corrupt("run of ended blocks beyond the scan");
+
+/// The AC table of a progressive scan, ready to decode.
+pub(in crate::jpeg) struct AcDecoder {
+    code: HuffmanCode,
+    skips: SkipTable,
+    /// Most bits a value may have.
+    max_size: u32,
+}
+
+impl AcDecoder {
+    /// For the first scan of a band.
+    pub(in crate::jpeg) fn first(specification: &HuffmanSpecification) -> Option<Self> {
+        Self::new(specification, 15)
+    }
+
+    /// For a refinement, whose new coefficients are all 1 or -1.
+    pub(in crate::jpeg) fn refinement(specification: &HuffmanSpecification) -> Option<Self> {
+        Self::new(specification, 1)
+    }
+
+    fn new(specification: &HuffmanSpecification, max_size: u32) -> Option<Self> {
+        let code = HuffmanCode::new(specification)?;
+        let skips = SkipTable::new(&code, max_size)?;
+        Some(Self {
+            code,
+            skips,
+            max_size,
+        })
+    }
+
+    /// Run and size of the next symbol, which leaves 40 bits of a refilled reader.
+    #[inline(always)]
+    fn symbol(&self, bits: &mut BitReader, window: &Window) -> Result<(u32, u32), Fault> {
+        bits.refill(window);
+        let (length, symbol) = self.code.decode(bits.buffer).ok_or(BAD_CODE)?;
+        bits.consume(length);
+        let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
+        if size > self.max_size {
+            Err(BAD_REFINEMENT)
+        } else {
+            Ok((run, size))
+        }
+    }
+}
+
+/// Decodes a scan of AC coefficients, which is one component's: G.1.2.2 and G.1.2.3.
+#[inline(always)]
+pub(in crate::jpeg) fn decode_ac<const N: usize>(
+    source: &mut EntropySource<'_, '_>,
+    scan: &Scan,
+    decoder: &AcDecoder,
+    store: &mut Store,
+    interval: usize,
+    select: impl Select,
+) -> Result<BitReader, Stop> {
+    let mut bits = BitReader::default();
+    let mut restarts = Restarts::new(interval);
+    let mut band = Band::new(scan);
+    let refines = scan.approximation.0 != 0;
+    let (columns, rows) = scan.units;
+    for y in 0..rows {
+        for x in 0..columns {
+            let stop = |fault, bits| Stop {
+                fault,
+                bits,
+                units: y * columns + x,
+            };
+            let is_restart = restarts
+                .step(source, &mut bits)
+                .map_err(|fault| stop(fault, bits))?;
+            if is_restart && band.ended_blocks != 0 {
+                return Err(stop(BAD_RUN, bits));
+            }
+            let index = y * store.columns + x;
+            let mut mask = store.masks[index];
+            let values = store.values_of::<N>(x, y);
+            let window = source.window();
+            let result = if refines {
+                band.refine::<N>(&mut bits, window, decoder, &mut mask, values, select)
+            } else {
+                band.begin::<N>(&mut bits, window, decoder, &mut mask, values)
+            };
+            if let Err(fault) = result {
+                return Err(stop(fault, bits));
+            }
+            store.masks[index] = mask;
+        }
+    }
+    if band.ended_blocks != 0 {
+        return Err(Stop {
+            fault: BAD_RUN,
+            bits,
+            units: columns * rows,
+        });
+    }
+    Ok(bits)
+}
+
+/// The part of each block's coefficients that a scan codes.
+struct Band {
+    first: usize,
+    last: usize,
+    /// The coefficients of the band.
+    mask: u64,
+    low: u32,
+    /// Blocks still to come that have no (more) new coefficients: EOBRUN in T.81.
+    ended_blocks: u32,
+}
+
+impl Band {
+    fn new(scan: &Scan) -> Self {
+        let (first, last) = scan.band;
+        Self {
+            first,
+            last,
+            mask: u64::MAX << first & u64::MAX >> (63 - last),
+            low: scan.approximation.1,
+            ended_blocks: 0,
+        }
+    }
+
+    /// The first scan of the band in a block: figure G.3.
+    #[inline(always)]
+    fn begin<const N: usize>(
+        &mut self,
+        bits: &mut BitReader,
+        window: &Window,
+        decoder: &AcDecoder,
+        mask: &mut u64,
+        values: &mut [i16],
+    ) -> Result<(), Fault> {
+        if self.ended_blocks > 0 {
+            self.ended_blocks -= 1;
+            return Ok(());
+        }
+        let mut next = self.first;
+        while next <= self.last.min(last_kept::<N>()) {
+            let (run, size) = decoder.symbol(bits, window)?;
+            if size == 0 && run < 15 {
+                self.end_blocks(bits, run);
+                return Ok(());
+            }
+            let value = extend(bits.take(size), size) << self.low;
+            next += run as usize;
+            if next > self.last {
+                return Err(OVERLONG);
+            }
+            if size != 0 {
+                *mask |= 1 << next;
+                keep::<N>(values, next, value);
+            }
+            next += 1;
+        }
+        self.skip(bits, window, decoder, mask, next)
+    }
+
+    /// A further bit of each coefficient of a block: figure G.7.
+    #[inline(always)]
+    fn refine<const N: usize>(
+        &mut self,
+        bits: &mut BitReader,
+        window: &Window,
+        decoder: &AcDecoder,
+        mask: &mut u64,
+        values: &mut [i16],
+        select: impl Select,
+    ) -> Result<(), Fault> {
+        let history = *mask & self.mask;
+        if self.ended_blocks > 0 {
+            self.ended_blocks -= 1;
+            bits.refill(window);
+            correct::<N>(bits, window, history, values, self.low);
+            return Ok(());
+        }
+        let zeros = self.mask & !history;
+        let kept = kept_mask::<N>();
+        let mut remaining = self.mask;
+        while remaining & kept != 0 {
+            let (run, size) = decoder.symbol(bits, window)?;
+            if size == 0 && run < 15 {
+                self.end_blocks(bits, run);
+                correct::<N>(bits, window, history & remaining, values, self.low);
+                return Ok(());
+            }
+            let is_positive = size != 0 && bits.take_bit();
+            let target = select.nth_set_bit(zeros & remaining, run);
+            let passed = target ^ target.wrapping_sub(1);
+            correct::<N>(bits, window, history & remaining & passed, values, self.low);
+            if target == 0 {
+                return Err(OVERLONG);
+            }
+            remaining &= !passed;
+            if size != 0 {
+                *mask |= target;
+                let value = if is_positive {
+                    1 << self.low
+                } else {
+                    -1 << self.low
+                };
+                keep::<N>(values, target.trailing_zeros() as usize, value);
+            }
+        }
+        while history & remaining != 0 {
+            let (run, size) = decoder.symbol(bits, window)?;
+            if size == 0 && run < 15 {
+                self.end_blocks(bits, run);
+                skip_bits(bits, window, (history & remaining).count_ones());
+                return Ok(());
+            }
+            let target = select.nth_set_bit(zeros & remaining, run);
+            let passed = target ^ target.wrapping_sub(1);
+            skip_bits(
+                bits,
+                window,
+                size + (history & remaining & passed).count_ones(),
+            );
+            if target == 0 {
+                return Err(OVERLONG);
+            }
+            remaining &= !passed;
+            *mask |= if size != 0 { target } else { 0 };
+        }
+        if remaining == 0 {
+            return Ok(());
+        }
+        self.skip(
+            bits,
+            window,
+            decoder,
+            mask,
+            remaining.trailing_zeros() as usize,
+        )
+    }
+
+    /// Passes over the coefficients of a block from number `next` on, none of which was nonzero
+    /// before or is kept.
+    #[inline(always)]
+    fn skip(
+        &mut self,
+        bits: &mut BitReader,
+        window: &Window,
+        decoder: &AcDecoder,
+        mask: &mut u64,
+        mut next: usize,
+    ) -> Result<(), Fault> {
+        while next <= self.last {
+            bits.refill(window);
+            let mut stuck = false;
+            for _ in 0..2 {
+                let entry = decoder.skips.entry(bits.peek::<SKIP_BITS>());
+                let after = next + (entry.steps() & !SkipEntry::END) as usize;
+                let ends = entry.steps() & SkipEntry::END != 0;
+                if entry.length() == 0 || after > self.last + usize::from(!ends) {
+                    stuck = true;
+                    break;
+                }
+                bits.consume(entry.length());
+                *mask |= entry.pattern() << next;
+                if ends || after > self.last {
+                    return Ok(());
+                }
+                next = after;
+            }
+            if stuck {
+                let (run, size) = decoder.symbol(bits, window)?;
+                if size == 0 && run < 15 {
+                    self.end_blocks(bits, run);
+                    return Ok(());
+                }
+                bits.consume(size);
+                next += run as usize;
+                if next > self.last {
+                    return Err(OVERLONG);
+                }
+                *mask |= u64::from(size != 0) << next;
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends this block, and as many more as the bits behind a symbol of this run tell: G.1.2.2.
+    #[inline(always)]
+    fn end_blocks(&mut self, bits: &mut BitReader, run: u32) {
+        self.ended_blocks = (1 << run) - 1 + bits.take(run);
+    }
+}
+
+/// The coefficients whose values are kept.
+const fn kept_mask<const N: usize>() -> u64 {
+    u64::MAX >> (63 - last_kept::<N>())
+}
+
+/// Stores a coefficient if it is one of those kept.
+#[inline(always)]
+fn keep<const N: usize>(values: &mut [i16], index: usize, value: i32) {
+    if let Some(kept) = values.get_mut(position::<N>(index)) {
+        *kept = wrap(value);
+    }
+}
+
+/// Reads a correction bit for each coefficient in `history`: G.1.2.3.
+#[inline(always)]
+fn correct<const N: usize>(
+    bits: &mut BitReader,
+    window: &Window,
+    history: u64,
+    values: &mut [i16],
+    low: u32,
+) {
+    let mut kept = history & kept_mask::<N>();
+    while kept != 0 {
+        bits.refill(window);
+        let index = kept.trailing_zeros() as usize;
+        kept &= kept - 1;
+        if bits.take_bit()
+            && let Some(value) = values.get_mut(position::<N>(index))
+        {
+            let step = 1_i16.wrapping_shl(low);
+            *value = if *value < 0 {
+                value.wrapping_sub(step)
+            } else {
+                value.wrapping_add(step)
+            };
+        }
+    }
+    skip_bits(bits, window, (history & !kept_mask::<N>()).count_ones());
+}
+
+/// Passes over bits, at most 64, of which [`BitReader::REFILLED`] − 32 are available.
+#[inline(always)]
+fn skip_bits(bits: &mut BitReader, window: &Window, count: u32) {
+    const AVAILABLE: u32 = BitReader::REFILLED - 32;
+    if count <= AVAILABLE {
+        bits.consume(count);
+    } else {
+        bits.refill(window);
+        bits.consume(AVAILABLE);
+        bits.refill(window);
+        bits.consume(count - AVAILABLE);
+    }
+}

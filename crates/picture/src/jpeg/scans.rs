@@ -1,0 +1,312 @@
+//! The scans of a file, one after the other, into planes.
+
+use super::baseline::{AcDecoder, DcDecoder, Part, Stop};
+use super::bits::BitReader;
+use super::dispatch::Processor;
+use super::frame::Frame;
+use super::header;
+use super::idct::{Steps, position};
+use super::limits::{Limits, Spent};
+use super::markers::{MarkerReader, code, damaged};
+use super::planes::{Plane, Rectangle};
+use super::progression::Progression;
+use super::progressive::{self, DcPart, Store};
+use super::scan::Scan;
+use super::source::{EntropySource, Fault, Window};
+use super::tables::{HuffmanSpecification, QuantisationTable, Tables};
+use crate::Error;
+
+/// One decode.
+pub(super) struct Decode<'d, 's, const N: usize> {
+    pub(super) processor: Processor,
+    pub(super) frame: &'s Frame,
+    /// The MCUs to transform.
+    pub(super) units: Rectangle,
+    pub(super) tables: Tables,
+    pub(super) markers: MarkerReader<'d>,
+    pub(super) window: &'s mut Window,
+    pub(super) stores: &'s mut Vec<Store>,
+    pub(super) planes: Vec<Plane>,
+    /// Each component's quantisation steps: those in force at its first scan.
+    pub(super) steps: Vec<Option<Steps>>,
+    pub(super) progression: Progression,
+    /// Blocks in the scans behind us.
+    pub(super) blocks_decoded: u64,
+}
+
+impl<const N: usize> Decode<'_, '_, N> {
+    /// Makes room for what scans bring.
+    pub(super) fn prepare(&mut self) {
+        if self.frame.progressive {
+            self.stores
+                .resize_with(self.frame.components.len(), Store::default);
+            for (store, component) in self.stores.iter_mut().zip(&self.frame.components) {
+                let blocks = self.units.blocks(component.sampling);
+                store.reset::<N>(component.padded_blocks, blocks);
+            }
+        } else {
+            self.tables.define_typical_huffman();
+        }
+    }
+
+    /// Decodes scans until the picture is complete.
+    pub(super) fn scans(
+        &mut self,
+        mut scan: Scan,
+        mut spent: Spent,
+        limits: &Limits,
+    ) -> Result<(), Error> {
+        loop {
+            self.scan(&scan)?;
+            // What follows the last bit of the picture does not matter: an end marker, a film, nothing.
+            if self.progression.is_complete() {
+                return Ok(());
+            }
+            match self.next_scan()? {
+                None => break,
+                Some(next) => scan = next,
+            }
+            spent.book(scan.block_count(), limits)?;
+        }
+        // Encoders may leave out the last bits of a progressive picture.
+        if self.progression.has_all_components() {
+            Ok(())
+        } else {
+            Err(truncated(self.frame, self.blocks_decoded))
+        }
+    }
+
+    /// Reads on to the next scan header; `None` at the end of the image.
+    fn next_scan(&mut self) -> Result<Option<Scan>, Error> {
+        while let Some(segment) = self.markers.next()? {
+            match segment.code {
+                code::DQT => self.tables.define_quantisation(&segment)?,
+                code::DHT => self.tables.define_huffman(&segment)?,
+                code::DRI => self.tables.define_restart_interval(&segment)?,
+                code::SOS => return Scan::parse(&segment, self.frame).map(Some),
+                code::EOI => return Ok(None),
+                _ if header::is_frame_header(segment.code) => {
+                    return Err(segment.damaged("a second frame header"));
+                }
+                _ => header::skip(&segment)?,
+            }
+        }
+        Err(truncated(self.frame, self.blocks_decoded))
+    }
+
+    fn scan(&mut self, scan: &Scan) -> Result<(), Error> {
+        let start = self.markers.position();
+        self.latch_steps(scan, start)?;
+        let end = if self.frame.progressive {
+            self.progression
+                .book(scan)
+                .map_err(|what| damaged(start, what))?;
+            if scan.band.0 == 0 {
+                self.progressive_dc(scan, start)?
+            } else {
+                self.progressive_ac(scan, start)?
+            }
+        } else {
+            self.progression.book_sequential(scan);
+            self.sequential(scan, start)?
+        };
+        self.markers.resume_at(end);
+        self.blocks_decoded += scan.block_count();
+        Ok(())
+    }
+
+    fn sequential(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
+        let mut dc: [Option<DcDecoder>; 4] = Default::default();
+        let mut ac: [Option<AcDecoder>; 4] = Default::default();
+        for part in &scan.components {
+            build(&mut dc, &self.tables.dc, part.dc, DcDecoder::new, start)?;
+            build(&mut ac, &self.tables.ac, part.ac, AcDecoder::new, start)?;
+        }
+        let mut planes: Vec<_> = self.planes.iter_mut().map(Some).collect();
+        let mut parts = Vec::with_capacity(scan.components.len());
+        for part in &scan.components {
+            let (Some(dc), Some(ac), Some(steps), Some(plane)) = (
+                dc.get(part.dc).and_then(Option::as_ref),
+                ac.get(part.ac).and_then(Option::as_ref),
+                self.steps[part.index],
+                planes[part.index].take(),
+            ) else {
+                return Err(damaged(start, "scan without a table"));
+            };
+            let blocks = self
+                .units
+                .blocks(self.frame.components[part.index].sampling);
+            parts.push(Part {
+                dc,
+                ac,
+                steps,
+                unit_blocks: part.unit_blocks,
+                blocks,
+                plane,
+            });
+        }
+        let units = match scan.components.as_slice() {
+            [alone] => self
+                .units
+                .blocks(self.frame.components[alone.index].sampling),
+            _ => self.units,
+        };
+        let mut source = EntropySource::new(self.markers.data(), start, self.window);
+        let interval = self.tables.restart_interval;
+        let result = self
+            .processor
+            .sequential::<N>(&mut source, scan, &mut parts, units, interval);
+        conclude(source, result, scan, self.frame, self.blocks_decoded)
+    }
+
+    fn progressive_dc(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
+        let refines = scan.approximation.0 != 0;
+        let mut decoders: [Option<DcDecoder>; 4] = Default::default();
+        if !refines {
+            for part in &scan.components {
+                build(
+                    &mut decoders,
+                    &self.tables.dc,
+                    part.dc,
+                    DcDecoder::new,
+                    start,
+                )?;
+            }
+        }
+        let mut stores: Vec<_> = self.stores.iter_mut().map(Some).collect();
+        let mut parts = Vec::with_capacity(scan.components.len());
+        for part in &scan.components {
+            let Some(store) = stores[part.index].take() else {
+                return Err(damaged(start, "scan header"));
+            };
+            let decoder = decoders.get(part.dc).and_then(Option::as_ref);
+            parts.push(DcPart {
+                decoder,
+                unit_blocks: part.unit_blocks,
+                store,
+            });
+        }
+        let mut source = EntropySource::new(self.markers.data(), start, self.window);
+        let interval = self.tables.restart_interval;
+        let result = self
+            .processor
+            .progressive_dc::<N>(&mut source, scan, &mut parts, interval);
+        conclude(source, result, scan, self.frame, self.blocks_decoded)
+    }
+
+    fn progressive_ac(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
+        let [part] = scan.components.as_slice() else {
+            return Err(damaged(start, "scan header"));
+        };
+        let refines = scan.approximation.0 != 0;
+        let new = if refines {
+            progressive::AcDecoder::refinement
+        } else {
+            progressive::AcDecoder::first
+        };
+        let mut decoders = Default::default();
+        build(&mut decoders, &self.tables.ac, part.ac, new, start)?;
+        let (Some(decoder), Some(store)) = (&decoders[part.ac], self.stores.get_mut(part.index))
+        else {
+            return Err(damaged(start, "scan without a table"));
+        };
+        let mut source = EntropySource::new(self.markers.data(), start, self.window);
+        let interval = self.tables.restart_interval;
+        let result =
+            self.processor
+                .progressive_ac::<N>(&mut source, scan, decoder, store, interval);
+        conclude(source, result, scan, self.frame, self.blocks_decoded)
+    }
+
+    fn latch_steps(&mut self, scan: &Scan, start: usize) -> Result<(), Error> {
+        for part in &scan.components {
+            let slot = self.frame.components[part.index].quantisation;
+            if self.steps[part.index].is_none() {
+                let table = self.tables.quantisation.get(slot).and_then(Option::as_ref);
+                let table = table.ok_or_else(|| damaged(start, "scan without a table"))?;
+                self.steps[part.index] = Some(arrange::<N>(table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Transforms what progressive scans have gathered.
+    pub(super) fn finish(&mut self) {
+        if self.frame.progressive {
+            for ((store, plane), steps) in self
+                .stores
+                .iter()
+                .zip(&mut self.planes)
+                .zip(self.steps.iter().flatten())
+            {
+                store.transform::<N>(steps, plane);
+            }
+        }
+    }
+}
+
+/// Makes a decoder of the Huffman table in `slot`, unless it has been made.
+fn build<T>(
+    decoders: &mut [Option<T>; 4],
+    specifications: &[Option<HuffmanSpecification>; 4],
+    slot: usize,
+    new: fn(&HuffmanSpecification) -> Option<T>,
+    start: usize,
+) -> Result<(), Error> {
+    let missing = || damaged(start, "scan without a table");
+    let decoder = decoders.get_mut(slot).ok_or_else(missing)?;
+    if decoder.is_none() {
+        let specification = specifications[slot].as_ref().ok_or_else(missing)?;
+        *decoder = Some(new(specification).ok_or_else(|| damaged(start, "Huffman table"))?);
+    }
+    Ok(())
+}
+
+/// Ends a scan's data; returns the offset in the file of what follows it.
+fn conclude(
+    mut source: EntropySource<'_, '_>,
+    result: Result<BitReader, Stop>,
+    scan: &Scan,
+    frame: &Frame,
+    blocks_before: u64,
+) -> Result<usize, Error> {
+    let total = scan.unit_count();
+    let outcome = result.and_then(|bits| {
+        source.finish(bits).map_err(|fault| Stop {
+            fault,
+            bits,
+            units: total - 1,
+        })
+    });
+    let Stop { fault, bits, units } = match outcome {
+        Ok(end) => return Ok(end),
+        Err(stop) => stop,
+    };
+    // Zeros stand in for data beyond the end, and may look corrupt before the end is noticed.
+    let is_exhausted = fault == Fault::Exhausted || source.is_overrun(&bits);
+    if is_exhausted && source.ends_the_picture() {
+        let blocks = scan.block_count() * units as u64 / total as u64;
+        return Err(truncated(frame, blocks_before + blocks));
+    }
+    let what = match fault {
+        Fault::Corrupt(what) if !is_exhausted => what,
+        _ => "a scan's data ends before the scan does",
+    };
+    Err(damaged(source.offset(&bits), what))
+}
+
+/// The error for data that ends after so many blocks. How much more a progressive file would have
+/// had can not be told.
+fn truncated(frame: &Frame, blocks: u64) -> Error {
+    let percent = (blocks * 100 / frame.block_count()).min(99);
+    let received = u8::try_from(percent).ok().filter(|_| !frame.progressive);
+    Error::Truncated { received }
+}
+
+fn arrange<const N: usize>(table: &QuantisationTable) -> Steps {
+    let mut steps = [0; 64];
+    for (index, &step) in table.iter().enumerate() {
+        steps[position::<N>(index)] = i32::from(step);
+    }
+    steps
+}
