@@ -110,7 +110,7 @@ impl Accounts {
         }
         let hash = self.passwords.hash("new_password", new).await?;
         self.database
-            .set_password(user.id, hash, self.clock.now())
+            .set_password(user, hash, self.clock.now())
             .await
     }
 

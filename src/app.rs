@@ -1,6 +1,6 @@
 //! All parts of the service, put together by hand.
 
-use std::{fs::File, io, sync::Arc, thread};
+use std::{fs::File, io, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
@@ -18,6 +18,9 @@ use crate::{
     storage::{Storage, create_durably},
     workers::Workers,
 };
+
+/// How long background work may take to come to an end.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// The service's parts. Cheap to clone: the parts are shared.
 #[derive(Clone)]
@@ -57,9 +60,14 @@ impl App {
                 .with_context(|| format!("tokens.key: {}", key_path.display()))?,
         };
         let tokens = Tokens::new(&secret, config.tokens.access_ttl, config.tokens.refresh_ttl);
-        let database = Database::open(&config.database_url())
+        let database = Database::open(&config.database_path())
             .await
             .context("database.url: the database cannot be opened")?;
+        // The lock makes this the only process: whatever was being swept, nobody sweeps any more.
+        database
+            .release_pictures(clock.now())
+            .await
+            .context("database.url")?;
         let url_base = config
             .storage
             .public_url
@@ -67,7 +75,7 @@ impl App {
             .unwrap_or(&public_url)
             .trim_end_matches('/')
             .to_owned();
-        let storage = Storage::open(&config.storage_url(), url_base)
+        let storage = Storage::open(config.storage_folder(), url_base)
             .await
             .context("storage.url: the store cannot be opened")?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -140,7 +148,10 @@ impl App {
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.background.close();
-        self.0.background.wait().await;
+        let ended = tokio::time::timeout(LAST_WAIT, self.0.background.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("the sweep did not end in time; the next start goes on with it");
+        }
         self.0.database.clone().close().await;
     }
 }

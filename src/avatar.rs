@@ -19,7 +19,7 @@ use veraicon_picture::{Crop, OutputFormat, Pictures};
 
 use crate::{
     clock::{Clock, Milliseconds},
-    database::{Database, NewAvatar, Published, User, pictures::Declared},
+    database::{Database, NewAvatar, Owner, Published, User, pictures::Declared},
     failure::Failure,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
@@ -109,33 +109,12 @@ impl Avatars {
     pub async fn upload(
         &self,
         place: Place,
-        user: i64,
+        owner: Owner,
         bytes: Bytes,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
         let pictures = self.workers.shape(place, bytes, crop).await?;
-        let key = PictureKey {
-            user,
-            digest: digest(&pictures),
-        };
-        let sizes = pictures
-            .outputs
-            .iter()
-            .map(|picture| picture.size.to_string())
-            .collect::<Vec<_>>()
-            .join(",");
-        for _ in 0..ATTEMPTS {
-            match self
-                .store_and_publish(&key, &sizes, pictures.clone())
-                .await?
-            {
-                Some(user) => return Ok(user),
-                None => tokio::time::sleep(PAUSE).await,
-            }
-        }
-        Err(Failure::Busy {
-            retry_after: PAUSE * ATTEMPTS,
-        })
+        to_its_end(self.clone().store(owner, pictures)).await
     }
 
     /// Goes back to the default picture; what was stored is removed at once.
@@ -143,9 +122,13 @@ impl Avatars {
     /// # Errors
     /// The account is gone, or the database out of reach.
     pub async fn remove(&self, user: i64) -> Result<User, Failure> {
-        let user = self.database.remove_avatar(user, self.clock.now()).await?;
-        self.sweep_or_leave(user.id).await;
-        Ok(user)
+        let this = self.clone();
+        to_its_end(async move {
+            let user = this.database.remove_avatar(user, this.clock.now()).await?;
+            this.sweep_or_leave(user.id).await;
+            Ok(user)
+        })
+        .await
     }
 
     /// Deletes an account with its sessions and pictures.
@@ -153,9 +136,13 @@ impl Avatars {
     /// # Errors
     /// The account is gone, or the database out of reach.
     pub async fn delete_account(&self, user: i64) -> Result<User, Failure> {
-        let user = self.database.delete_user(user, self.clock.now()).await?;
-        self.sweep_or_leave(user.id).await;
-        Ok(user)
+        let this = self.clone();
+        to_its_end(async move {
+            let user = this.database.delete_user(user, this.clock.now()).await?;
+            this.sweep_or_leave(user.id).await;
+            Ok(user)
+        })
+        .await
     }
 
     /// Where the user's picture is to be found, largest size first.
@@ -179,9 +166,34 @@ impl Avatars {
             .collect()
     }
 
+    /// Steps 2 to 4, again where the sweep came between.
+    async fn store(self, owner: Owner, pictures: Pictures) -> Result<User, Failure> {
+        let key = PictureKey {
+            user: owner.user,
+            digest: digest(&pictures),
+        };
+        let sizes: Vec<_> = pictures
+            .outputs
+            .iter()
+            .map(|picture| picture.size.to_string())
+            .collect();
+        let sizes = sizes.join(",");
+        for _ in 0..ATTEMPTS {
+            let pass = self.store_and_publish(owner, &key, &sizes, pictures.clone());
+            match pass.await? {
+                Some(user) => return Ok(user),
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err(Failure::Busy {
+            retry_after: PAUSE * ATTEMPTS,
+        })
+    }
+
     /// One pass of steps 2 to 4; nothing, where the sweep was removing the very same objects.
     async fn store_and_publish(
         &self,
+        owner: Owner,
         key: &PictureKey,
         sizes: &str,
         pictures: Pictures,
@@ -212,12 +224,12 @@ impl Avatars {
         let now = self.clock.now();
         match self
             .database
-            .publish_avatar(row, key.user, avatar, now, now.saturating_add(self.grace))
+            .publish_avatar(row, owner, avatar, now, now.saturating_add(self.grace))
             .await?
         {
             Published::Done(user) => Ok(Some(user)),
             Published::Swept => Ok(None),
-            Published::UserGone => {
+            Published::SessionEnded => {
                 self.abandon(row).await;
                 self.sweep_or_leave(key.user).await;
                 Err(Failure::TokenInvalid)
@@ -234,6 +246,13 @@ impl Avatars {
             );
         }
     }
+}
+
+/// Runs work that must not stop half-way to its end, also when the client that asked for it goes away.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::spawn(work).await.map_err(Failure::internal)?
 }
 
 /// SHA-256 over all outputs, largest first, in hexadecimal.

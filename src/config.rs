@@ -24,6 +24,11 @@ pub use self::{
 /// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
 pub const SHORTEST_KEY: usize = 32;
 
+/// A database in a file.
+const SQLITE: &str = "sqlite://";
+/// An object store in a folder.
+const FOLDER: &str = "fs://";
+
 /// All settings. Each section carries its defaults and the check of its values.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -208,22 +213,20 @@ impl Config {
             .map_err(|error| ("log.filter", format!("{:?}: {error}", self.log.filter)))
     }
 
-    /// The database's URL, the default filled in.
+    /// The file that the database lies in, the default filled in.
     #[must_use]
-    pub fn database_url(&self) -> String {
-        self.database
-            .url
-            .clone()
-            .unwrap_or_else(|| format!("sqlite://{}", self.data_dir.join("veraicon.db").display()))
+    pub fn database_path(&self) -> PathBuf {
+        let url = self.database.url.as_deref();
+        let path = url.and_then(|url| path_of(url, SQLITE));
+        path.map_or_else(|| self.data_dir.join("veraicon.db"), PathBuf::from)
     }
 
-    /// The object store's URL, the default filled in.
+    /// The folder that objects lie in, the default filled in.
     #[must_use]
-    pub fn storage_url(&self) -> String {
-        self.storage
-            .url
-            .clone()
-            .unwrap_or_else(|| format!("fs://{}", self.data_dir.join("objects").display()))
+    pub fn storage_folder(&self) -> PathBuf {
+        let url = self.storage.url.as_deref();
+        let path = url.and_then(|url| path_of(url, FOLDER));
+        path.map_or_else(|| self.data_dir.join("objects"), PathBuf::from)
     }
 
     /// The URL that clients know the service by, without a slash at its end.
@@ -263,6 +266,9 @@ impl Server {
                 || (path.starts_with('/')
                     && !path.ends_with('/')
                     && !path.contains("//")
+                    && path
+                        .split('/')
+                        .all(|segment| !matches!(segment, "." | ".."))
                     && path.chars().all(plain)),
             "server.base_path",
             format!(
@@ -306,7 +312,7 @@ impl Default for Server {
 
 impl Database {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        check_scheme("database.url", self.url.as_deref(), "sqlite://")
+        check_scheme("database.url", self.url.as_deref(), SQLITE)
     }
 }
 
@@ -315,7 +321,7 @@ impl Storage {
         if let Some(url) = &self.public_url {
             check_web_url("storage.public_url", url)?;
         }
-        check_scheme("storage.url", self.url.as_deref(), "fs://")
+        check_scheme("storage.url", self.url.as_deref(), FOLDER)
     }
 }
 
@@ -470,8 +476,7 @@ impl Default for Log {
 }
 
 /// The path in a URL such as `fs:///var/lib/veraicon` or `sqlite://./data/veraicon.db`.
-#[must_use]
-pub fn path_of<'url>(url: &'url str, scheme: &str) -> Option<&'url Path> {
+fn path_of<'url>(url: &'url str, scheme: &str) -> Option<&'url Path> {
     let path = url.strip_prefix(scheme)?;
     let path = path.split_once('?').map_or(path, |(path, _)| path);
     (!path.is_empty()).then(|| Path::new(path))

@@ -11,19 +11,20 @@ pub mod users;
 use std::{path::Path, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbErr, EntityTrait, IntoActiveModel, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use sea_orm_migration::MigratorTrait;
 
 pub use self::{
-    avatar_moves::{NewAvatar, Published},
+    avatar_moves::{NewAvatar, Owner, Published},
     pictures::Stored,
     sessions::Session,
     users::User,
 };
-use crate::{config::path_of, failure::Failure};
+use crate::failure::Failure;
 
 /// How long one statement waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,13 +43,11 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the database that `url` names, makes it where it is missing, and brings its tables up to date.
+    /// Opens the SQLite database in the file `path`, makes it where it is missing, and brings its tables up to date.
     ///
     /// # Errors
     /// The database cannot be opened, or a migration fails.
-    pub async fn open(url: &str) -> Result<Self, DbErr> {
-        let path = path_of(url, "sqlite://")
-            .ok_or_else(|| DbErr::Custom("the database's URL has no path".into()))?;
+    pub async fn open(path: &Path) -> Result<Self, DbErr> {
         let writer = connect(path, 1).await?;
         migrations::Migrator::up(&writer, None).await?;
         let reader = connect(path, READERS).await?;
@@ -86,6 +85,21 @@ impl Database {
     }
 }
 
+/// Inserts a row.
+///
+/// Not by `ActiveModel::insert`, which asks for the row back: SQLite then commits while the statement is put away,
+/// where an error of the commit, a full disk, goes unseen.
+async fn insert<E, M>(connection: &impl ConnectionTrait, row: M) -> Result<(), DbErr>
+where
+    E: EntityTrait<Model = M>,
+    M: IntoActiveModel<E::ActiveModel>,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    let row = row.into_active_model().reset_all();
+    E::insert(row).exec_without_returning(connection).await?;
+    Ok(())
+}
+
 async fn connect(path: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
     // The path goes in by its own method: within a URL a `?` or `%` in a folder's name would be misread.
@@ -109,15 +123,20 @@ async fn connect(path: &Path, connections: u32) -> Result<DatabaseConnection, Db
     sea_orm::Database::connect(options).await
 }
 
-/// A database that cannot be had in time is busy; all else is a fault.
+/// A database that cannot be had in time is busy, one without space is not available; all else is a fault.
 impl From<DbErr> for Failure {
     fn from(error: DbErr) -> Self {
-        let locked = || error.to_string().contains("database is locked");
+        let says = |text| error.to_string().contains(text);
+        let locked = || says("database is locked");
         if matches!(error, DbErr::ConnectionAcquire(_)) || locked() {
             tracing::warn!(%error, "the database is busy");
             return Self::Busy {
                 retry_after: Duration::from_secs(1),
             };
+        }
+        if says("database or disk is full") {
+            tracing::error!(%error, "the database has no space");
+            return Self::Unavailable;
         }
         Self::internal(error)
     }

@@ -22,7 +22,7 @@ use axum::{
 use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
-pub(crate) use self::linger::Lingering;
+pub(crate) use self::linger::{Lingering, Waits};
 pub use self::openapi::document as openapi_document;
 use crate::{app::App, failure::Failure};
 
@@ -62,7 +62,9 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             axum::response::IntoResponse::into_response(Failure::internal("a handler panicked"))
         }))
-        .layer(middleware::from_fn(finish::finish))
+        .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
+        // A second one, for what lies between.
+        .layer(CatchPanicLayer::new())
         .layer(option_layer(cors))
         .with_state(app)
 }

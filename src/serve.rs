@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, header},
+};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -12,11 +16,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
 use crate::{
     app::App,
-    http::{self, Lingering},
+    http::{self, Lingering, Waits},
 };
 
 /// The most bytes of a request's head.
@@ -83,24 +88,27 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(|body| body);
-            request.extensions_mut().insert(ConnectInfo(peer));
             let request = Lingering::wrap(request).map(Body::new);
+            let waits = request.extensions().get::<Waits>().cloned();
             let router = router.clone();
             async move {
-                Ok::<_, Infallible>(
-                    router
-                        .oneshot(request)
-                        .await
-                        .unwrap_or_else(|never| match never {}),
-                )
+                let response = router.oneshot(request).await;
+                let mut response = response.unwrap_or_else(|never| match never {});
+                if waits.is_some_and(|waits| waits.get()) {
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
             }
         });
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.app.config.server.body_timeout.duration()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.app.config.server.header_timeout.duration())
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .half_close(true)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -4,14 +4,14 @@ mod local;
 
 pub(crate) use self::local::create_durably;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use opendal::{ErrorKind, Operator, services::Fs};
 use veraicon_picture::Picture;
 
-use crate::{clock::Clock, config::path_of, failure::Failure};
+use crate::{clock::Clock, failure::Failure};
 
 /// Names one set of objects: the sizes of one picture of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,22 +33,17 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens the store that `url` names. Objects are handed out under `url_base`.
+    /// Opens the store in `folder`. Objects are handed out under `url_base`.
     ///
     /// # Errors
     /// The store cannot be opened.
-    pub async fn open(url: &str, url_base: String) -> Result<Self, opendal::Error> {
+    pub async fn open(folder: PathBuf, url_base: String) -> Result<Self, opendal::Error> {
         let unusable = |text: &str| opendal::Error::new(ErrorKind::ConfigInvalid, text.to_owned());
-        let folder = path_of(url, "fs://")
-            .ok_or_else(|| unusable("the store's URL has no path"))?
-            .to_owned();
-        local::prepare(&folder)
-            .await
-            .map_err(|error| unusable("the store's folder").set_source(error))?;
+        let prepared = local::prepare(&folder).await;
+        prepared.map_err(|error| unusable("the store's folder").set_source(error))?;
         let text = |path: PathBuf| {
-            path.into_os_string()
-                .into_string()
-                .map_err(|_| unusable("the store's folder is no UTF-8"))
+            let text = path.into_os_string().into_string();
+            text.map_err(|_| unusable("the store's folder is no UTF-8"))
         };
         let builder = Fs::default()
             .root(&text(folder.clone())?)
@@ -72,15 +67,32 @@ impl Storage {
     ) -> Result<(), Failure> {
         let writes = pictures.into_iter().map(|picture| {
             let path = key.object(picture.size, extension);
-            async move { self.operator.write(&path, picture.bytes).await.map(|_| ()) }
+            self.write(path, picture.bytes)
         });
-        try_join_all(writes).await.map_err(Failure::internal)?;
+        // All of them come to their end, also after one has failed, so that each clears up after itself.
+        let written = join_all(writes).await;
+        written
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(store_failure)?;
         if let Some(folder) = &self.folder {
-            local::sync_folders(folder, &key.folder())
-                .await
-                .map_err(Failure::internal)?;
+            let synced = local::sync_folders(folder, &key.folder()).await;
+            synced.map_err(Failure::internal)?;
         }
         Ok(())
+    }
+
+    async fn write(&self, path: String, bytes: Vec<u8>) -> opendal::Result<()> {
+        let mut writer = self.operator.writer(&path).await?;
+        let outcome = match writer.write(bytes).await {
+            Ok(()) => writer.close().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            // Nothing is lost if this fails as well: what is left over is removed in time.
+            let _ = writer.abort().await;
+        }
+        outcome
     }
 
     /// Reads one size of a picture; absent where there is none.
@@ -105,11 +117,16 @@ impl Storage {
     /// # Errors
     /// Not all could be removed.
     pub async fn remove(&self, key: &PictureKey) -> Result<(), Failure> {
-        self.operator
-            .delete_with(&key.folder())
-            .recursive(true)
-            .await
-            .map_err(Failure::internal)
+        let folder = key.folder();
+        let removal = self.operator.delete_with(&folder).recursive(true);
+        removal.await.map_err(store_failure)?;
+        match &self.folder {
+            // Else a loss of power could bring the picture back.
+            Some(folder) => local::sync_folder(&folder.join(key.owner()))
+                .await
+                .map_err(Failure::internal),
+            None => Ok(()),
+        }
     }
 
     /// Removes what uploads that were cut off left unfinished long ago.
@@ -130,7 +147,10 @@ impl Storage {
     /// # Errors
     /// It cannot.
     pub async fn ping(&self) -> Result<(), Failure> {
-        self.operator.check().await.map_err(Failure::internal)
+        match &self.folder {
+            Some(folder) => local::check(folder).await.map_err(Failure::internal),
+            None => self.operator.check().await.map_err(store_failure),
+        }
     }
 
     /// The URL of one size of a picture.
@@ -146,6 +166,11 @@ impl PictureKey {
         format!("{self}/{size}.{extension}")
     }
 
+    /// All pictures of a user lie under this.
+    fn owner(&self) -> String {
+        format!("avatars/{}/", self.user)
+    }
+
     /// All objects of a picture lie under this, and nothing else does.
     fn folder(&self) -> String {
         format!("{self}/")
@@ -156,4 +181,18 @@ impl fmt::Display for PictureKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "avatars/{}/{}", self.user, self.digest)
     }
+}
+
+/// A store without space is not available; all else is a fault.
+fn store_failure(error: opendal::Error) -> Failure {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(cause) = source {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
+            tracing::error!(%error, "the store has no space");
+            return Failure::Unavailable;
+        }
+        source = cause.source();
+    }
+    Failure::internal(error)
 }

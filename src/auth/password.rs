@@ -14,7 +14,7 @@ pub const SHORTEST: usize = 8;
 /// The most bytes of a password: bcrypt reads 72, the last of which ends the text.
 pub const LONGEST: usize = 71;
 /// Hashes that may wait for each one at work.
-const WAITING_EACH: usize = 64;
+const WAITING_EACH: usize = 8;
 
 /// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
 const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";

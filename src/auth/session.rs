@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::token::{TokenPair, Tokens};
 use crate::{
@@ -38,8 +38,15 @@ pub struct Caller {
     pub user: User,
     /// The session that the token belongs to.
     pub session: i64,
-    /// New tokens, where the request renewed its session.
-    pub issued: Option<TokenPair>,
+    /// The refresh token that the caller came by, where it did: its answer must carry new tokens.
+    pub renewal: Option<Renewal>,
+}
+
+/// A refresh token that was found good: a claim to new tokens, which [`Sessions::hand_out`] honours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    session: i64,
+    generation: i64,
 }
 
 impl Sessions {
@@ -57,7 +64,7 @@ impl Sessions {
     /// Begins a session for a user whose password was just checked.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// [`Failure::BadCredentials`] where the password was changed since.
     pub async fn begin(&self, user: &User, user_agent: &str) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
         let session = Session {
@@ -70,7 +77,7 @@ impl Sessions {
             revoked_at: 0,
             user_agent: user_agent.chars().take(USER_AGENT_LENGTH).collect(),
         };
-        let session = self.database.insert_session(session).await?;
+        self.database.insert_session(&session, user).await?;
         self.tokens.issue(&session, now)
     }
 
@@ -83,7 +90,6 @@ impl Sessions {
         access: Option<&SecretString>,
         refresh: Option<&SecretString>,
     ) -> Result<Caller, Failure> {
-        use secrecy::ExposeSecret;
         let Some(access) = access else {
             return self.renew(refresh.ok_or(Failure::TokenMissing)?).await;
         };
@@ -101,7 +107,7 @@ impl Sessions {
                 Ok(Caller {
                     user,
                     session: token.session,
-                    issued: None,
+                    renewal: None,
                 })
             }
             (Err(Failure::TokenExpired), Some(refresh)) => self.renew(refresh).await,
@@ -109,48 +115,54 @@ impl Sessions {
         }
     }
 
-    /// Renews a session: the caller gets a new pair.
+    /// Judges a refresh token; nothing moves yet.
     ///
     /// # Errors
-    /// [`Failure::TokenExpired`], [`Failure::TokenInvalid`].
+    /// [`Failure::TokenExpired`]; [`Failure::TokenInvalid`], which for an old token ends its session.
     pub async fn renew(&self, refresh: &SecretString) -> Result<Caller, Failure> {
-        use secrecy::ExposeSecret;
         let now = self.clock.now();
         let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
         let (session, user) = self.live(token.session).await?;
-        let rotated = token.generation == session.generation && {
-            let expires_at = self.tokens.refresh_expiry(now);
-            self.database
-                .rotate_session(session.id, session.generation, now, expires_at)
-                .await?
+        let newest = token.generation == session.generation;
+        let before = token.generation + 1 == session.generation
+            && now.saturating_sub(session.rotated_at) <= GRACE;
+        if !newest && !before {
+            tracing::warn!(
+                session = session.id,
+                "an old refresh token was used again; its session is ended"
+            );
+            self.database.revoke_session(session.id, now).await?;
+            return Err(Failure::TokenInvalid);
+        }
+        let renewal = Renewal {
+            session: session.id,
+            generation: token.generation,
         };
-        let session = if rotated {
-            Session {
-                generation: session.generation + 1,
-                rotated_at: now,
-                expires_at: self.tokens.refresh_expiry(now),
-                ..session
-            }
-        } else {
-            // Read again: where another request has just moved the session on, this one's token is the one before.
-            let (session, _) = self.live(token.session).await?;
-            let previous = token.generation + 1 == session.generation;
-            if !previous || now.saturating_sub(session.rotated_at) > GRACE {
-                tracing::warn!(
-                    session = session.id,
-                    "an old refresh token was used again; its session is ended"
-                );
-                self.database.revoke_session(session.id, now).await?;
-                return Err(Failure::TokenInvalid);
-            }
-            session
-        };
-        let issued = Some(self.tokens.issue(&session, now)?);
         Ok(Caller {
             user,
             session: session.id,
-            issued,
+            renewal: Some(renewal),
         })
+    }
+
+    /// Hands out new tokens for a refresh token that was judged before: at the end of the request, since a slow
+    /// upload would else outlast the grace with its new tokens still on the way.
+    ///
+    /// # Errors
+    /// [`Failure::TokenInvalid`] where the session was ended meanwhile.
+    pub async fn hand_out(&self, renewal: Renewal) -> Result<TokenPair, Failure> {
+        let now = self.clock.now();
+        let (mut session, _) = self.live(renewal.session).await?;
+        if session.generation == renewal.generation {
+            let expires_at = self.tokens.refresh_expiry(now);
+            let (id, generation) = (session.id, session.generation);
+            // Where another request is first, its successor is this one's too: the row has it either way.
+            self.database
+                .rotate_session(id, generation, now, expires_at)
+                .await?;
+            session = self.live(id).await?.0;
+        }
+        self.tokens.issue(&session, now)
     }
 
     /// Ends a session.

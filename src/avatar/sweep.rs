@@ -9,6 +9,8 @@ use crate::{clock::Milliseconds, failure::Failure, storage::PictureKey};
 
 /// How long a sweep may take over one picture, before another takes it for dead.
 const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
+/// How long a picture is left alone that could not be removed.
+const PAUSE_AFTER_FAILURE: Milliseconds = 60 * 1000;
 /// Rows read at once.
 const BATCH: u64 = 100;
 /// The pause between two sweeps.
@@ -16,9 +18,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 impl Avatars {
     /// Removes the pictures that are due: of one user, or of all. Returns how many were removed.
+    /// One that the store does not let go is left for a later sweep.
     ///
     /// # Errors
-    /// The database or the store is out of reach; the rest is left for the next sweep.
+    /// The database is out of reach; the rest is left for the next sweep.
     pub async fn sweep(&self, user: Option<i64>) -> Result<usize, Failure> {
         let mut removed = 0;
         loop {
@@ -36,10 +39,15 @@ impl Avatars {
                     user: row.user_id,
                     digest: row.digest.clone(),
                 };
-                self.storage.remove(&key).await?;
+                progress = true;
+                if let Err(failure) = self.storage.remove(&key).await {
+                    tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
+                    let again = self.clock.now() + PAUSE_AFTER_FAILURE;
+                    self.database.postpone_picture(row.id, again).await?;
+                    continue;
+                }
                 self.database.forget_picture(row.id).await?;
                 removed += 1;
-                progress = true;
             }
             if !progress {
                 return Ok(removed);
@@ -50,15 +58,10 @@ impl Avatars {
     /// Sweeps from time to time until told to stop.
     pub async fn sweep_forever(self, stop: CancellationToken) {
         loop {
-            let unfinished = self.storage.remove_unfinished(&self.clock).await.err();
-            match (self.sweep(None).await, unfinished) {
-                (Err(failure), _) | (_, Some(failure)) => {
-                    tracing::error!(?failure, "the sweep failed; it is tried again");
-                }
-                (Ok(0), None) => {}
-                (Ok(removed), None) => {
-                    tracing::info!(removed, "removed pictures that are no longer in use");
-                }
+            match self.clean_up().await {
+                Err(failure) => tracing::error!(?failure, "the sweep failed; it is tried again"),
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "removed pictures no longer in use"),
             }
             if stop
                 .run_until_cancelled(tokio::time::sleep(INTERVAL))
@@ -68,6 +71,13 @@ impl Avatars {
                 return;
             }
         }
+    }
+
+    async fn clean_up(&self) -> Result<usize, Failure> {
+        let removed = self.sweep(None).await?;
+        self.storage.remove_unfinished(&self.clock).await?;
+        self.database.forget_sessions(self.clock.now()).await?;
+        Ok(removed)
     }
 
     /// Sweeps a user's pictures now; where that fails, the next sweep does it.

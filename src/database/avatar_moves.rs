@@ -17,8 +17,8 @@ pub enum Published {
     Done(User),
     /// The sweep took the objects meanwhile: they must be written again.
     Swept,
-    /// The account was deleted meanwhile.
-    UserGone,
+    /// The session was ended meanwhile, perhaps with the account.
+    SessionEnded,
 }
 
 impl Database {
@@ -31,18 +31,20 @@ impl Database {
     pub async fn publish_avatar(
         &self,
         row: i64,
-        user: i64,
+        owner: Owner,
         avatar: NewAvatar<'_>,
         now: Milliseconds,
         old_due_at: Milliseconds,
     ) -> Result<Published, Failure> {
+        let Owner { user, session } = owner;
         let transaction = self.begin().await?;
         let unswept = pictures::Column::State.ne(State::Sweeping);
         if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
             return Ok(Published::Swept);
         }
-        let Some(before) = undeleted(&transaction, user).await? else {
-            return Ok(Published::UserGone);
+        let before = match undeleted(&transaction, user).await? {
+            Some(user) if sessions::lasts(&transaction, session).await? => user,
+            _ => return Ok(Published::SessionEnded),
         };
         let same = avatar.is_named_by(&before);
         if !same {
@@ -126,6 +128,15 @@ impl Database {
         transaction.commit().await?;
         Ok(after)
     }
+}
+
+/// Whose picture is published, and in which session.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// The account.
+    pub user: i64,
+    /// The session that the upload's token belongs to.
+    pub session: i64,
 }
 
 /// A picture as a user's row names it.

@@ -9,7 +9,6 @@
 //! and the upload starts again instead of naming objects that may not be there yet.
 
 use sea_orm::{
-    ActiveValue::Set,
     Condition, QueryOrder, QuerySelect, SqlErr,
     entity::prelude::*,
     sea_query::{IntoCondition, Query},
@@ -92,15 +91,15 @@ impl Database {
                 .one(&self.writer)
                 .await?;
             let Some(row) = row else {
-                let new = ActiveModel {
-                    id: Set(id),
-                    user_id: Set(user),
-                    digest: Set(digest.to_owned()),
-                    state: Set(State::Writing),
-                    due_at: Set(until),
+                let new = Model {
+                    id,
+                    user_id: user,
+                    digest: digest.to_owned(),
+                    state: State::Writing,
+                    due_at: until,
                 };
-                match new.insert(&self.writer).await {
-                    Ok(row) => return Ok(Declared::Row(row.id)),
+                match super::insert::<Entity, _>(&self.writer, new).await {
+                    Ok(()) => return Ok(Declared::Row(id)),
                     Err(error)
                         if matches!(
                             error.sql_err(),
@@ -192,6 +191,29 @@ impl Database {
             .add(Column::DueAt.eq(row.due_at))
             .add(Expr::exists(named).not());
         Ok(set_state(&self.writer, row.id, unchanged, State::Sweeping, until).await?)
+    }
+
+    /// Gives a claimed row back, for a sweep from `due_at` on.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn postpone_picture(&self, row: i64, due_at: Milliseconds) -> Result<(), Failure> {
+        let claimed = Column::State.eq(State::Sweeping);
+        set_state(&self.writer, row, claimed, State::Sweeping, due_at).await?;
+        Ok(())
+    }
+
+    /// Lets the next sweep take over what sweeps before this start had claimed.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn release_pictures(&self, now: Milliseconds) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(now))
+            .filter(Column::State.eq(State::Sweeping))
+            .exec(&self.writer)
+            .await?;
+        Ok(())
     }
 
     /// Removes a row whose objects are gone.

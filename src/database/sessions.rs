@@ -1,8 +1,11 @@
 //! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
 
-use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm::{Condition, entity::prelude::*};
 
-use super::{Database, users::User};
+use super::{
+    Database,
+    users::{self, User},
+};
 use crate::{clock::Milliseconds, failure::Failure};
 
 /// A row of `sessions`.
@@ -38,22 +41,18 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Database {
-    /// Begins a session.
+    /// Begins a session, unless the user's password has changed since it was checked.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn insert_session(&self, session: Session) -> Result<Session, Failure> {
-        let row = ActiveModel {
-            id: Set(session.id),
-            user_id: Set(session.user_id),
-            generation: Set(session.generation),
-            created_at: Set(session.created_at),
-            rotated_at: Set(session.rotated_at),
-            expires_at: Set(session.expires_at),
-            revoked_at: Set(session.revoked_at),
-            user_agent: Set(session.user_agent),
-        };
-        Ok(row.insert(&self.writer).await?)
+    /// [`Failure::BadCredentials`] where it has; a session begun with an old password must not outlive it.
+    pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
+        let transaction = self.begin().await?;
+        let same = users::Entity::find().filter(users::unchanged(user));
+        if same.one(&transaction).await?.is_none() {
+            return Err(Failure::BadCredentials);
+        }
+        super::insert::<Entity, _>(&transaction, session.clone()).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// A session that has not been ended, with its user, unless that account is deleted.
@@ -98,6 +97,21 @@ impl Database {
         Ok(moved.rows_affected == 1)
     }
 
+    /// Removes sessions that were ended, or whose last refresh token's time is over.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn forget_sessions(&self, now: Milliseconds) -> Result<(), Failure> {
+        let over = Condition::any()
+            .add(Column::ExpiresAt.lte(now))
+            .add(Column::RevokedAt.ne(0));
+        Entity::delete_many()
+            .filter(over)
+            .exec(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     /// Ends a session.
     ///
     /// # Errors
@@ -111,6 +125,15 @@ impl Database {
             .await?;
         Ok(())
     }
+}
+
+/// Whether a session lasts, within a larger transaction.
+pub(super) async fn lasts(connection: &impl ConnectionTrait, session: i64) -> Result<bool, DbErr> {
+    let row = Entity::find_by_id(session)
+        .filter(Column::RevokedAt.eq(0))
+        .one(connection)
+        .await?;
+    Ok(row.is_some())
 }
 
 /// Ends all sessions of a user, within a larger transaction.

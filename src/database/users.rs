@@ -1,6 +1,6 @@
 //! Accounts.
 
-use sea_orm::{ActiveValue::Set, SqlErr, entity::prelude::*};
+use sea_orm::{Condition, SqlErr, entity::prelude::*};
 
 use super::Database;
 use crate::{clock::Milliseconds, failure::Failure};
@@ -56,24 +56,12 @@ impl Database {
     /// # Errors
     /// [`Failure::UsernameTaken`].
     pub async fn insert_user(&self, user: User) -> Result<User, Failure> {
-        let row = ActiveModel {
-            id: Set(user.id),
-            username: Set(user.username),
-            username_key: Set(user.username_key),
-            password_hash: Set(user.password_hash),
-            avatar_digest: Set(user.avatar_digest),
-            avatar_sizes: Set(user.avatar_sizes),
-            avatar_format: Set(user.avatar_format),
-            created_at: Set(user.created_at),
-            updated_at: Set(user.updated_at),
-            deleted_at: Set(user.deleted_at),
-        };
-        row.insert(&self.writer)
-            .await
-            .map_err(|error| match error.sql_err() {
-                Some(SqlErr::UniqueConstraintViolation(_)) => Failure::UsernameTaken,
-                _ => error.into(),
-            })
+        let inserted = super::insert::<Entity, _>(&self.writer, user.clone()).await;
+        inserted.map_err(|error| match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Failure::UsernameTaken,
+            _ => error.into(),
+        })?;
+        Ok(user)
     }
 
     /// The account of this identifier, deleted ones too.
@@ -98,10 +86,11 @@ impl Database {
     /// Sets a new password and ends all sessions, both or neither.
     ///
     /// # Errors
-    /// [`Failure::UserNotFound`] where the account was deleted meanwhile.
+    /// [`Failure::BadCredentials`] where the password is no longer the one that `user` was read with,
+    /// or the account was deleted meanwhile.
     pub async fn set_password(
         &self,
-        user: i64,
+        user: &User,
         hash: String,
         now: Milliseconds,
     ) -> Result<User, Failure> {
@@ -109,19 +98,23 @@ impl Database {
         let changed = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(hash))
             .col_expr(Column::UpdatedAt, Expr::value(now))
-            .filter(Column::Id.eq(user))
-            .filter(Column::DeletedAt.eq(0))
+            .filter(unchanged(user))
             .exec(&transaction)
             .await?;
         if changed.rows_affected == 0 {
-            return Err(Failure::UserNotFound);
+            return Err(Failure::BadCredentials);
         }
-        super::sessions::revoke_all(&transaction, user, now).await?;
-        let user = Entity::find_by_id(user)
-            .one(&transaction)
-            .await?
-            .ok_or(Failure::UserNotFound)?;
+        super::sessions::revoke_all(&transaction, user.id, now).await?;
+        let user = Entity::find_by_id(user.id).one(&transaction).await?;
         transaction.commit().await?;
-        Ok(user)
+        user.ok_or(Failure::BadCredentials)
     }
+}
+
+/// Holds where the account still has the password that it was read with, and was not deleted.
+pub(super) fn unchanged(user: &User) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(user.id))
+        .add(Column::PasswordHash.eq(user.password_hash.clone()))
+        .add(Column::DeletedAt.eq(0))
 }

@@ -56,9 +56,8 @@ pub(super) async fn refresh(
 ) -> Result<Answer, Failure> {
     let refresh = Tokens::of(&headers).refresh.ok_or(Failure::TokenMissing)?;
     let caller = app.sessions.renew(&refresh).await?;
-    let pair = caller
-        .issued
-        .ok_or_else(|| Failure::internal("a renewed session has no tokens"))?;
+    let renewal = caller.renewal.ok_or(Failure::TokenInvalid)?;
+    let pair = app.sessions.hand_out(renewal).await?;
     answer_with_tokens(&app, &caller.user, pair, &issued)
 }
 
@@ -70,7 +69,7 @@ pub(super) async fn logout(
 ) -> Result<Answer, Failure> {
     app.sessions.end(caller.session).await?;
     // Tokens of a session that has just ended are of no use to anyone.
-    issued.0.set(None);
+    issued.0.clear();
     Ok(Answer::empty())
 }
 
@@ -126,7 +125,7 @@ pub(super) async fn delete(
     issued: IssuedSlot,
 ) -> Result<Answer, Failure> {
     let user = app.avatars.delete_account(caller.user.id).await?;
-    issued.0.set(None);
+    issued.0.clear();
     Answer::user(&app, &user)
 }
 
@@ -177,6 +176,6 @@ fn answer_with_tokens(
     issued: &IssuedSlot,
 ) -> Result<Answer, Failure> {
     let answer = Answer::user(app, user)?.with_tokens(&pair);
-    issued.0.set(Some(pair));
+    issued.0.set(pair);
     Ok(answer)
 }

@@ -24,16 +24,17 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Reads a whole body.
 ///
 /// # Errors
-/// [`Failure::RequestTimeout`] where the client pauses too long or takes too long in all, and what `too_large` makes
+/// [`Failure::RequestTimeout`] where the client pauses too long or takes longer than `longest` in all, and what `too_large` makes
 /// where there are more than `limit` bytes; the rest is then not read.
 pub(super) async fn whole(
     app: &App,
     request: Request,
     limit: u64,
+    longest: Duration,
     too_large: impl Fn() -> Failure,
 ) -> Result<Vec<u8>, Failure> {
     let pause = app.config.server.body_timeout.duration();
-    let end = Instant::now() + app.config.server.body_deadline.duration();
+    let end = Instant::now() + longest;
     let expected = content_length(request.headers()).unwrap_or(0).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
     let give_up = request

@@ -21,8 +21,8 @@ impl FromRequestParts<App> for Caller {
             .sessions
             .authenticate(tokens.access.as_ref(), tokens.refresh.as_ref())
             .await?;
-        if let Some(issued) = parts.extensions.get::<Issued>() {
-            issued.set(caller.issued.clone());
+        if let (Some(issued), Some(renewal)) = (parts.extensions.get::<Issued>(), caller.renewal) {
+            issued.renew(renewal);
         }
         Ok(Self(caller))
     }

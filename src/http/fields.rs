@@ -1,10 +1,14 @@
 //! Small forms: a few texts, as JSON, urlencoded or multipart.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt, time::Duration};
 
 use axum::extract::{FromRequest, Request};
 use mime::Mime;
 use secrecy::SecretString;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{body, multipart};
@@ -15,6 +19,8 @@ use crate::{
 
 /// More than any honest form of a few texts has, in bytes.
 const LIMIT: u64 = 64 << 10;
+/// The longest that so small a form may take.
+const LONGEST: Duration = Duration::from_secs(15);
 const EXPECTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
 
 /// The fields of a form. Those that nobody asks for are of no consequence.
@@ -38,7 +44,7 @@ impl FromRequest<App> for Fields {
             return Err(too_large());
         }
         let media_type = body::media_type(&headers);
-        let whole = body::whole(app, request, LIMIT, too_large);
+        let whole = body::whole(app, request, LIMIT, LONGEST, too_large);
         match media_type.as_ref().map(Mime::essence_str) {
             Some("application/json") => Self::from_json(&whole.await?),
             Some("application/x-www-form-urlencoded") => Ok(Self::from_urlencoded(&whole.await?)),
@@ -64,22 +70,17 @@ impl Fields {
     }
 
     fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
-        let malformed = || Failure::MalformedBody {
+        let pairs: Pairs = serde_json::from_slice(bytes).map_err(|_| Failure::MalformedBody {
             expected: "application/json",
-        };
-        let Ok(Value::Object(object)) = serde_json::from_slice(bytes) else {
-            return Err(malformed());
-        };
+        })?;
         let mut fields = Self::default();
-        for (name, value) in object {
-            fields.add(
-                name,
-                if let Value::String(text) = value {
-                    Some(text)
-                } else {
-                    None
-                },
-            );
+        for (name, value) in pairs.0 {
+            let text = if let Value::String(text) = value {
+                Some(text)
+            } else {
+                None
+            };
+            fields.add(name, text);
         }
         Ok(fields)
     }
@@ -109,5 +110,32 @@ impl Fields {
             .entry(name)
             .and_modify(|field| *field = Field::Repeated)
             .or_insert(field);
+    }
+}
+
+/// The members of a JSON object, repeated ones too.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Pairs(pairs))
     }
 }

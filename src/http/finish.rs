@@ -8,10 +8,9 @@ use std::{
     time::Duration,
 };
 
-use accept_language::intersection;
 use axum::{
     Json,
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -21,7 +20,8 @@ use serde_json::json;
 
 use super::{ACCESS_TOKEN, REFRESH_TOKEN, answer::Answer};
 use crate::{
-    auth::token::TokenPair,
+    app::App,
+    auth::{session::Renewal, token::TokenPair},
     failure::{Failure, FieldProblem, Language},
 };
 
@@ -30,16 +30,54 @@ const PROBLEM: &str = "application/problem+json";
 
 /// New tokens that the answer to this request must carry, whatever else it says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Issued(Arc<Mutex<Option<TokenPair>>>);
+pub(super) struct Issued(Arc<Mutex<Due>>);
+
+#[derive(Debug, Default)]
+enum Due {
+    #[default]
+    Nothing,
+    /// To be handed out when the rest of the answer is known.
+    Renewal(Renewal),
+    Pair(TokenPair),
+}
 
 impl Issued {
     /// Puts the pair on the answer.
-    pub(super) fn set(&self, pair: Option<TokenPair>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pair;
+    pub(super) fn set(&self, pair: TokenPair) {
+        self.replace(Due::Pair(pair));
     }
 
-    fn take(&self) -> Option<TokenPair> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Puts what the renewal yields on the answer.
+    pub(super) fn renew(&self, renewal: Renewal) {
+        self.replace(Due::Renewal(renewal));
+    }
+
+    /// Puts no tokens on the answer: their session has ended.
+    pub(super) fn clear(&self) {
+        self.replace(Due::Nothing);
+    }
+
+    fn replace(&self, due: Due) -> Due {
+        std::mem::replace(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            due,
+        )
+    }
+
+    async fn hand_out(&self, app: &App) -> Option<TokenPair> {
+        match self.replace(Due::Nothing) {
+            Due::Nothing => None,
+            Due::Pair(pair) => Some(pair),
+            Due::Renewal(renewal) => match app.sessions.hand_out(renewal).await {
+                Ok(pair) => Some(pair),
+                // The request itself ended the session, or another did.
+                Err(Failure::TokenInvalid) => None,
+                Err(failure) => {
+                    tracing::error!(?failure, "new tokens could not be handed out");
+                    None
+                }
+            },
+        }
     }
 }
 
@@ -52,7 +90,7 @@ impl IntoResponse for Failure {
 }
 
 /// Runs the request and finishes its answer.
-pub(super) async fn finish(mut request: Request, next: Next) -> Response {
+pub(super) async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let form = Form::asked_for(request.headers());
     let issued = Issued::default();
     request.extensions_mut().insert(issued.clone());
@@ -69,12 +107,13 @@ pub(super) async fn finish(mut request: Request, next: Next) -> Response {
         }
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+    let pair = issued.hand_out(&app).await;
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    if let Some(pair) = issued.take() {
+    if let Some(pair) = pair {
         for (name, token) in [
             (&ACCESS_TOKEN, &pair.access),
             (&REFRESH_TOKEN, &pair.refresh),
@@ -101,19 +140,10 @@ struct Form {
 
 impl Form {
     fn asked_for(headers: &HeaderMap) -> Self {
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let language = match intersection(text(header::ACCEPT_LANGUAGE), &["zh", "en"])
-            .first()
-            .map(String::as_str)
-        {
-            Some("en") => Language::English,
-            _ => Language::Chinese,
-        };
+        let languages = headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|value| value.to_str().ok());
+        let language = preferred(languages.unwrap_or_default());
         let problem = headers
             .get_all(header::ACCEPT)
             .iter()
@@ -234,16 +264,43 @@ fn retry_after(failure: &Failure) -> Option<Duration> {
     }
 }
 
+/// The language of ours that has the highest weight, the first of them where several do (RFC 9110, section 12.5.4).
+fn preferred(accepted: &str) -> Language {
+    let mut best = (0.0, Language::default());
+    for range in accepted.split(',') {
+        let (tag, weight) = weighted(range);
+        let language = match tag.split('-').next().unwrap_or_default() {
+            primary if primary.eq_ignore_ascii_case("zh") => Language::Chinese,
+            primary if primary.eq_ignore_ascii_case("en") => Language::English,
+            _ => continue,
+        };
+        if weight > best.0 {
+            best = (weight, language);
+        }
+    }
+    best.1
+}
+
 /// Whether one of the media ranges is that of problem details, and not refused by a weight of zero (RFC 9110, section 12.5.1).
-fn accepts_problem(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let named = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case(PROBLEM));
-        let refused = parts
-            .filter_map(|part| part.strip_prefix("q="))
-            .any(|weight| weight.parse() == Ok(0.0));
-        named && !refused
+fn accepts_problem(accepted: &str) -> bool {
+    accepted.split(',').any(|range| {
+        let (name, weight) = weighted(range);
+        name.eq_ignore_ascii_case(PROBLEM) && weight > 0.0
     })
+}
+
+/// What is accepted, and its weight: 1 where none is given, 0 where it makes no sense (RFC 9110, section 12.4.2).
+fn weighted(range: &str) -> (&str, f32) {
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let weight = parts.find_map(|part| part.strip_prefix("q="));
+    let weight = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+    (
+        name,
+        if (0.0..=1.0).contains(&weight) {
+            weight
+        } else {
+            0.0
+        },
+    )
 }

@@ -23,6 +23,11 @@ const MOST_BYTES: usize = 128 << 20;
 /// The longest that it may take.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// As long for a client that waits to be told to send, and most likely never will.
+const SHORT: Duration = Duration::from_secs(3);
+/// Long enough for an answer to be written.
+const ANSWER_IS_OUT: Duration = Duration::from_millis(500);
+
 /// Lets whoever reads a body say that its rest is not worth waiting for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GiveUp(Arc<AtomicBool>);
@@ -34,12 +39,23 @@ impl GiveUp {
     }
 }
 
+/// Whether a client still waits to be told to send its body (`Expect: 100-continue`).
+#[derive(Clone, Debug)]
+pub(crate) struct Waits(Arc<AtomicBool>);
+
+impl Waits {
+    /// Whether it does: its body will then not be read in order, and the connection cannot be used again.
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A body whose rest is read when it is dropped.
 pub(crate) struct Lingering {
     body: Option<Incoming>,
     give_up: GiveUp,
-    /// The client sends nothing before it is told to, which the first read does: where nothing was read, nothing comes.
-    waits: bool,
+    /// The client waits to be told to send, which the first read does.
+    waits: Waits,
 }
 
 impl Lingering {
@@ -50,6 +66,8 @@ impl Lingering {
         let expect = request.headers().get(header::EXPECT);
         let waits =
             expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let waits = Waits(Arc::new(AtomicBool::new(waits)));
+        request.extensions_mut().insert(waits.clone());
         request.map(|body| Self {
             body: Some(body),
             give_up,
@@ -66,7 +84,7 @@ impl Body for Lingering {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.waits = false;
+        self.waits.0.store(false, Ordering::Relaxed);
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -91,12 +109,22 @@ impl Body for Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| {
-            !self.waits && !self.give_up.0.load(Ordering::Relaxed) && !body.is_end_stream()
-        });
+        let given_up = self.give_up.0.load(Ordering::Relaxed);
+        let rest = self
+            .body
+            .take()
+            .filter(|body| !given_up && !body.is_end_stream());
         let runtime = tokio::runtime::Handle::try_current();
         if let (Some(rest), Ok(runtime)) = (rest, runtime) {
-            runtime.spawn(tokio::time::timeout(LONGEST, drain(rest)));
+            let waits = self.waits.get();
+            runtime.spawn(async move {
+                if waits {
+                    // A first read before the answer is out would ask the client to send. One that sends all the same,
+                    // tired of waiting, is read from then on.
+                    tokio::time::sleep(ANSWER_IS_OUT).await;
+                }
+                tokio::time::timeout(if waits { SHORT } else { LONGEST }, drain(rest)).await
+            });
         }
     }
 }

@@ -18,6 +18,9 @@ const LONGEST_BOUNDARY: usize = 70;
 /// More parts than any honest form has.
 const MOST_PARTS: usize = 1000;
 
+/// The most bytes of a part's head; file names are shorter on every system.
+const LONGEST_HEAD: usize = 16 << 10;
+
 /// One field of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part<'body> {
@@ -94,32 +97,25 @@ fn split_head(part: &[u8]) -> Option<(&[u8], &[u8])> {
     if let Some(rest) = part.strip_prefix(b"\r\n") {
         return Some((&[], rest));
     }
-    let end = memmem::find(part, b"\r\n\r\n")?;
+    let end = memmem::find(&part[..part.len().min(LONGEST_HEAD)], b"\r\n\r\n")?;
     Some((&part[..end], &part[end + 4..]))
 }
 
 /// The parameter `name` of `Content-Disposition` (RFC 7578, section 4.2).
 fn field_name(head: &[u8]) -> Cow<'_, str> {
     const FIELD: &[u8] = b"content-disposition:";
-    let lines = memmem::find_iter(head, b"\r\n")
-        .map(|end| end + 2)
-        .collect::<Vec<_>>();
-    let starts = std::iter::once(0).chain(lines);
-    let mut values = starts.filter_map(|start| {
-        let line = &head[start..];
-        let (field, value) = line.split_at_checked(FIELD.len())?;
-        field.eq_ignore_ascii_case(FIELD).then_some(value)
-    });
-    values
-        .next()
+    head.split(|byte| *byte == b'\n')
+        .find_map(|line| {
+            let (field, value) = line.split_at_checked(FIELD.len())?;
+            field.eq_ignore_ascii_case(FIELD).then_some(value)
+        })
         .and_then(|value| parameter(value, b"name"))
         .unwrap_or_default()
 }
 
-/// A parameter of a header's value, up to the end of its line: a token, or a quoted string with `\` before what it quotes.
+/// A parameter of a header's value: a token, or a quoted string with `\` before what it quotes.
 fn parameter<'head>(value: &'head [u8], wanted: &[u8]) -> Option<Cow<'head, str>> {
-    let line = &value[..memmem::find(value, b"\r\n").unwrap_or(value.len())];
-    let mut rest = &line[memchr::memchr(b';', line)?..];
+    let mut rest = &value[memchr::memchr(b';', value)?..];
     loop {
         rest = rest.strip_prefix(b";")?.trim_ascii_start();
         let equals = memchr::memchr(b'=', rest)?;

@@ -1,12 +1,15 @@
 //! Pictures, and the way to a user's present one.
 
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use headers::{ETag, HeaderMapExt, IfNoneMatch, IfRange, Range};
+use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
 use serde::Deserialize;
 
 use crate::{
@@ -16,17 +19,19 @@ use crate::{
 };
 
 /// A URL names its content: what lies under it never changes.
-const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Digits of a SHA-256 in hexadecimal.
 const DIGEST_LENGTH: usize = 64;
 
 /// `GET /avatars/{user}/{name}/{file}`
 pub(super) async fn serve(
     State(app): State<App>,
-    Path((user, name, file)): Path<(String, String, String)>,
+    path: Result<Path<(String, String, String)>, PathRejection>,
+    method: Method,
     request: HeaderMap,
 ) -> Result<Response, Failure> {
-    let user = identifier(&user).ok_or(Failure::NotFound)?;
+    let Path((user, name, file)) = path.map_err(|_| Failure::NotFound)?;
+    let user = plain_number(&user).ok_or(Failure::NotFound)?;
     let (size, extension) = file.split_once('.').ok_or(Failure::NotFound)?;
     let size = plain_number(size)
         .and_then(|size| u32::try_from(size).ok())
@@ -53,12 +58,11 @@ pub(super) async fn serve(
     let tag = format!("\"{name}-{size}\"")
         .parse::<ETag>()
         .map_err(Failure::internal)?;
-    Ok(respond(
-        &request,
-        bytes,
-        &tag,
-        app.policy.format.media_type(),
-    ))
+    let range = (method == Method::GET)
+        .then(|| request.get(header::RANGE))
+        .flatten();
+    let media_type = app.policy.format.media_type();
+    Ok(respond(&request, range, bytes, &tag, media_type))
 }
 
 /// The query of [`redirect`].
@@ -72,7 +76,7 @@ pub(super) struct RedirectQuery {
 /// Leads to the smallest size that is no smaller than the one asked for, or to the largest.
 pub(super) async fn redirect(
     State(app): State<App>,
-    Path(id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     query: Result<Query<RedirectQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
     let invalid = || Failure::InvalidField {
@@ -84,7 +88,8 @@ pub(super) async fn redirect(
         Some(size) => Some(plain_number(&size).ok_or_else(invalid)?),
         None => None,
     };
-    let id = identifier(&id).ok_or(Failure::NotFound)?;
+    let Path(id) = path.map_err(|_| Failure::NotFound)?;
+    let id = plain_number(&id).ok_or(Failure::NotFound)?;
     let user = app
         .accounts
         .find(id)
@@ -108,105 +113,89 @@ pub(super) async fn redirect(
 }
 
 /// Answers with the whole picture, a part of it, or word that the client has it already (RFC 9110, sections 13 and 14).
-fn respond(request: &HeaderMap, bytes: Bytes, tag: &ETag, media_type: &'static str) -> Response {
-    let mut response = match request.typed_get::<IfNoneMatch>() {
-        Some(condition) if !condition.precondition_passes(tag) => {
-            StatusCode::NOT_MODIFIED.into_response()
-        }
-        _ => match wanted_part(request, bytes.len() as u64, tag) {
-            Part::Whole => bytes.into_response(),
-            Part::Nowhere => {
-                let range = HeaderValue::from_str(&format!("bytes */{}", bytes.len())).ok();
-                let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
-                response
-                    .headers_mut()
-                    .extend(range.map(|range| (header::CONTENT_RANGE, range)));
-                return response;
-            }
-            Part::From(start, end) => {
-                let range =
-                    HeaderValue::from_str(&format!("bytes {start}-{}/{}", end - 1, bytes.len()))
-                        .ok();
-                let part = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
-                let mut response = (StatusCode::PARTIAL_CONTENT, bytes.slice(part)).into_response();
-                response
-                    .headers_mut()
-                    .extend(range.map(|range| (header::CONTENT_RANGE, range)));
-                response
-            }
-        },
+fn respond(
+    request: &HeaderMap,
+    range: Option<&HeaderValue>,
+    bytes: Bytes,
+    tag: &ETag,
+    media_type: &'static str,
+) -> Response {
+    let fails = request
+        .typed_get::<IfMatch>()
+        .is_some_and(|condition| !condition.precondition_passes(tag));
+    let unchanged = request
+        .typed_get::<IfNoneMatch>()
+        .is_some_and(|condition| !condition.precondition_passes(tag));
+    let range = range.filter(|_| {
+        let condition = request.typed_get::<IfRange>();
+        condition.is_none_or(|condition| !condition.is_modified(Some(tag), None))
+    });
+    let mut response = if fails {
+        StatusCode::PRECONDITION_FAILED.into_response()
+    } else if unchanged {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let response = part(&bytes, range).unwrap_or_else(|| bytes.into_response());
+        let content_type = HeaderValue::from_static(media_type);
+        with_header(response, header::CONTENT_TYPE, content_type)
     };
     let headers = response.headers_mut();
     headers.typed_insert(tag.clone());
-    headers.insert(header::CACHE_CONTROL, IMMUTABLE);
-    if response.status() != StatusCode::NOT_MODIFIED {
-        let fixed = [
-            (header::CONTENT_TYPE, media_type),
-            (header::ACCEPT_RANGES, "bytes"),
-            (
-                header::CONTENT_SECURITY_POLICY,
-                "default-src 'none'; sandbox",
-            ),
-            (
-                HeaderName::from_static("cross-origin-resource-policy"),
-                "cross-origin",
-            ),
-        ];
-        for (name, value) in fixed {
-            response
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
-        }
+    for (name, value) in [
+        (header::CACHE_CONTROL, IMMUTABLE),
+        (header::ACCEPT_RANGES, "bytes"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; sandbox",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-enum Part {
-    Whole,
-    /// From the first byte up to, and not including, the second.
-    From(u64, u64),
-    /// The range lies outside the picture.
-    Nowhere,
-}
-
-/// One range is honoured; of several the whole picture is the answer, which is always allowed (RFC 9110, section 14.2).
-fn wanted_part(request: &HeaderMap, length: u64, tag: &ETag) -> Part {
-    let Some(range) = request.typed_get::<Range>() else {
-        return Part::Whole;
+/// The part that a range names: nothing where the whole is the answer, as it may be to several ranges and must be to
+/// what is no range of bytes (RFC 9110, section 14.2).
+fn part(bytes: &Bytes, range: Option<&HeaderValue>) -> Option<Response> {
+    let (first, last) = range?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes=")?
+        .split_once('-')?;
+    let length = bytes.len();
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // A number too large for the machine lies beyond any picture's end.
+        digits.then(|| text.parse().unwrap_or(usize::MAX))
     };
-    if request
-        .typed_get::<IfRange>()
-        .is_some_and(|condition| condition.is_modified(Some(tag), None))
-    {
-        return Part::Whole;
-    }
-    let ranges: Vec<_> = range.satisfiable_ranges(length).take(2).collect();
-    match ranges[..] {
-        [] => Part::Nowhere,
-        [(start, end)] => {
-            use std::ops::Bound::{Excluded, Included, Unbounded};
-            let start = match start {
-                Included(start) => start,
-                Excluded(before) => before + 1,
-                Unbounded => 0,
-            };
-            let end = match end {
-                Included(last) => (last + 1).min(length),
-                Excluded(end) => end.min(length),
-                Unbounded => length,
-            };
-            if start < end {
-                Part::From(start, end)
-            } else {
-                Part::Nowhere
-            }
+    let (start, end) = match (first, last) {
+        ("", last) => (length.saturating_sub(number(last)?), length),
+        (first, "") => (number(first)?, length),
+        (first, last) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (last >= first).then_some((first, last.saturating_add(1).min(length)))?
         }
-        _ => Part::Whole,
-    }
+    };
+    let (response, range) = if start < end {
+        let response = (StatusCode::PARTIAL_CONTENT, bytes.slice(start..end)).into_response();
+        (response, format!("bytes {start}-{}/{length}", end - 1))
+    } else {
+        (
+            StatusCode::RANGE_NOT_SATISFIABLE.into_response(),
+            format!("bytes */{length}"),
+        )
+    };
+    let range = HeaderValue::from_str(&range).ok()?;
+    Some(with_header(response, header::CONTENT_RANGE, range))
 }
 
-fn identifier(text: &str) -> Option<i64> {
-    plain_number(text)
+fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+    response.headers_mut().insert(name, value);
+    response
 }
 
 /// Digits alone, without a sign and without zeros in front: each picture has one URL.

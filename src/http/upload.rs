@@ -8,6 +8,7 @@ use veraicon_picture::{Crop, Format};
 use super::{answer::Answer, body, caller::Caller, multipart};
 use crate::{
     app::App,
+    database::Owner,
     failure::{Failure, FieldProblem},
 };
 
@@ -34,20 +35,22 @@ pub(super) async fn upload(
     }
     let boundary = multipart::boundary(&headers)?;
     let place = app.avatars.admit()?;
+    let longest = app.config.server.body_deadline.duration();
     let too_large = || Failure::TooLarge {
         bytes: length,
         limit,
     };
-    let body = body::whole(&app, request, limit + FORM_BYTES, too_large).await?;
+    let body = body::whole(&app, request, limit + FORM_BYTES, longest, too_large).await?;
     let body = Bytes::from(body);
     let form = Form::read(&body, &boundary, limit)?;
     let data = body.slice_ref(form.data);
     let crop = form.crop;
+    let owner = Owner {
+        user: caller.user.id,
+        session: caller.session,
+    };
     drop(body);
-    let user = app
-        .avatars
-        .upload(place, caller.user.id, data, crop)
-        .await?;
+    let user = app.avatars.upload(place, owner, data, crop).await?;
     Answer::user(&app, &user)
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -33,7 +34,8 @@ pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_durably(parent)?;
-    match fs::create_dir(folder) {
+    // What lies here is nobody else's: password hashes and the signing key.
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -55,25 +57,46 @@ pub(super) async fn sync_folders(root: &Path, below: &str) -> io::Result<()> {
     .await
 }
 
+/// Makes what was removed from a folder stay removed after a loss of power; a folder that is gone needs nothing.
+pub(super) async fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = folder.to_owned();
+    blocking(move || match File::open(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        folder => folder?.sync_all(),
+    })
+    .await
+}
+
+/// Answers whether objects can be written: their folder is there.
+pub(super) async fn check(folder: &Path) -> io::Result<()> {
+    let folder = unfinished(folder);
+    blocking(move || fs::read_dir(folder).map(|_| ())).await
+}
+
 /// Removes files that no upload can still be writing.
 pub(super) async fn remove_unfinished(root: &Path, now: Milliseconds) -> io::Result<()> {
     let folder = unfinished(root);
     blocking(move || {
         let now = Duration::from_millis(u64::try_from(now).unwrap_or(0));
         for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let modified = entry
-                .metadata()?
-                .modified()?
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            if now.saturating_sub(modified) > ABANDONED_AFTER {
-                fs::remove_file(entry.path())?;
+            match remove_if_old(&entry?, now) {
+                // An upload has just renamed it into place.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                outcome => outcome?,
             }
         }
         Ok(())
     })
     .await
+}
+
+fn remove_if_old(entry: &fs::DirEntry, now: Duration) -> io::Result<()> {
+    let modified = entry.metadata()?.modified()?;
+    let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if now.saturating_sub(modified) > ABANDONED_AFTER {
+        fs::remove_file(entry.path())?;
+    }
+    Ok(())
 }
 
 async fn blocking<T: Send + 'static>(
