@@ -28,16 +28,25 @@ use meta::{Item, Meta};
 /// Matrix code point of components that are green, blue and red themselves.
 const IDENTITY: u8 = 0;
 
+/// Bytes a pixel at worst, chroma in full and 12 bits: the frame (6), its copy with film grain
+/// (6), what the loop filters keep (3), the canvas (6) and its bytes for the resizer (6), and
+/// the same of alpha without chroma (9).
+const DECODER_BYTES: u64 = 36;
+
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
     let visible = primary.properties.visible(width, height);
-    Ok(Header {
-        format: Format::Avif,
-        width: visible.width,
-        height: visible.height,
-    })
+    let decoder_bytes = pixels((width, height))
+        .saturating_mul(DECODER_BYTES)
+        .saturating_add(bytes.len() as u64 * 2);
+    Ok(Header::new(
+        Format::Avif,
+        visible.width,
+        visible.height,
+        decoder_bytes,
+    ))
 }
 
 /// The size of an item, which it must state (section 6.5.3 of ISO/IEC 23008-12).

@@ -18,11 +18,15 @@ use markers::Markers;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let frame = Markers::read(bytes)?.frame;
-    Ok(Header {
-        format: Format::Jpeg,
-        width: frame.width.into(),
-        height: frame.height.into(),
-    })
+    // Coefficients of 16 bits, samples, and pixels.
+    let pixels = u64::from(frame.width) * u64::from(frame.height);
+    let decoder_bytes = pixels * u64::from(frame.components) * 4;
+    Ok(Header::new(
+        Format::Jpeg,
+        frame.width.into(),
+        frame.height.into(),
+        decoder_bytes,
+    ))
 }
 
 pub(super) struct Jpeg<'a> {
