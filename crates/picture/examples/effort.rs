@@ -28,9 +28,9 @@ fn main() {
             for _ in 0..9 {
                 let middle = f32::midpoint(low, high);
                 if score(&pixels, side, method, middle).0 < wanted {
-                    low = middle
+                    low = middle;
                 } else {
-                    high = middle
+                    high = middle;
                 }
             }
             let (_, bytes, milliseconds) = score(&pixels, side, method, high);

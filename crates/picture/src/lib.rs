@@ -21,6 +21,10 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod bytes;
 mod colour;
 mod crop;

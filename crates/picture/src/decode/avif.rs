@@ -28,18 +28,29 @@ use meta::{Item, Meta};
 /// Matrix code point of components that are green, blue and red themselves.
 const IDENTITY: u8 = 0;
 
-/// Bytes a pixel at worst, chroma in full and 12 bits: the frame (6), its copy with film grain
-/// (6), what the loop filters keep (3), the canvas (6) and its bytes for the resizer (6), and
-/// the same of alpha without chroma (9).
-const DECODER_BYTES: u64 = 36;
+/// Copies of the picture that are held at once: the frame, one with film grain, what the loop
+/// filters keep, the canvas, and its bytes for the resizer.
+const COPIES: u64 = 5;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
     let visible = primary.properties.visible(width, height);
-    let decoder_bytes = pixels((width, height))
-        .saturating_mul(DECODER_BYTES)
+    // A grid says nothing of its tiles, so the first of them does.
+    let tile = meta
+        .referred(primary.id, *b"dimg")
+        .first()
+        .and_then(|id| meta.item(*id))
+        .unwrap_or(primary);
+    let alpha = if meta.alpha(primary.id).is_some() {
+        4
+    } else {
+        0
+    };
+    let pair = tile.properties.pixel_pair_bytes() + alpha;
+    let decoder_bytes = (pixels((width, height)) * pair / 2)
+        .saturating_mul(COPIES)
         .saturating_add(bytes.len() as u64 * 2);
     Ok(Header::new(
         Format::Avif,

@@ -14,15 +14,15 @@ use crate::reduce::MARGIN;
 use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
 
-/// Bytes a pixel at worst: libwebp's lossless frame (4) with its entropy image (1) and the planes
-/// of alpha (2), and a frame of ours where it cannot be scaled (4).
-const DECODER_BYTES: u64 = 11;
+/// Bytes a column of a lossy picture: rows of macroblocks, their contexts, and the scaler's sums.
+const ROW_BYTES: u64 = 256;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let (width, height) = container::dimensions(bytes)?;
     let pixels = u64::from(width) * u64::from(height);
     let decoder_bytes = pixels
-        .saturating_mul(DECODER_BYTES)
+        .saturating_mul(container::pixel_bytes(bytes))
+        .saturating_add(u64::from(width) * ROW_BYTES)
         .saturating_add(bytes.len() as u64);
     Ok(Header::new(Format::WebP, width, height, decoder_bytes))
 }
