@@ -5,7 +5,7 @@ use std::{fs::File, io, sync::Arc, thread, time::Duration};
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use veraicon_picture::{OutputFormat, Policy};
+use veraicon_picture::{Format, OutputFormat, Policy};
 
 use crate::{
     accounts::Accounts,
@@ -167,6 +167,12 @@ impl std::ops::Deref for App {
 fn policy(config: &Config) -> Policy {
     let pictures = &config.pictures;
     Policy {
+        // A fault in the decoder of AV1 can end the whole process, and this one serves everybody.
+        formats: Format::ACCEPTED
+            .iter()
+            .copied()
+            .filter(|format| *format != Format::Avif)
+            .collect(),
         max_bytes: pictures.max_bytes.0,
         max_pixels: pictures.max_pixels,
         sizes: pictures.sizes.clone(),

@@ -56,7 +56,9 @@ pub(super) async fn upload(
 
 /// `GET /user/avatar/policy`
 pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
-    let formats: Vec<_> = Format::ACCEPTED
+    let formats: Vec<_> = app
+        .policy
+        .formats
         .iter()
         .map(|format| media_type(*format))
         .collect();

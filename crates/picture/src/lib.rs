@@ -21,6 +21,10 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 mod bytes;
 mod colour;
 mod crop;
@@ -59,6 +63,7 @@ pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pict
     policy.validate()?;
     probe::check_length(bytes, policy)?;
     let header = probe(bytes)?;
+    header.check_format(policy)?;
     header.check_pixels(policy)?;
 
     let source = decode::open(bytes, &header, policy)?;

@@ -164,3 +164,53 @@ fn inverted(mut raster: Raster) -> Raster {
     }
     raster
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One sample a plane.
+    fn square(model: Model, samples: &[u8]) -> Samples {
+        let window = Window {
+            x: 0.0,
+            y: 0.0,
+            width: 1.0,
+            height: 1.0,
+        };
+        let plane = |&sample: &u8| Plane {
+            width: 1,
+            height: 1,
+            samples: Samples::Eight(vec![sample]),
+            window,
+        };
+        Planar {
+            planes: samples.iter().map(plane).collect(),
+            model,
+        }
+        .square(1)
+        .unwrap()
+        .samples
+    }
+
+    #[test]
+    fn inks_are_turned_the_right_way() {
+        assert_eq!(
+            square(Model::InvertedCmyk, &[255, 200, 100, 0]),
+            Samples::Eight(vec![0, 55, 155, 255])
+        );
+        // White as luminance is no ink.
+        assert_eq!(
+            square(Model::InvertedYcck, &[255, 128, 128, 255]),
+            Samples::Eight(vec![0; 4])
+        );
+    }
+
+    #[test]
+    fn a_plane_too_few_is_an_error_of_ours() {
+        let planar = Planar {
+            planes: Vec::new(),
+            model: Model::Yuv(yuv::Matrix::JFIF),
+        };
+        assert!(matches!(planar.square(1), Err(Error::Encoder { .. })));
+    }
+}

@@ -1,4 +1,4 @@
-use crate::Error;
+use crate::{Error, Format};
 
 /// Largest side a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
 const WEBP_MAX_SIDE: u32 = 16_383;
@@ -13,6 +13,8 @@ const WEBP_MAX_SIDE: u32 = 16_383;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    /// Formats that are taken. Default all that this build decodes.
+    pub formats: Vec<Format>,
     /// Longest input, in bytes. Default 20 MiB.
     pub max_bytes: u64,
     /// Most pixels of the source, as width × height. Default 100 million.
@@ -36,6 +38,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            formats: Format::ACCEPTED.to_vec(),
             max_bytes: 20 << 20,
             max_pixels: 100_000_000,
             max_frames: 2_000,

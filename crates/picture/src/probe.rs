@@ -12,6 +12,8 @@ pub struct Header {
     pub width: u32,
     /// Height as stored, before orientation.
     pub height: u32,
+    /// Most bytes that the decoder holds at once; each decoder says how it comes by them.
+    decoder_bytes: u64,
 }
 
 /// Reads the header of a picture: what it is and how large. Nothing is decoded, and the cost is
@@ -53,7 +55,67 @@ pub(crate) fn check_length(bytes: &[u8], policy: &Policy) -> Result<(), Error> {
     Ok(())
 }
 
+/// Bytes a pixel of the reduced square or of an output: four channels of 16 bits.
+const PIXEL_BYTES: u64 = 8;
+/// Bytes that the resizer and libwebp's encoder hold a pixel of an output: the filtered square and
+/// the copies in 8 bits on both sides of it (16), planes, macroblocks and tokens (14), and the
+/// lossless coding of alpha with its hash chains and back references (66).
+const ENCODER_BYTES: u64 = 96;
+/// Colour transforms that are kept, tables of codecs, and the allocator's slack.
+const FIXED_BYTES: u64 = 12 << 20;
+
 impl Header {
+    pub(crate) fn new(format: Format, width: u32, height: u32, decoder_bytes: u64) -> Self {
+        Self {
+            format,
+            width,
+            height,
+            decoder_bytes,
+        }
+    }
+
+    /// Most bytes that [`process`](crate::process) holds at once for this picture, besides the
+    /// input itself.
+    ///
+    /// It is the sum of what the decoder holds, at most two profiles, the reduced square (below
+    /// twice the [margin of 1.4](crate::Policy::sizes) of the largest size), the outputs, and a
+    /// fixed part. It does not count the Huffman tables that a hostile lossless WebP can make
+    /// libwebp hold (up to 11 KiB for each block of 4 × 4 pixels, at most 65,536 of them).
+    ///
+    /// ```
+    /// use veraicon_picture::{Policy, probe};
+    ///
+    /// let header = probe(b"BM\0\0\0\0\0\0\0\0\x1A\0\0\0\x0C\0\0\0\x40\0\x30\0")?;
+    /// assert!(header.peak_memory(&Policy::default()) < 64 << 20);
+    /// # Ok::<(), veraicon_picture::Error>(())
+    /// ```
+    #[must_use]
+    pub fn peak_memory(&self, policy: &Policy) -> u64 {
+        let square = u64::from(self.width.min(self.height));
+        let side = u64::from(policy.largest());
+        let reduced = square.min(side.saturating_mul(14).div_ceil(5).saturating_add(1));
+        let output = square.min(side);
+        let area = |side: u64| side.saturating_mul(side);
+        [
+            self.decoder_bytes,
+            policy.max_profile_bytes.saturating_mul(2),
+            area(reduced).saturating_mul(2 * PIXEL_BYTES),
+            area(output).saturating_mul(ENCODER_BYTES),
+            FIXED_BYTES,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// Refuses a format that the policy does not take.
+    pub(crate) fn check_format(&self, policy: &Policy) -> Result<(), Error> {
+        if policy.formats.contains(&self.format) {
+            return Ok(());
+        }
+        let what = self.format.name();
+        Err(Error::UnsupportedFormat { what })
+    }
+
     /// Refuses a picture that claims too many pixels.
     pub(crate) fn check_pixels(&self, policy: &Policy) -> Result<(), Error> {
         if self.pixels() > policy.max_pixels {

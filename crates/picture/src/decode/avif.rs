@@ -28,16 +28,36 @@ use meta::{Item, Meta};
 /// Matrix code point of components that are green, blue and red themselves.
 const IDENTITY: u8 = 0;
 
+/// Copies of the picture that are held at once: the frame, one with film grain, what the loop
+/// filters keep, the canvas, and its bytes for the resizer.
+const COPIES: u64 = 5;
+
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
     let visible = primary.properties.visible(width, height);
-    Ok(Header {
-        format: Format::Avif,
-        width: visible.width,
-        height: visible.height,
-    })
+    // A grid says nothing of its tiles, so the first of them does.
+    let tile = meta
+        .referred(primary.id, *b"dimg")
+        .first()
+        .and_then(|id| meta.item(*id))
+        .unwrap_or(primary);
+    let alpha = if meta.alpha(primary.id).is_some() {
+        4
+    } else {
+        0
+    };
+    let pair = tile.properties.pixel_pair_bytes() + alpha;
+    let decoder_bytes = (pixels((width, height)) * pair / 2)
+        .saturating_mul(COPIES)
+        .saturating_add(bytes.len() as u64 * 2);
+    Ok(Header::new(
+        Format::Avif,
+        visible.width,
+        visible.height,
+        decoder_bytes,
+    ))
 }
 
 /// The size of an item, which it must state (section 6.5.3 of ISO/IEC 23008-12).

@@ -30,22 +30,31 @@ pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
     let (Some(width), Some(height)) = (width, height) else {
         return Err(Error::CUT);
     };
-    Ok(Header {
-        format: Format::Bmp,
+    Ok(Header::new(
+        Format::Bmp,
         width,
         height,
-    })
+        frame_bytes(width, height, 4),
+    ))
+}
+
+/// The frame as read, as samples, as the resizer takes it and with alpha multiplied.
+fn frame_bytes(width: u32, height: u32, pixel: u64) -> u64 {
+    (u64::from(width) * u64::from(height))
+        .saturating_mul(pixel)
+        .saturating_mul(4)
 }
 
 /// The size, from the first directory.
 pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
     let (width, height) = decoder.dimensions();
-    Ok(Header {
-        format: Format::Tiff,
+    Ok(Header::new(
+        Format::Tiff,
         width,
         height,
-    })
+        frame_bytes(width, height, decoder.color_type().bytes_per_pixel().into()),
+    ))
 }
 
 pub(super) struct Whole<'a> {

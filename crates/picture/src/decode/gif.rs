@@ -13,19 +13,26 @@ use crate::{Error, Format, Header};
 use blocks::{Blocks, Frame};
 use indices::{Indices, Rows};
 
+/// Bytes a column: indices, the rows of frame and canvas, and the sums of the reducer.
+const ROW_BYTES: u64 = 1 + 4 + 4 + 16;
+
 /// The size: that of the screen (section 18), grown to hold the first frame, as browsers do.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let mut blocks = Blocks::open(bytes)?;
     let (mut width, mut height) = blocks.screen();
+    let mut decoder_bytes = 0;
     if let Some(first) = blocks.next_frame()? {
         width = width.max(u32::from(first.left) + u32::from(first.width));
         height = height.max(u32::from(first.top) + u32::from(first.height));
+        // An interlaced frame is held whole, a byte a pixel.
+        decoder_bytes += if first.is_interlaced {
+            first.pixels()
+        } else {
+            0
+        };
     }
-    Ok(Header {
-        format: Format::Gif,
-        width,
-        height,
-    })
+    decoder_bytes += u64::from(width) * ROW_BYTES;
+    Ok(Header::new(Format::Gif, width, height, decoder_bytes))
 }
 
 pub(super) struct Gif<'a> {

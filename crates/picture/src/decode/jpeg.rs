@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::crop::Square;
-use crate::jpeg::{ColourModel, Decoder, Limits, Plane, Region, Scale, read_header};
+use crate::jpeg::{ColourModel, Decoder, Limits, Plane, RETAINED, Region, Scale, read_header};
 use crate::orientation::Orientation;
 use crate::planar::{self, Model, Planar};
 use crate::raster::{Pixels, Samples, Window};
@@ -26,11 +26,14 @@ thread_local! {
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let header = read_header(bytes)?;
-    Ok(Header {
-        format: Format::Jpeg,
-        width: header.width,
-        height: header.height,
-    })
+    // At full size, since a header does not tell what will be wanted of it.
+    let decoder_bytes = header.peak_memory(Scale::Full, None) + RETAINED as u64;
+    Ok(Header::new(
+        Format::Jpeg,
+        header.width,
+        header.height,
+        decoder_bytes,
+    ))
 }
 
 pub(super) struct Jpeg<'a> {

@@ -28,17 +28,33 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
         bytes.be32(SIGNATURE_LENGTH + 8),
         bytes.be32(SIGNATURE_LENGTH + 12),
     ) {
-        (Some([b'I', b'H', b'D', b'R']), Some(width), Some(height)) => Ok(Header {
-            format: Format::Png,
+        (Some([b'I', b'H', b'D', b'R']), Some(width), Some(height)) => Ok(Header::new(
+            Format::Png,
             width,
             height,
-        }),
+            decoder_bytes(bytes, width, height),
+        )),
         (Some(_), Some(_), Some(_)) => Err(Error::damaged_at(
             SIGNATURE_LENGTH,
             "no IHDR where it must be",
         )),
         _ => Err(Error::CUT),
     }
+}
+
+/// Rows of at most 8 bytes a pixel: three that the codec unfilters, one expanded, one of samples,
+/// and 32 bytes a pixel of sums; the codec's window; for an interlaced picture the whole frame.
+fn decoder_bytes(bytes: &[u8], width: u32, height: u32) -> u64 {
+    const ROW_BYTES: u64 = 8 * 5 + 32;
+    let is_interlaced = bytes.byte(SIGNATURE_LENGTH + 20) != Some(0);
+    let frame = if is_interlaced {
+        u64::from(width) * u64::from(height)
+    } else {
+        0
+    };
+    (u64::from(width) * ROW_BYTES)
+        .saturating_add(frame.saturating_mul(8))
+        .saturating_add(CODEC_BYTES as u64)
 }
 
 pub(super) struct Png<'a> {

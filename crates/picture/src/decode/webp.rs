@@ -14,13 +14,17 @@ use crate::reduce::MARGIN;
 use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
 
+/// Bytes a column of a lossy picture: rows of macroblocks, their contexts, and the scaler's sums.
+const ROW_BYTES: u64 = 256;
+
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let (width, height) = container::dimensions(bytes)?;
-    Ok(Header {
-        format: Format::WebP,
-        width,
-        height,
-    })
+    let pixels = u64::from(width) * u64::from(height);
+    let decoder_bytes = pixels
+        .saturating_mul(container::pixel_bytes(bytes))
+        .saturating_add(u64::from(width) * ROW_BYTES)
+        .saturating_add(bytes.len() as u64);
+    Ok(Header::new(Format::WebP, width, height, decoder_bytes))
 }
 
 pub(super) struct WebP<'a> {

@@ -5,6 +5,10 @@
     reason = "the pictures are ours, and small"
 )]
 
+mod animations;
+mod anything;
+mod avif;
+mod colour;
 mod formats;
 mod limits;
 mod orientation;

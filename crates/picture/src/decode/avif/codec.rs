@@ -1,17 +1,19 @@
 //! rav1d: the only place that calls it. Its interface is that of dav1d, in C's shape.
+//!
+//! It is taken from `re_rav1d`, a release that does not abort on frames it fails to start.
 #![expect(unsafe_code, reason = "rav1d offers the interface of a C library")]
 
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 
-use rav1d::include::dav1d::data::Dav1dData;
-use rav1d::include::dav1d::dav1d::{Dav1dContext, Dav1dSettings};
-use rav1d::include::dav1d::headers::{
+use re_rav1d::include::dav1d::data::Dav1dData;
+use re_rav1d::include::dav1d::dav1d::{Dav1dContext, Dav1dSettings};
+use re_rav1d::include::dav1d::headers::{
     DAV1D_PIXEL_LAYOUT_I400, DAV1D_PIXEL_LAYOUT_I420, DAV1D_PIXEL_LAYOUT_I422,
 };
-use rav1d::include::dav1d::picture::Dav1dPicture;
-use rav1d::src::lib as dav1d;
+use re_rav1d::include::dav1d::picture::Dav1dPicture;
+use re_rav1d::src::lib as dav1d;
 
 use crate::Error;
 

@@ -18,6 +18,8 @@ pub(super) struct Properties<'a> {
     pub(super) profile: Option<&'a [u8]>,
     pub(super) signal: Option<super::codec::Signal>,
     pub(super) is_alpha: bool,
+    /// Bytes that two pixels of the decoded frame take, as its configuration says.
+    pixel_pair_bytes: Option<u64>,
     aperture: Option<[u32; 8]>,
     /// Quarter turns anticlockwise.
     rotation: u8,
@@ -49,6 +51,7 @@ impl<'a> Properties<'a> {
                 }
                 _ => {}
             },
+            b"av1C" => self.pixel_pair_bytes = Some(pixel_pair_bytes(content.byte(2)?)),
             b"auxC" => {
                 let (_, _, name) = full(content)?;
                 let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -67,6 +70,11 @@ impl<'a> Properties<'a> {
             _ => {}
         }
         Some(())
+    }
+
+    /// Bytes that two pixels of a decoded frame take; at worst full chroma of 12 bits.
+    pub(super) fn pixel_pair_bytes(&self) -> u64 {
+        self.pixel_pair_bytes.unwrap_or(12)
     }
 
     /// The part of a `width` × `height` picture to show (section 6.5.9): all of it, unless a
@@ -108,6 +116,19 @@ impl<'a> Properties<'a> {
         };
         Orientation::from_exif(value).unwrap_or_default()
     }
+}
+
+/// Bytes of two pixels by the third byte of an AV1 configuration (AV1-ISOBMFF, section 2.3.3):
+/// high bit depth, twelve bits, monochrome, chroma halved across and down.
+fn pixel_pair_bytes(flags: u8) -> u64 {
+    let sample = if flags & 0x40 == 0 { 1 } else { 2 };
+    let samples = match flags >> 2 & 7 {
+        0b100..=0b111 => 2,
+        0b011 => 3,
+        0b010 => 4,
+        _ => 6,
+    };
+    samples * sample
 }
 
 /// Start and length of a clean aperture along one axis: its length and the offset of its centre

@@ -7,6 +7,9 @@ use crate::Error;
 
 use super::blocks::Frame;
 
+/// Codes that the decoder can hold: 64 bits of codes of 2 bits.
+const CODES_HELD: u32 = 32;
+
 /// Palette indices of a frame, in the order of the file.
 pub(super) struct Indices<'a> {
     decoder: Decoder,
@@ -36,17 +39,22 @@ impl<'a> Indices<'a> {
 
     /// Fills all of `row`.
     pub(super) fn fill(&mut self, mut row: &mut [u8]) -> Result<(), Error> {
+        let mut idle = 0;
         while !row.is_empty() {
             let result = self.decoder.decode_bytes(self.block, row);
             self.block = self.block.get(result.consumed_in..).unwrap_or_default();
             row = row.get_mut(result.consumed_out..).unwrap_or_default();
+            let moved = result.consumed_in > 0 || result.consumed_out > 0;
+            idle = if moved { 0 } else { idle + 1 };
             match result.status {
                 _ if row.is_empty() => {}
                 Err(_) => return Err(Error::damaged_at(self.at, "the picture data")),
-                // It moved on, if only over a code that yields no pixel.
-                Ok(LzwStatus::Ok) => {}
-                Ok(LzwStatus::NoProgress) if self.next_block() => {}
-                Ok(LzwStatus::NoProgress | LzwStatus::Done) => return Err(self.too_few()),
+                Ok(LzwStatus::Done) => return Err(self.too_few()),
+                Ok(_) if moved => {}
+                Ok(_) if self.block.is_empty() && self.next_block() => idle = 0,
+                // A code that it had read before and that yields no pixel counts as no progress.
+                Ok(_) if idle < CODES_HELD => {}
+                Ok(_) => return Err(self.too_few()),
             }
         }
         Ok(())

@@ -84,6 +84,23 @@ pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), Error> {
     }
 }
 
+/// Bytes that decoding holds a pixel: none for a lossy picture, which is scaled row by row; for a
+/// lossless one libwebp's frame (4) and entropy image (1); at worst the planes of alpha (2) and a
+/// frame of ours (4) besides.
+pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
+    const WORST: u64 = 11;
+    let mut at = RIFF_HEADER;
+    while let Ok(next) = chunk(bytes, at) {
+        match &next.kind {
+            b"VP8 " => return 0,
+            b"VP8L" => return 5,
+            b"ALPH" | b"ANMF" => return WORST,
+            _ => at = next.end,
+        }
+    }
+    WORST
+}
+
 impl<'a> Container<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let stated = bytes.le32(4).ok_or(Error::CUT)?;

@@ -1,0 +1,212 @@
+use crate::pictures::{CORNERS, Output, Pixels, close};
+use veraicon_picture::{Error, Policy, process};
+
+fn shape(bytes: &[u8]) -> Output {
+    let pictures = process(bytes, &Policy::default(), None).unwrap();
+    Output::decode(&pictures.outputs[0].bytes)
+}
+
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let padding: &[u8] = if content.len() % 2 == 1 { &[0] } else { &[] };
+    [kind.as_slice(), &length, content, padding].concat()
+}
+
+fn three(value: u32) -> [u8; 3] {
+    value.to_le_bytes()[..3].try_into().unwrap()
+}
+
+/// A WebP of 100 × 100 whose frames of 40 × 40 lie at 20, 20.
+fn animated_webp(frames: usize) -> Vec<u8> {
+    let still = Pixels::new(40, 40).webp();
+    let bitstream = &still[12..];
+    let place = [three(10), three(10), three(39), three(39), three(100)].concat();
+    let frame = chunk(b"ANMF", &[&place, &[0][..], bitstream].concat());
+    let extended = [&[0x02, 0, 0, 0][..], &three(99), &three(99)].concat();
+    let body = [
+        b"WEBP".to_vec(),
+        chunk(b"VP8X", &extended),
+        chunk(b"ANIM", &[0; 6]),
+        frame.repeat(frames),
+    ]
+    .concat();
+    [
+        b"RIFF".as_slice(),
+        &u32::try_from(body.len()).unwrap().to_le_bytes(),
+        &body,
+    ]
+    .concat()
+}
+
+/// A GIF of 100 × 100 whose first frame of 40 × 40 lies at 20, 20; its index 3 is clear.
+fn placed_gif() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 100, 100, &CORNERS.concat()).unwrap();
+    let pixels: Vec<u8> = (0..40_u8)
+        .flat_map(|y| (0..40_u8).map(move |x| x / 20 + 2 * (y / 20)))
+        .collect();
+    let frame = gif::Frame {
+        left: 20,
+        top: 20,
+        width: 40,
+        height: 40,
+        transparent: Some(3),
+        buffer: pixels.into(),
+        ..gif::Frame::default()
+    };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    bytes
+}
+
+#[test]
+fn the_first_frame_lies_on_its_canvas() {
+    for (name, bytes) in [("WebP", animated_webp(3)), ("GIF", placed_gif())] {
+        let output = shape(&bytes);
+        assert_eq!((output.side, output.channels), (100, 4), "{name}");
+        assert_eq!(output.at(0.1, 0.1)[3], 0, "{name}");
+        assert_eq!(output.at(0.8, 0.8)[3], 0, "{name}");
+        assert!(
+            close(&output.at(0.3, 0.3)[..3], &CORNERS[0]),
+            "{name}: {:?}",
+            output.at(0.3, 0.3)
+        );
+        assert!(
+            close(&output.at(0.5, 0.3)[..3], &CORNERS[1]),
+            "{name}: {:?}",
+            output.at(0.5, 0.3)
+        );
+    }
+    assert_eq!(shape(&placed_gif()).at(0.5, 0.5)[3], 0, "the clear colour");
+}
+
+#[test]
+fn a_frame_outside_the_screen_makes_it_grow() {
+    let mut bytes = placed_gif();
+    bytes[6..10].copy_from_slice(&[30, 0, 30, 0]);
+    assert_eq!(shape(&bytes).side, 60);
+}
+
+#[test]
+fn interlaced_rows_find_their_place() {
+    let pixels = Pixels::new(50, 50);
+    let indices: Vec<u8> = (0..50_u8)
+        .flat_map(|y| (0..50_u8).map(move |x| x / 25 + 2 * (y / 25)))
+        .collect();
+    // In the order of appendix E.
+    let order = [(0, 8), (4, 8), (2, 4), (1, 2)];
+    let rows = order
+        .iter()
+        .flat_map(|&(start, step)| (start..50).step_by(step));
+    let buffer: Vec<u8> = rows
+        .flat_map(|y| indices[y * 50..(y + 1) * 50].to_vec())
+        .collect();
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 50, 50, &CORNERS.concat()).unwrap();
+    let frame = gif::Frame {
+        width: 50,
+        height: 50,
+        interlaced: true,
+        buffer: buffer.into(),
+        ..gif::Frame::default()
+    };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    for (found, expected) in shape(&bytes)
+        .corners()
+        .iter()
+        .zip(shape(&pixels.png()).corners())
+    {
+        assert!(close(found, &expected));
+    }
+}
+
+#[test]
+fn an_interlaced_png_is_the_same_picture() {
+    // By hand: one pixel a pass is what a picture of 1 × 1 has.
+    let plain = Pixels::new(1, 1).png();
+    let mut interlaced = plain.clone();
+    interlaced[28] = 1;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&interlaced[12..29]);
+    interlaced[29..33].copy_from_slice(&crc.finalize().to_be_bytes());
+    let policy = Policy::default();
+    assert_eq!(
+        process(&plain, &policy, None).unwrap(),
+        process(&interlaced, &policy, None).unwrap()
+    );
+}
+
+#[test]
+fn apng_keeps_its_default_picture() {
+    let (first, second) = (Pixels::new(50, 50), vec![9; 50 * 50 * 3]);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 50, 50);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_animated(3, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&first.rgb).unwrap();
+    writer.write_image_data(&second).unwrap();
+    writer.write_image_data(&second).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(shape(&bytes).pixels, shape(&first.png()).pixels);
+
+    let policy = Policy {
+        max_frames: 2,
+        ..Policy::default()
+    };
+    let expected = Error::TooComplex {
+        what: "frames",
+        value: 3,
+        limit: 2,
+    };
+    assert_eq!(process(&bytes, &policy, None), Err(expected));
+
+    let at = bytes
+        .windows(4)
+        .rposition(|window| window == b"fdAT")
+        .unwrap();
+    bytes[at + 10] ^= 1;
+    assert!(matches!(
+        process(&bytes, &Policy::default(), None),
+        Err(Error::Damaged { .. })
+    ));
+}
+
+#[test]
+fn work_is_limited() {
+    let policy = Policy {
+        max_work: 100 * 100 + 40 * 40 - 1,
+        ..Policy::default()
+    };
+    for bytes in [animated_webp(8), Pixels::new(100, 100).gif(2)] {
+        let result = process(&bytes, &policy, None);
+        assert!(
+            matches!(
+                result,
+                Err(Error::TooComplex {
+                    what: "pixels in all frames",
+                    ..
+                })
+            ),
+            "{result:?}"
+        );
+    }
+}
+
+#[test]
+fn damage_in_a_later_frame_is_found() {
+    let mut webp = animated_webp(3);
+    let last = webp
+        .windows(4)
+        .rposition(|window| window == b"VP8L")
+        .unwrap();
+    webp[last + 8] = 0;
+    assert!(process(&webp, &Policy::default(), None).is_err());
+    for length in 0..animated_webp(3).len() {
+        assert!(
+            process(&animated_webp(3)[..length], &Policy::default(), None).is_err(),
+            "{length}"
+        );
+    }
+}

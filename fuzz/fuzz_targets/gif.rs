@@ -1,0 +1,11 @@
+//! GIF.
+#![no_main]
+
+#[path = "../src/shape.rs"]
+mod shape;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    shape::check_as(b"GIF89a", bytes);
+});

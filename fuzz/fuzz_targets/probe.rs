@@ -1,0 +1,12 @@
+//! Any bytes have a verdict, at no cost.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use veraicon_picture::{Policy, probe};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(header) = probe(bytes) {
+        assert!(header.width > 0 && header.height > 0);
+        assert!(header.peak_memory(&Policy::default()) > 0);
+    }
+});

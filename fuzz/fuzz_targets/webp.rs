@@ -1,0 +1,12 @@
+//! WebP: the container is ours, the bitstreams are libwebp'"s. 'shape::check(bytes, None);'
+mk avif AVIF:
+#![no_main]
+
+#[path = "../src/shape.rs"]
+mod shape;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    the
+});

@@ -1,0 +1,44 @@
+//! What holds for any input.
+
+use veraicon_picture::{Crop, Error, Policy, probe, process};
+
+/// Small enough that no input takes long.
+fn policy() -> Policy {
+    Policy {
+        max_bytes: 1 << 20,
+        max_pixels: 1 << 20,
+        max_frames: 64,
+        max_profile_bytes: 1 << 18,
+        max_work: 1 << 23,
+        sizes: vec![40, 16],
+        ..Policy::default()
+    }
+}
+
+/// Shapes the input, and checks what is promised.
+pub fn check(bytes: &[u8], crop: Option<Crop>) {
+    let policy = policy();
+    match process(bytes, &policy, crop) {
+        Ok(pictures) => {
+            assert_eq!(pictures.outputs.len(), 2);
+            let square = crop.map_or(pictures.source.width.min(pictures.source.height), |crop| crop.size);
+            for output in &pictures.outputs {
+                assert_eq!(output.side, output.size.min(square));
+                let header = probe(&output.bytes).expect("outputs are pictures");
+                assert_eq!((header.width, header.height), (output.side, output.side));
+            }
+        }
+        Err(Error::Encoder { what }) => panic!("a fault of ours: {what}"),
+        Err(_) => {}
+    }
+}
+
+/// As [`check`], for inputs that begin as a format does: the fuzzer need not find that out.
+#[allow(dead_code, reason = "not every target has a format")]
+pub fn check_as(magic: &[u8], bytes: &[u8]) {
+    if bytes.starts_with(magic) {
+        check(bytes, None);
+    } else {
+        check(&[magic, bytes].concat(), None);
+    }
+}
