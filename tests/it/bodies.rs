@@ -234,3 +234,27 @@ async fn uploads_in_flight_finish_before_the_service_ends() {
     assert!(answer.contains("200 OK"), "{answer}");
     assert!(service.client.get(&service.root).send().await.is_err());
 }
+
+#[tokio::test]
+async fn a_full_queue_turns_an_upload_away_before_its_body() {
+    let service = Service::start_with(|config| {
+        (config.pictures.workers, config.pictures.queue) = (1, 0);
+    })
+    .await;
+    let session = service.user("someone").await;
+    let mut holding = Wire::open(&service).await;
+    let body = [PART.as_bytes(), &picture::numbered(1), END.as_bytes()].concat();
+    let expect = format!("Content-Length: {}\r\nExpect: 100-continue\r\n", body.len());
+    holding.send(head(Some(&session), &expect).as_bytes()).await;
+    holding.read_until("100 Continue").await;
+    let mut refused = Wire::open(&service).await;
+    refused.send(head(Some(&session), &expect).as_bytes()).await;
+    let answer = refused.read_until("busy").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.contains("retry-after: ") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    holding.send(&body).await;
+    assert!(holding.read_until("success").await.contains("200 OK"));
+}

@@ -72,6 +72,7 @@ async fn broken_forms_each_have_their_answer() {
         send(json, "{}").await,
         send(json, r#"{"username":5,"password":"x"}"#).await,
         send(json, r#"{"username":"x","password":null}"#).await,
+        send(json, r#"{"username":"x","username":"y","password":"z"}"#).await,
         send(json, &large).await,
         send(urlencoded, "username=x").await,
         send(urlencoded, "username=x&username=y&password=z").await,

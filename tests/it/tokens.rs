@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use secrecy::ExposeSecret;
 use veraicon::config::Period;
 
-use crate::service::{Answer, Send, Service, Session};
+use crate::service::{Answer, PASSWORD, Send, Service, Session};
 
 const FIFTEEN_MINUTES: Duration = Duration::from_secs(15 * 60);
 
@@ -230,4 +231,85 @@ async fn problem_details_carry_the_true_status() {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
     assert_eq!(answer.headers["www-authenticate"], "Bearer");
     insta::assert_json_snapshot!(answer.body);
+}
+
+#[tokio::test]
+async fn messages_come_in_the_language_that_weighs_most() {
+    let service = Service::start().await;
+    let language = async |accepted: &str| {
+        let request = service
+            .get("/user/info")
+            .header("Accept-Language", accepted);
+        let answer = request.answer().await;
+        answer.refused("token_missing").headers["content-language"].clone()
+    };
+    for accepted in [
+        "en",
+        "EN",
+        "en-US",
+        "fr, en-GB;q=0.5",
+        "zh;q=0.1, en;q=0.2",
+        "zh;q=0, en",
+    ] {
+        assert_eq!(language(accepted).await, "en", "{accepted}");
+    }
+    let odd = (0..40).map(|index| format!("l{index};q=NaN,x{index};q=0.{index}"));
+    let odd = odd.collect::<Vec<_>>().join(",");
+    for accepted in [
+        "",
+        "zh",
+        "fr",
+        "zh-TW, en",
+        "en;q=0",
+        "en;q=NaN",
+        "en;q=7",
+        &odd,
+    ] {
+        assert_eq!(language(accepted).await, "zh-CN", "{accepted}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_handed_out_after_the_grace_are_good_where_the_request_began_before() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    let judged = service
+        .app
+        .sessions
+        .renew(&session.refresh.clone().into())
+        .await
+        .unwrap();
+    let meanwhile = Session::of(service.refresh(&session.refresh).await.succeeded());
+    service.pass(Duration::from_secs(60));
+    let late = service
+        .app
+        .sessions
+        .hand_out(judged.renewal.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(late.refresh.expose_secret(), meanwhile.refresh);
+    service
+        .ask(Some(late.access.expose_secret()), None)
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
+async fn a_session_is_not_begun_with_a_password_that_was_changed_since() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    let password = PASSWORD.to_owned().into();
+    let before = service
+        .app
+        .accounts
+        .open("someone", &password)
+        .await
+        .unwrap();
+    let form = serde_json::json!({ "old_password": PASSWORD, "new_password": "battery staple 9" });
+    let change = service
+        .request(reqwest::Method::PUT, "/user/password")
+        .with(&session);
+    change.json(&form).answer().await.succeeded();
+    let begun = service.app.sessions.begin(&before, "").await.unwrap_err();
+    assert_eq!(begun.reason(), "bad_credentials");
 }

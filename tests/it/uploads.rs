@@ -1,5 +1,5 @@
 use image::{GenericImageView, ImageFormat};
-use reqwest::{Method, StatusCode, multipart};
+use reqwest::{Method, multipart};
 use serde_json::Value;
 
 use crate::{
@@ -307,28 +307,6 @@ async fn the_policy_tells_what_is_accepted() {
     let service = Service::start().await;
     let answer = service.get("/user/avatar/policy").answer().await;
     insta::assert_json_snapshot!(answer.succeeded().body);
-}
-
-#[tokio::test]
-async fn a_full_queue_turns_uploads_away_and_keeps_the_rest() {
-    let service =
-        Service::start_with(|config| (config.pictures.workers, config.pictures.queue) = (1, 1))
-            .await;
-    let session = service.user("someone").await;
-    let uploads = (1..=12).map(|seed| service.upload(&session, picture::numbered(seed)));
-    let answers = futures_util::future::join_all(uploads).await;
-    let (taken, refused): (Vec<_>, Vec<_>) = answers
-        .iter()
-        .partition(|answer| answer.status == StatusCode::OK);
-    assert!(!taken.is_empty());
-    for answer in taken {
-        answer.succeeded();
-    }
-    for answer in refused {
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.body["base"]["reason"], "busy");
-        assert!(answer.headers.contains_key("retry-after"));
-    }
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ impl Format {
         Self::Png,
         Self::Gif,
         Self::WebP,
+        Self::Avif,
         Self::Bmp,
         Self::Tiff,
     ];
