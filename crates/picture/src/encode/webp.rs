@@ -10,7 +10,7 @@ use crate::Error;
 use crate::colour::Finished;
 
 /// Effort of libwebp, 0 to 6. At equal SSIMULACRA2 method 2 takes half the time of the default, 4,
-/// for 5 to 6 % more bytes on photographs, a painting and a screenshot; methods 0 and 1 take 6 to
+/// for 5 to 11 % more bytes on a photograph, a painting and a screenshot; methods 0 and 1 take 6 to
 /// 40 % more bytes (`examples/effort.rs`).
 const METHOD: c_int = 2;
 
