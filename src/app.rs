@@ -10,7 +10,7 @@ use veraicon_picture::{Format, OutputFormat, Policy};
 use crate::{
     accounts::Accounts,
     auth::{key, password::Passwords, session::Sessions, token::Tokens},
-    avatar::{self, Avatars, default_picture::DefaultPictures},
+    avatar::{Avatars, default_picture::DefaultPictures},
     clock::Clock,
     config::{Config, PictureFormat},
     database::Database,
@@ -92,7 +92,7 @@ impl App {
         } else {
             config.pictures.workers
         };
-        let avatars = Avatars::new(avatar::Parts {
+        let avatars = Avatars {
             database: database.clone(),
             storage: storage.clone(),
             workers: Workers::new(
@@ -106,7 +106,7 @@ impl App {
             grace: config.storage.grace.milliseconds(),
             format: policy.format,
             default_pictures: default_pictures.clone(),
-        });
+        };
         let passwords = Passwords::new(config.accounts.bcrypt_cost, cores);
         Ok(Self(Arc::new(Parts {
             accounts: Accounts::new(

@@ -35,15 +35,18 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Uploads, removals and where pictures are to be found.
 #[derive(Clone)]
+#[expect(missing_docs, reason = "most fields are named after their types")]
 pub struct Avatars {
-    database: Database,
-    storage: Storage,
-    workers: Workers,
-    clock: Clock,
-    ids: Arc<Snowflakes>,
-    grace: Milliseconds,
-    format: OutputFormat,
-    default_pictures: default_picture::DefaultPictures,
+    pub database: Database,
+    pub storage: Storage,
+    pub workers: Workers,
+    pub clock: Clock,
+    pub ids: Arc<Snowflakes>,
+    /// How long a replaced picture stays.
+    pub grace: Milliseconds,
+    /// What pictures are stored as.
+    pub format: OutputFormat,
+    pub default_pictures: default_picture::DefaultPictures,
 }
 
 /// Where a user's picture is to be found, in one size.
@@ -55,45 +58,7 @@ pub struct AvatarUrl {
     pub url: String,
 }
 
-/// What [`Avatars`] is made of.
-#[expect(missing_docs, reason = "the fields are named after their types")]
-pub struct Parts {
-    pub database: Database,
-    pub storage: Storage,
-    pub workers: Workers,
-    pub clock: Clock,
-    pub ids: Arc<Snowflakes>,
-    pub grace: Milliseconds,
-    pub format: OutputFormat,
-    pub default_pictures: default_picture::DefaultPictures,
-}
-
 impl Avatars {
-    /// Puts the parts together.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts {
-            database,
-            storage,
-            workers,
-            clock,
-            ids,
-            grace,
-            format,
-            default_pictures,
-        } = parts;
-        Self {
-            database,
-            storage,
-            workers,
-            clock,
-            ids,
-            grace,
-            format,
-            default_pictures,
-        }
-    }
-
     /// Takes a place in the queue for an upload whose body is not read yet.
     ///
     /// # Errors
