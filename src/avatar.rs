@@ -87,13 +87,9 @@ impl Avatars {
     /// # Errors
     /// The account is gone, or the database out of reach.
     pub async fn remove(&self, user: i64) -> Result<User, Failure> {
-        let this = self.clone();
-        to_its_end(async move {
-            let user = this.database.remove_avatar(user, this.clock.now()).await?;
-            this.sweep_or_leave(user.id).await;
-            Ok(user)
-        })
-        .await
+        let (database, now) = (self.database.clone(), self.clock.now());
+        self.change_and_sweep(async move { database.remove_avatar(user, now).await })
+            .await
     }
 
     /// Deletes an account with its sessions and pictures.
@@ -101,13 +97,9 @@ impl Avatars {
     /// # Errors
     /// The account is gone, or the database out of reach.
     pub async fn delete_account(&self, user: i64) -> Result<User, Failure> {
-        let this = self.clone();
-        to_its_end(async move {
-            let user = this.database.delete_user(user, this.clock.now()).await?;
-            this.sweep_or_leave(user.id).await;
-            Ok(user)
-        })
-        .await
+        let (database, now) = (self.database.clone(), self.clock.now());
+        self.change_and_sweep(async move { database.delete_user(user, now).await })
+            .await
     }
 
     /// Where the user's picture is to be found, largest size first.
@@ -129,6 +121,20 @@ impl Avatars {
                 url: self.storage.url(&key, size, format),
             })
             .collect()
+    }
+
+    /// Runs a change of an account and then sweeps its pictures, both to their end.
+    async fn change_and_sweep(
+        &self,
+        change: impl Future<Output = Result<User, Failure>> + Send + 'static,
+    ) -> Result<User, Failure> {
+        let this = self.clone();
+        to_its_end(async move {
+            let user = change.await?;
+            this.sweep_or_leave(user.id).await;
+            Ok(user)
+        })
+        .await
     }
 
     /// Steps 2 to 4, again where the sweep came between.

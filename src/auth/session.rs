@@ -99,11 +99,7 @@ impl Sessions {
             refresh,
         ) {
             (Ok(token), _) => {
-                let (_, user) = self
-                    .database
-                    .live_session(token.session)
-                    .await?
-                    .ok_or(Failure::TokenInvalid)?;
+                let (_, user) = self.live(token.session).await?;
                 Ok(Caller {
                     user,
                     session: token.session,
@@ -155,12 +151,11 @@ impl Sessions {
         let (mut session, _) = self.live(renewal.session).await?;
         if session.generation == renewal.generation {
             let expires_at = self.tokens.refresh_expiry(now);
-            let (id, generation) = (session.id, session.generation);
             // Where another request is first, its successor is this one's too: the row has it either way.
             self.database
-                .rotate_session(id, generation, now, expires_at)
+                .rotate_session(renewal.session, renewal.generation, now, expires_at)
                 .await?;
-            session = self.live(id).await?.0;
+            session = self.live(renewal.session).await?.0;
         }
         self.tokens.issue(&session, now)
     }

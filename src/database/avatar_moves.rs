@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{clock::Milliseconds, failure::Failure};
 
+/// What goes when a picture or an account is removed. An upload that still writes is found out when it publishes.
+const ALL_BUT_WRITING: [State; 2] = [State::Live, State::Retired];
+
 /// What came of publishing a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
@@ -87,14 +90,7 @@ impl Database {
         if before.avatar_digest.is_some() {
             clear_avatar(&transaction, user, now, 0).await?;
         }
-        pictures::retire(
-            &transaction,
-            user,
-            None,
-            &[State::Live, State::Retired],
-            now,
-        )
-        .await?;
+        pictures::retire(&transaction, user, None, &ALL_BUT_WRITING, now).await?;
         let after = undeleted(&transaction, user)
             .await?
             .ok_or(Failure::UserNotFound)?;
@@ -113,14 +109,7 @@ impl Database {
             .ok_or(Failure::UserNotFound)?;
         clear_avatar(&transaction, user, now, now).await?;
         sessions::revoke_all(&transaction, user, now).await?;
-        pictures::retire(
-            &transaction,
-            user,
-            None,
-            &[State::Live, State::Retired],
-            now,
-        )
-        .await?;
+        pictures::retire(&transaction, user, None, &ALL_BUT_WRITING, now).await?;
         let after = Entity::find_by_id(user)
             .one(&transaction)
             .await?

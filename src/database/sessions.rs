@@ -84,8 +84,8 @@ impl Database {
         generation: i64,
         now: Milliseconds,
         expires_at: Milliseconds,
-    ) -> Result<bool, Failure> {
-        let moved = Entity::update_many()
+    ) -> Result<(), Failure> {
+        Entity::update_many()
             .col_expr(Column::Generation, Expr::value(generation + 1))
             .col_expr(Column::RotatedAt, Expr::value(now))
             .col_expr(Column::ExpiresAt, Expr::value(expires_at))
@@ -94,7 +94,7 @@ impl Database {
             .filter(Column::RevokedAt.eq(0))
             .exec(&self.writer)
             .await?;
-        Ok(moved.rows_affected == 1)
+        Ok(())
     }
 
     /// Removes sessions that were ended, or whose last refresh token's time is over.
