@@ -43,7 +43,8 @@ impl Avatars {
                 if let Err(failure) = self.storage.remove(&key).await {
                     tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
                     let again = self.clock.now() + PAUSE_AFTER_FAILURE;
-                    self.database.postpone_picture(row.id, again).await?;
+                    let id = self.ids.next().await;
+                    self.database.postpone_picture(row.id, id, again).await?;
                     continue;
                 }
                 self.database.forget_picture(row.id).await?;

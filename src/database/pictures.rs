@@ -4,9 +4,9 @@
 //! A row is in one of four states:
 //! `writing` (an upload has said that it will write these objects), `live` (a user's row names them),
 //! `retired` (nothing names them any more), `sweeping` (they are being removed).
-//! Its identifier is new each time the row is made. An upload publishes the very row that it declared; where the sweep
-//! has removed that row and another upload of the same bytes has made one anew, the identifiers differ,
-//! and the upload starts again instead of naming objects that may not be there yet.
+//! Its identifier is new each time the row is made, and each time a sweep gives it back half done. An upload publishes
+//! the very row that it declared; where the sweep has had that row meanwhile, the identifiers differ,
+//! and the upload starts again instead of naming objects that may not be there.
 
 use sea_orm::{
     Condition, QueryOrder, QuerySelect, SqlErr,
@@ -193,13 +193,27 @@ impl Database {
         Ok(set_state(&self.writer, row.id, unchanged, State::Sweeping, until).await?)
     }
 
-    /// Gives a claimed row back, for a sweep from `due_at` on.
+    /// Gives a claimed row back whose objects could not all be removed, for a sweep from `due_at` on.
+    ///
+    /// The row gets a new identifier: an upload that declared it before cannot publish it any more, since some of what it
+    /// wrote may be gone; one that declares it from here on writes all objects anew.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn postpone_picture(&self, row: i64, due_at: Milliseconds) -> Result<(), Failure> {
-        let claimed = Column::State.eq(State::Sweeping);
-        set_state(&self.writer, row, claimed, State::Sweeping, due_at).await?;
+    pub async fn postpone_picture(
+        &self,
+        row: i64,
+        new_id: i64,
+        due_at: Milliseconds,
+    ) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::Id, Expr::value(new_id))
+            .col_expr(Column::State, Expr::value(State::Retired))
+            .col_expr(Column::DueAt, Expr::value(due_at))
+            .filter(Column::Id.eq(row))
+            .filter(Column::State.eq(State::Sweeping))
+            .exec(&self.writer)
+            .await?;
         Ok(())
     }
 

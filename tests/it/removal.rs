@@ -120,7 +120,7 @@ async fn a_removed_picture_goes_at_once() {
 async fn removing_and_uploading_the_same_picture_at_once_never_leaves_a_name_without_a_picture() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    for _ in 0..15 {
+    for _ in 0..100 {
         let upload = service.upload(&session, picture::numbered(1));
         let again = service.upload(&session, picture::numbered(1));
         let remove = service
