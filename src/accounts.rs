@@ -57,7 +57,7 @@ impl Accounts {
         let password_hash = self.passwords.hash("password", password).await?;
         let now = self.clock.now();
         let user = User {
-            id: self.ids.next().await,
+            id: self.ids.next().await?,
             username: username.shown,
             username_key: username.key,
             password_hash,

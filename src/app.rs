@@ -14,7 +14,8 @@ use crate::{
     clock::Clock,
     config::{Config, PictureFormat},
     database::Database,
-    snowflake::Snowflakes,
+    node::Membership,
+    snowflake::{Node, Snowflakes},
     storage::{Storage, create_durably},
     workers::Workers,
 };
@@ -38,6 +39,9 @@ pub struct Parts {
     pub storage: Storage,
     pub database: Database,
     pub time_zone: TimeZone,
+    ids: Arc<Snowflakes>,
+    /// Where other nodes may share the database.
+    membership: Option<Membership>,
     public_url: String,
     background: TaskTracker,
     stop: CancellationToken,
@@ -60,14 +64,19 @@ impl App {
                 .with_context(|| format!("tokens.key: {}", key_path.display()))?,
         };
         let tokens = Tokens::new(&secret, config.tokens.access_ttl, config.tokens.refresh_ttl);
-        let database = Database::open(&config.database_path())
+        let database = Database::open(&config.database_location())
             .await
             .context("database.url: the database cannot be opened")?;
-        // The lock makes this the only process: whatever was being swept, nobody sweeps any more.
-        database
-            .release_pictures(clock.now())
-            .await
-            .context("database.url")?;
+        let (membership, node) = if config.database_is_shared() {
+            let joined = Membership::join(database.clone()).await;
+            let (membership, node) = joined.context("database.url")?;
+            (Some(membership), node)
+        } else {
+            // The lock makes this the only process: whatever was being swept, nobody sweeps any more.
+            let released = database.release_pictures(clock.now()).await;
+            released.context("database.url")?;
+            (None, Node::ALONE)
+        };
         let url_base = config
             .storage
             .public_url
@@ -79,7 +88,7 @@ impl App {
             .await
             .context("storage.url: the store cannot be opened")?;
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let ids = Arc::new(Snowflakes::new(clock.clone(), 0));
+        let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
         let default_pictures = DefaultPictures::new(
             &public_url,
@@ -116,7 +125,9 @@ impl App {
                 Arc::clone(&ids),
                 config.accounts.registration,
             ),
-            sessions: Sessions::new(database.clone(), tokens, clock, ids),
+            sessions: Sessions::new(database.clone(), tokens, clock, Arc::clone(&ids)),
+            ids,
+            membership,
             time_zone: TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?,
             policy,
             avatars,
@@ -139,9 +150,21 @@ impl App {
 
     /// Starts what runs beside requests.
     pub fn start_background_work(&self) {
-        self.0
-            .background
-            .spawn(self.0.avatars.clone().sweep_forever(self.0.stop.clone()));
+        let Parts {
+            background,
+            avatars,
+            ids,
+            membership,
+            stop,
+            ..
+        } = &*self.0;
+        let sweep = avatars
+            .clone()
+            .sweep_forever(membership.clone(), stop.clone());
+        background.spawn(sweep);
+        if let Some(membership) = membership.clone() {
+            background.spawn(membership.stay(Arc::clone(ids), stop.clone()));
+        }
     }
 
     /// Ends the background work and closes the database.

@@ -170,7 +170,7 @@ impl Avatars {
         pictures: Pictures,
     ) -> Result<Option<User>, Failure> {
         let until = self.clock.now() + WRITING_TIME;
-        let id = self.ids.next().await;
+        let id = self.ids.next().await?;
         let Declared::Row(row) = self
             .database
             .declare_picture(id, key.user, &key.digest, until)

@@ -16,6 +16,8 @@ use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use crate::database::Location;
+
 pub use self::{
     source::{Invalid, Overrides, environment, load},
     value::{LogFormat, Period, PictureFormat, Registration},
@@ -26,6 +28,8 @@ pub const SHORTEST_KEY: usize = 32;
 
 /// A database in a file.
 const SQLITE: &str = "sqlite://";
+/// Databases that several nodes can share.
+const SERVERS: [&str; 3] = ["postgres://", "postgresql://", "mysql://"];
 /// An object store in a folder.
 const FOLDER: &str = "fs://";
 
@@ -84,12 +88,15 @@ pub struct Server {
 }
 
 /// Where accounts and sessions are kept.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite://PATH`; absent, a file in the data directory.
-    #[serde(deserialize_with = "value::optional")]
-    pub url: Option<String>,
+    /// `sqlite://PATH`, `postgres://…` or `mysql://…`; absent, a file in the data directory.
+    #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
+    pub url: Option<SecretString>,
+    /// The most connections to a database server that this node opens.
+    #[serde(deserialize_with = "value::scalar")]
+    pub connections: u32,
 }
 
 /// Where pictures are kept.
@@ -201,6 +208,11 @@ impl Config {
         self.database.validate()?;
         self.storage.validate()?;
         self.tokens.validate()?;
+        check(
+            self.tokens.key.is_some() || !self.database_is_shared(),
+            "tokens.key",
+            "none; a database that several nodes can share needs a key that they share",
+        )?;
         self.accounts.validate()?;
         self.pictures.validate()?;
         check(
@@ -213,12 +225,25 @@ impl Config {
             .map_err(|error| ("log.filter", format!("{:?}: {error}", self.log.filter)))
     }
 
-    /// The file that the database lies in, the default filled in.
+    /// Where the database lies, the default filled in.
     #[must_use]
-    pub fn database_path(&self) -> PathBuf {
-        let url = self.database.url.as_deref();
-        let path = url.and_then(|url| path_of(url, SQLITE));
-        path.map_or_else(|| self.data_dir.join("veraicon.db"), PathBuf::from)
+    pub fn database_location(&self) -> Location {
+        let Some(url) = &self.database.url else {
+            return Location::File(self.data_dir.join("veraicon.db"));
+        };
+        match path_of(url.expose_secret(), SQLITE) {
+            Some(path) => Location::File(path.into()),
+            None => Location::Server {
+                url: url.clone(),
+                connections: self.database.connections,
+            },
+        }
+    }
+
+    /// Whether other nodes may use the same database.
+    #[must_use]
+    pub fn database_is_shared(&self) -> bool {
+        matches!(self.database_location(), Location::Server { .. })
     }
 
     /// The folder that objects lie in, the default filled in.
@@ -312,7 +337,32 @@ impl Default for Server {
 
 impl Database {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        check_scheme("database.url", self.url.as_deref(), SQLITE)
+        if let Some(url) = &self.url {
+            let url = url.expose_secret();
+            let server = SERVERS.iter().any(|scheme| path_of(url, scheme).is_some());
+            // The text may hold a password, so it is not repeated.
+            check(
+                path_of(url, SQLITE).is_some() || (server && url::Url::parse(url).is_ok()),
+                "database.url",
+                format!(
+                    "allowed: {SQLITE}PATH, postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE"
+                ),
+            )?;
+        }
+        check(
+            (1..=1000).contains(&self.connections),
+            "database.connections",
+            format!("{}; allowed: 1 to 1000", self.connections),
+        )
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            connections: 16,
+        }
     }
 }
 

@@ -3,78 +3,145 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crate::clock::{Clock, Milliseconds};
+use crate::{
+    clock::{Clock, Milliseconds},
+    failure::Failure,
+};
 
+/// How many nodes there can be.
+pub const NODES: u16 = 1 << NODE_BITS;
 /// 2024-01-01 00:00 UTC.
 const EPOCH: Milliseconds = 1_704_067_200_000;
 const NODE_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
 const SEQUENCE_END: i64 = 1 << SEQUENCE_BITS;
+/// How long an identifier is waited for: for a clock that stepped back, or a node whose number has run out.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Makes identifiers for one node.
 #[derive(Debug)]
 pub struct Snowflakes {
     clock: Clock,
-    node: i64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    node: Node,
     /// The millisecond of the last identifier, and how many were made in it.
-    last: Mutex<(Milliseconds, i64)>,
+    last: (Milliseconds, i64),
+}
+
+/// The number of a node, and how long it may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Below [`NODES`].
+    pub number: u16,
+    /// Until when, by a clock that nobody can set; always, where no other node can be.
+    pub until: Option<Instant>,
 }
 
 impl Snowflakes {
-    /// A maker for the node of this number; no two that run at once may share one. Of `node` the low 10 bits count.
+    /// A maker for a node. No two nodes that run at once may have the same number.
     #[must_use]
-    pub fn new(clock: Clock, node: u16) -> Self {
+    pub fn new(clock: Clock, node: Node) -> Self {
         Self {
             clock,
-            node: i64::from(node) & ((1 << NODE_BITS) - 1),
-            last: Mutex::new((EPOCH, 0)),
+            state: Mutex::new(State {
+                node,
+                last: (EPOCH, 0),
+            }),
         }
+    }
+
+    /// Goes on under another number, or under the same one for longer.
+    pub fn go_on_as(&self, node: Node) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .node = node;
     }
 
     /// A new identifier, greater than all before it.
     ///
-    /// Waits where the clock stepped back, or where 4,096 were made within this millisecond.
-    pub async fn next(&self) -> i64 {
-        loop {
-            if let Some(id) = self.try_next() {
-                return id;
+    /// Waits where the clock stepped back, or where 4,096 were made within this millisecond, or the node's number has run out.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] where that takes more than five seconds.
+    pub async fn next(&self) -> Result<i64, Failure> {
+        let wait = async {
+            loop {
+                if let Some(id) = self.try_next() {
+                    return id;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        };
+        let id = tokio::time::timeout(LONGEST_WAIT, wait).await;
+        id.map_err(|_| {
+            tracing::error!(
+                "no identifier could be made: the clock stepped back, or this node lost its number"
+            );
+            Failure::Busy {
+                retry_after: LONGEST_WAIT,
+            }
+        })
     }
 
     fn try_next(&self) -> Option<i64> {
         let now = self.clock.now().max(EPOCH);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let sequence = match now.cmp(&last.0) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state
+            .node
+            .until
+            .is_some_and(|until| Instant::now() >= until)
+        {
+            return None;
+        }
+        let sequence = match now.cmp(&state.last.0) {
             std::cmp::Ordering::Greater => 0,
-            std::cmp::Ordering::Equal if last.1 < SEQUENCE_END => last.1,
+            std::cmp::Ordering::Equal if state.last.1 < SEQUENCE_END => state.last.1,
             _ => return None,
         };
-        *last = (now, sequence + 1);
-        Some(
-            ((now - EPOCH) << (NODE_BITS + SEQUENCE_BITS))
-                | (self.node << SEQUENCE_BITS)
-                | sequence,
-        )
+        state.last = (now, sequence + 1);
+        let node = i64::from(state.node.number % NODES);
+        Some(((now - EPOCH) << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence)
     }
+}
+
+impl Node {
+    /// The only node that there is.
+    pub const ALONE: Self = Self {
+        number: 0,
+        until: None,
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn maker(clock: Clock, number: u16) -> Snowflakes {
+        Snowflakes::new(
+            clock,
+            Node {
+                number,
+                until: None,
+            },
+        )
+    }
+
     #[tokio::test]
     async fn identifiers_grow_and_carry_time_and_node() {
         let clock = Clock::held(EPOCH + 5);
-        let ids = Snowflakes::new(clock.clone(), 3);
-        let first = ids.next().await;
-        let second = ids.next().await;
+        let ids = maker(clock.clone(), 3);
+        let first = ids.next().await.unwrap();
+        let second = ids.next().await.unwrap();
         clock.advance(Duration::from_millis(1));
-        let third = ids.next().await;
+        let third = ids.next().await.unwrap();
         assert_eq!(first, (5 << 22) | (3 << 12));
         assert_eq!(second, first + 1);
         assert_eq!(third, (6 << 22) | (3 << 12));
@@ -83,7 +150,7 @@ mod tests {
     #[test]
     fn a_full_millisecond_and_a_clock_that_stepped_back_yield_nothing() {
         let clock = Clock::held(EPOCH + 5);
-        let ids = Snowflakes::new(clock.clone(), 0);
+        let ids = maker(clock.clone(), 0);
         assert_eq!(
             (0..SEQUENCE_END + 1).filter_map(|_| ids.try_next()).count(),
             4096
@@ -93,5 +160,21 @@ mod tests {
         };
         now.store(EPOCH + 4, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(ids.try_next(), None);
+    }
+
+    #[test]
+    fn a_node_whose_number_has_run_out_makes_nothing_until_it_has_one_again() {
+        let now = Instant::now();
+        let ids = maker(Clock::held(EPOCH + 5), 3);
+        ids.go_on_as(Node {
+            number: 3,
+            until: Some(now),
+        });
+        assert_eq!(ids.try_next(), None);
+        ids.go_on_as(Node {
+            number: 4,
+            until: Some(now + Duration::from_secs(3600)),
+        });
+        assert_eq!(ids.try_next(), Some((5 << 22) | (4 << 12)));
     }
 }

@@ -68,7 +68,7 @@ impl Sessions {
     pub async fn begin(&self, user: &User, user_agent: &str) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
         let session = Session {
-            id: self.ids.next().await,
+            id: self.ids.next().await?,
             user_id: user.id,
             generation: 1,
             created_at: now,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Avatars;
-use crate::{clock::Milliseconds, failure::Failure, storage::PictureKey};
+use crate::{clock::Milliseconds, failure::Failure, node::Membership, storage::PictureKey};
 
 /// How long a sweep may take over one picture, before another takes it for dead.
 const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
@@ -43,7 +43,7 @@ impl Avatars {
                 if let Err(failure) = self.storage.remove(&key).await {
                     tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
                     let again = self.clock.now() + PAUSE_AFTER_FAILURE;
-                    let id = self.ids.next().await;
+                    let id = self.ids.next().await?;
                     self.database.postpone_picture(row.id, id, again).await?;
                     continue;
                 }
@@ -56,10 +56,10 @@ impl Avatars {
         }
     }
 
-    /// Sweeps from time to time until told to stop.
-    pub async fn sweep_forever(self, stop: CancellationToken) {
+    /// Sweeps from time to time until told to stop; of several nodes one at a time.
+    pub async fn sweep_forever(self, membership: Option<Membership>, stop: CancellationToken) {
         loop {
-            match self.clean_up().await {
+            match self.clean_up(membership.as_ref()).await {
                 Err(failure) => tracing::error!(?failure, "the sweep failed; it is tried again"),
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "removed pictures no longer in use"),
@@ -74,9 +74,14 @@ impl Avatars {
         }
     }
 
-    async fn clean_up(&self) -> Result<usize, Failure> {
-        let removed = self.sweep(None).await?;
+    async fn clean_up(&self, membership: Option<&Membership>) -> Result<usize, Failure> {
         self.storage.remove_unfinished(&self.clock).await?;
+        if let Some(membership) = membership
+            && !membership.sweeps().await?
+        {
+            return Ok(0);
+        }
+        let removed = self.sweep(None).await?;
         self.database.forget_sessions(self.clock.now()).await?;
         Ok(removed)
     }

@@ -1,10 +1,15 @@
 //! The transactions in which a user's pointer to a picture moves, and the picture's row with it.
+//!
+//! Each takes the user's row first, so that no two of them wait for each other.
 
-use sea_orm::{ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
+};
 
 use super::{
     Database,
     pictures::{self, State},
+    retry::{Stop, retried},
     sessions,
     users::{Column, Entity, User},
 };
@@ -39,16 +44,27 @@ impl Database {
         now: Milliseconds,
         old_due_at: Milliseconds,
     ) -> Result<Published, Failure> {
+        retried(|| self.try_publish_avatar(row, owner, avatar, now, old_due_at)).await
+    }
+
+    async fn try_publish_avatar(
+        &self,
+        row: i64,
+        owner: Owner,
+        avatar: NewAvatar<'_>,
+        now: Milliseconds,
+        old_due_at: Milliseconds,
+    ) -> Result<Published, Stop> {
         let Owner { user, session } = owner;
         let transaction = self.begin().await?;
-        let unswept = pictures::Column::State.ne(State::Sweeping);
-        if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
-            return Ok(Published::Swept);
-        }
         let before = match undeleted(&transaction, user).await? {
             Some(user) if sessions::lasts(&transaction, session).await? => user,
             _ => return Ok(Published::SessionEnded),
         };
+        let unswept = pictures::Column::State.ne(State::Sweeping);
+        if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
+            return Ok(Published::Swept);
+        }
         let same = avatar.is_named_by(&before);
         if !same {
             if let Some(old) = before
@@ -83,6 +99,10 @@ impl Database {
     /// # Errors
     /// [`Failure::UserNotFound`] where the account was deleted meanwhile.
     pub async fn remove_avatar(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
+        retried(|| self.try_remove_avatar(user, now)).await
+    }
+
+    async fn try_remove_avatar(&self, user: i64, now: Milliseconds) -> Result<User, Stop> {
         let transaction = self.begin().await?;
         let before = undeleted(&transaction, user)
             .await?
@@ -103,6 +123,10 @@ impl Database {
     /// # Errors
     /// [`Failure::UserNotFound`] where it was deleted already.
     pub async fn delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
+        retried(|| self.try_delete_user(user, now)).await
+    }
+
+    async fn try_delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Stop> {
         let transaction = self.begin().await?;
         undeleted(&transaction, user)
             .await?
@@ -147,9 +171,11 @@ impl NewAvatar<'_> {
     }
 }
 
-async fn undeleted(transaction: &DatabaseTransaction, user: i64) -> Result<Option<User>, Failure> {
+/// The account, held against changes by others until the transaction ends.
+async fn undeleted(transaction: &DatabaseTransaction, user: i64) -> Result<Option<User>, Stop> {
     Ok(Entity::find_by_id(user)
         .filter(Column::DeletedAt.eq(0))
+        .lock_exclusive()
         .one(transaction)
         .await?)
 }
@@ -159,7 +185,7 @@ async fn clear_avatar(
     user: i64,
     now: Milliseconds,
     deleted_at: Milliseconds,
-) -> Result<(), Failure> {
+) -> Result<(), Stop> {
     Entity::update_many()
         .col_expr(Column::AvatarDigest, Expr::value(None::<String>))
         .col_expr(Column::AvatarSizes, Expr::value(None::<String>))

@@ -2,13 +2,40 @@
 
 mod m0001_first_tables;
 
+use std::time::Duration;
+
 use sea_orm_migration::prelude::*;
 
+use super::{
+    leases::{self, Holder},
+    retry::Patient,
+};
+
+/// What a node has while it changes tables: Galera has no locks that a whole cluster sees.
+const LEASE: &str = "migrations";
+/// A node that dies within a step holds up the others for so long. No step may take longer.
+const LEASE_TIME: Duration = Duration::from_secs(60);
+/// How often a node looks whether another is done.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// All steps.
-pub(super) struct Migrator;
+struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![Box::new(m0001_first_tables::Migration)]
     }
+}
+
+/// Brings the tables up to date, one node at a time.
+pub(super) async fn run(connection: &Patient) -> Result<(), DbErr> {
+    leases::prepare(connection).await?;
+    let holder = Holder::new().map_err(|error| DbErr::Custom(error.to_string()))?;
+    while !leases::take(connection, LEASE, &holder, LEASE_TIME).await? {
+        tracing::info!("another node brings the tables up to date");
+        tokio::time::sleep(PAUSE).await;
+    }
+    let outcome = Migrator::up(&connection.0, None).await;
+    leases::end(connection, LEASE, &holder).await?;
+    outcome
 }

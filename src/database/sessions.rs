@@ -1,9 +1,10 @@
 //! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
 
-use sea_orm::{Condition, entity::prelude::*};
+use sea_orm::{Condition, QuerySelect, entity::prelude::*};
 
 use super::{
     Database,
+    retry::{Stop, retried},
     users::{self, User},
 };
 use crate::{clock::Milliseconds, failure::Failure};
@@ -46,10 +47,16 @@ impl Database {
     /// # Errors
     /// [`Failure::BadCredentials`] where it has; a session begun with an old password must not outlive it.
     pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
+        retried(|| self.try_insert_session(session, user)).await
+    }
+
+    async fn try_insert_session(&self, session: &Session, user: &User) -> Result<(), Stop> {
         let transaction = self.begin().await?;
-        let same = users::Entity::find().filter(users::unchanged(user));
+        let same = users::Entity::find()
+            .filter(users::unchanged(user))
+            .lock_exclusive();
         if same.one(&transaction).await?.is_none() {
-            return Err(Failure::BadCredentials);
+            return Err(Failure::BadCredentials.into());
         }
         super::insert::<Entity, _>(&transaction, session.clone()).await?;
         Ok(transaction.commit().await?)

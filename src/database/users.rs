@@ -2,7 +2,10 @@
 
 use sea_orm::{Condition, SqlErr, entity::prelude::*};
 
-use super::Database;
+use super::{
+    Database,
+    retry::{Stop, retried},
+};
 use crate::{clock::Milliseconds, failure::Failure};
 
 /// A row of `users`.
@@ -56,12 +59,16 @@ impl Database {
     /// # Errors
     /// [`Failure::UsernameTaken`].
     pub async fn insert_user(&self, user: User) -> Result<User, Failure> {
-        let inserted = super::insert::<Entity, _>(&self.writer, user.clone()).await;
-        inserted.map_err(|error| match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => Failure::UsernameTaken,
-            _ => error.into(),
-        })?;
-        Ok(user)
+        let Err(error) = super::insert::<Entity, _>(&self.writer, user.clone()).await else {
+            return Ok(user);
+        };
+        let taken = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
+        // The identifier must be one of a kind too: that it is not would be a fault of the service.
+        let of_that_name = Entity::find().filter(Column::UsernameKey.eq(&user.username_key));
+        if taken && of_that_name.one(&self.writer).await?.is_some() {
+            return Err(Failure::UsernameTaken);
+        }
+        Err(error.into())
     }
 
     /// The account of this identifier, deleted ones too.
@@ -94,6 +101,15 @@ impl Database {
         hash: String,
         now: Milliseconds,
     ) -> Result<User, Failure> {
+        retried(|| self.try_set_password(user, &hash, now)).await
+    }
+
+    async fn try_set_password(
+        &self,
+        user: &User,
+        hash: &str,
+        now: Milliseconds,
+    ) -> Result<User, Stop> {
         let transaction = self.begin().await?;
         let changed = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(hash))
@@ -102,12 +118,12 @@ impl Database {
             .exec(&transaction)
             .await?;
         if changed.rows_affected == 0 {
-            return Err(Failure::BadCredentials);
+            return Err(Failure::BadCredentials.into());
         }
         super::sessions::revoke_all(&transaction, user.id, now).await?;
         let user = Entity::find_by_id(user.id).one(&transaction).await?;
         transaction.commit().await?;
-        user.ok_or(Failure::BadCredentials)
+        Ok(user.ok_or(Failure::BadCredentials)?)
     }
 }
 

@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use veraicon::{app::App, clock::Clock, config::Config, http, serve};
 
+use crate::database;
+
 /// 2026-05-01 00:00 UTC.
 pub(crate) const START: i64 = 1_777_593_600_000;
 pub(crate) const PASSWORD: &str = "correct horse 9";
@@ -49,6 +51,11 @@ impl Service {
             ..Config::default()
         };
         config.accounts.bcrypt_cost = 4;
+        if let Some(url) = database::create().await {
+            config.database.url = Some(url.into());
+            config.database.connections = 6;
+            config.tokens.key = Some("a key that is only for tests, and long enough".into());
+        }
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

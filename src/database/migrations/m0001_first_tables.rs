@@ -3,6 +3,7 @@
 use sea_orm_migration::{
     prelude::*,
     schema::{big_integer, string_len, string_len_null},
+    sea_orm::DbBackend,
 };
 
 /// The step.
@@ -45,7 +46,11 @@ impl MigrationTrait for Migration {
             .col(string_len("state", 16))
             .col(big_integer("due_at"))
             .to_owned();
-        for table in [users, sessions, pictures] {
+        for mut table in [users, sessions, pictures] {
+            if manager.get_database_backend() == DbBackend::MySql {
+                // Else letters of either case, and those with accents, would be the same name.
+                table.character_set("utf8mb4").collate("utf8mb4_bin");
+            }
             manager.create_table(table).await?;
         }
         let indexes = [

@@ -1,0 +1,115 @@
+//! This process among others on the same database: its number, and what one node does for all.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    database::{Database, leases::Holder},
+    failure::Failure,
+    snowflake::{self, NODES, Snowflakes},
+};
+
+/// How long a number is leased for. A node that died frees its number after this time.
+const LEASE: Duration = Duration::from_secs(60);
+/// What a number is used less long than it is leased, since clocks do not run alike.
+const MARGIN: Duration = Duration::from_secs(10);
+/// How often the lease is prolonged.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// What a node has while it sweeps.
+const SWEEP: &str = "sweep";
+
+/// A node that shares its database with others.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    database: Database,
+    holder: Holder,
+    number: u16,
+}
+
+impl Membership {
+    /// Takes a number that no other node has.
+    ///
+    /// # Errors
+    /// The database is out of reach, or all numbers are taken.
+    pub async fn join(database: Database) -> Result<(Self, snowflake::Node), Failure> {
+        let holder = Holder::new().map_err(Failure::internal)?;
+        for number in 0..NODES {
+            let membership = Self {
+                database: database.clone(),
+                holder: holder.clone(),
+                number,
+            };
+            if let Some(node) = membership.prolong().await? {
+                return Ok((membership, node));
+            }
+        }
+        Err(Failure::internal("all node numbers are taken"))
+    }
+
+    /// Prolongs the lease from time to time until told to stop, and gives the number back then.
+    pub async fn stay(self, ids: Arc<Snowflakes>, stop: CancellationToken) {
+        loop {
+            let pause = tokio::time::sleep(INTERVAL);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                break;
+            }
+            match self.prolong().await {
+                Ok(Some(node)) => ids.go_on_as(node),
+                // The lease ran out while the database was out of reach, and another node has the number.
+                Ok(None) => match Self::join(self.database.clone()).await {
+                    Ok((membership, node)) => {
+                        tracing::warn!(
+                            lost = self.number,
+                            now = node.number,
+                            "this node goes on under another number"
+                        );
+                        ids.go_on_as(node);
+                        return Box::pin(membership.stay(ids, stop)).await;
+                    }
+                    Err(failure) => tracing::error!(?failure, "this node has no number"),
+                },
+                Err(failure) => {
+                    tracing::error!(?failure, "this node's number could not be prolonged")
+                }
+            }
+        }
+        let ended = self.database.end_lease(&self.lease(), &self.holder).await;
+        if let Err(failure) = ended {
+            tracing::warn!(
+                ?failure,
+                "this node's number stays taken until its lease runs out"
+            );
+        }
+    }
+
+    /// Whether it falls to this node to sweep now.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn sweeps(&self) -> Result<bool, Failure> {
+        self.database
+            .take_lease(SWEEP, &self.holder, LEASE * 2)
+            .await
+    }
+
+    async fn prolong(&self) -> Result<Option<snowflake::Node>, Failure> {
+        // The time is counted from before the database is asked, since the answer may be slow.
+        let until = Instant::now() + LEASE - MARGIN;
+        let taken = self
+            .database
+            .take_lease(&self.lease(), &self.holder, LEASE)
+            .await?;
+        Ok(taken.then_some(snowflake::Node {
+            number: self.number,
+            until: Some(until),
+        }))
+    }
+
+    fn lease(&self) -> String {
+        format!("node-{}", self.number)
+    }
+}

@@ -1,0 +1,118 @@
+//! Several nodes on one database and one store. The embedded database takes but one node, so that these tests need a server.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+
+use crate::{
+    database, picture,
+    service::{Answer, Send, Service},
+};
+
+fn id(user: &Answer) -> i64 {
+    user.data()["id"].as_str().unwrap().parse().unwrap()
+}
+
+/// The number of the node that made a user's identifier.
+fn node_of(user: &Answer) -> i64 {
+    (id(user) >> 12) & 0x3ff
+}
+
+/// Two nodes, or nothing where there is no database server to share.
+async fn two_nodes() -> Option<(Service, Service)> {
+    let first = Service::start().await;
+    if first.app.config.database.url.is_none() {
+        eprintln!(
+            "not run: {} names no database server (scripts/with-postgres and scripts/with-mariadb start one)",
+            database::SERVER
+        );
+        return None;
+    }
+    let url = first.app.config.database.url.clone();
+    let objects = first.app.config.storage_folder().display().to_string();
+    let second = Service::start_with(|config| {
+        config.database.url = url;
+        config.storage.url = Some(format!("fs://{objects}"));
+        config.server.public_url = Some(first.app.public_url().to_owned());
+    })
+    .await;
+    Some((first, second))
+}
+
+#[tokio::test]
+async fn what_one_node_does_the_other_knows_at_once() {
+    let Some((first, second)) = two_nodes().await else {
+        return;
+    };
+    let session = first.user("someone").await;
+    let uploaded = first.upload(&session, picture::numbered(1)).await;
+    assert_eq!(&second.info(&session).await, uploaded.succeeded().data());
+    let again = second.upload(&session, picture::numbered(2)).await;
+    let url = &again.succeeded().data()["avatar_url"];
+    assert_eq!(first.fetch(url).await.status(), StatusCode::OK);
+    let logout = second.post("/user/logout").with(&session).answer().await;
+    logout.succeeded();
+    let refused = first.get("/user/info").with(&session).answer().await;
+    refused.refused("token_invalid");
+}
+
+#[tokio::test]
+async fn nodes_make_different_identifiers_within_the_same_millisecond() {
+    let Some((first, second)) = two_nodes().await else {
+        return;
+    };
+    // The clocks are held: time tells the identifiers apart no more than it would on two machines.
+    let one = first.register("one").await;
+    let other = second.register("other").await;
+    assert_eq!(id(one.succeeded()) >> 22, id(other.succeeded()) >> 22);
+    assert_ne!(node_of(&one), node_of(&other));
+}
+
+#[tokio::test]
+async fn a_node_that_ended_leaves_its_number_to_the_next() {
+    let Some((mut first, second)) = two_nodes().await else {
+        return;
+    };
+    let url = first.app.config.database.url.clone();
+    let before = node_of(first.register("before").await.succeeded());
+    first.stop().await;
+    let third = Service::start_with(|config| config.database.url = url).await;
+    third.pass(Duration::from_millis(1));
+    let after = node_of(third.register("after").await.succeeded());
+    assert_eq!(after, before);
+    assert_ne!(after, node_of(second.register("beside").await.succeeded()));
+}
+
+#[tokio::test]
+async fn one_name_asked_for_on_two_nodes_at_once_is_given_once() {
+    let Some((first, second)) = two_nodes().await else {
+        return;
+    };
+    let (one, other) = tokio::join!(first.register("wanted"), second.register("Wanted"));
+    let taken = [one, other]
+        .iter()
+        .filter(|answer| answer.body["base"]["reason"] == "username_taken")
+        .count();
+    assert_eq!(taken, 1);
+}
+
+#[tokio::test]
+async fn connections_that_the_server_ended_are_made_anew() {
+    use secrecy::ExposeSecret;
+    let Some((first, _second)) = two_nodes().await else {
+        return;
+    };
+    let session = first.user("someone").await;
+    let url = first.app.config.database.url.clone().unwrap();
+    database::end_connections(url.expose_secret()).await;
+    let removed = first
+        .request(Method::DELETE, "/user/avatar")
+        .with(&session)
+        .answer()
+        .await;
+    removed.succeeded();
+    first
+        .upload(&session, picture::numbered(1))
+        .await
+        .succeeded();
+}
