@@ -9,7 +9,13 @@ use veraicon_picture::{Format, OutputFormat, Policy};
 
 use crate::{
     accounts::Accounts,
-    auth::{key, password::Passwords, session::Sessions, token::Tokens},
+    auth::{
+        key::{self, Secret},
+        password::Passwords,
+        session::Sessions,
+        throttle::Throttle,
+        token::Tokens,
+    },
     avatar::{Avatars, default_picture::DefaultPictures},
     clock::Clock,
     config::{Config, PictureFormat},
@@ -53,13 +59,13 @@ impl App {
     pub async fn open(config: Config, clock: Clock, port: u16) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let public_url = config.public_url(port);
-        let key_path = config.data_dir.join("tokens.key");
-        let secret = match &config.tokens.key {
-            Some(key) => key.clone(),
-            None => key::load_or_create(&key_path)
-                .with_context(|| format!("tokens.key: {}", key_path.display()))?,
-        };
-        let tokens = Tokens::new(&secret, config.tokens.access_ttl, config.tokens.refresh_ttl);
+        let (signing, previous) = secrets(&config)?;
+        let tokens = Tokens::new(
+            &signing,
+            &previous,
+            config.tokens.access_ttl,
+            config.tokens.refresh_ttl,
+        );
         let database = Database::open(&config.database_path())
             .await
             .context("database.url: the database cannot be opened")?;
@@ -107,11 +113,19 @@ impl App {
             format: policy.format,
             default_pictures: default_pictures.clone(),
         };
-        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores);
+        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores)
+            .context("the threads that hash passwords cannot be started")?;
+        let throttle = Throttle::new(
+            database.clone(),
+            clock.clone(),
+            signing,
+            config.limits.clone(),
+        );
         Ok(Self(Arc::new(Parts {
             accounts: Accounts::new(
                 database.clone(),
                 passwords,
+                throttle,
                 clock.clone(),
                 Arc::clone(&ids),
                 config.accounts.registration,
@@ -162,6 +176,23 @@ impl std::ops::Deref for App {
     fn deref(&self) -> &Parts {
         &self.0
     }
+}
+
+/// The secret that signs, and those whose tokens are still good.
+fn secrets(config: &Config) -> anyhow::Result<(Secret, Vec<Secret>)> {
+    let kept = match &config.tokens.key {
+        Some(key) => vec![key.clone()],
+        None => {
+            let path = config.key_path();
+            key::load_or_create(&path).with_context(|| format!("tokens.key: {}", path.display()))?
+        }
+    };
+    let mut secrets = kept
+        .iter()
+        .chain(&config.tokens.previous_keys)
+        .map(Secret::new);
+    let signing = secrets.next().context("tokens.key: there is none")?;
+    Ok((signing, secrets.collect()))
 }
 
 fn policy(config: &Config) -> Policy {

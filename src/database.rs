@@ -2,6 +2,7 @@
 //!
 //! One file an entity. What several entities take part in is one transaction, in [`avatar_moves`].
 
+pub mod attempts;
 mod avatar_moves;
 mod migrations;
 pub mod pictures;
@@ -19,6 +20,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 pub use self::{
+    attempts::{Attempts, Booking, Settlement},
     avatar_moves::{NewAvatar, Owner, Published},
     pictures::Stored,
     sessions::Session,

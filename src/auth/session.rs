@@ -19,6 +19,8 @@ use crate::{
 
 /// How long the refresh token before the newest still yields the newest.
 const GRACE: Milliseconds = 30_000;
+/// How old the time of last use may be before a request moves it: else each request would write.
+const USE_STEP: Milliseconds = 60_000;
 /// Characters of a user agent that are kept.
 const USER_AGENT_LENGTH: usize = 255;
 
@@ -72,10 +74,15 @@ impl Sessions {
             user_id: user.id,
             generation: 1,
             created_at: now,
+            last_used_at: now,
             rotated_at: now,
             expires_at: self.tokens.refresh_expiry(now),
             revoked_at: 0,
-            user_agent: user_agent.chars().take(USER_AGENT_LENGTH).collect(),
+            user_agent: user_agent
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(USER_AGENT_LENGTH)
+                .collect(),
         };
         self.database.insert_session(&session, user).await?;
         self.tokens.issue(&session, now)
@@ -99,7 +106,8 @@ impl Sessions {
             refresh,
         ) {
             (Ok(token), _) => {
-                let (_, user) = self.live(token.session).await?;
+                let (session, user) = self.live(token.session).await?;
+                self.touch(&session).await?;
                 Ok(Caller {
                     user,
                     session: token.session,
@@ -150,14 +158,38 @@ impl Sessions {
         let now = self.clock.now();
         let (mut session, _) = self.live(renewal.session).await?;
         if session.generation == renewal.generation {
-            let expires_at = self.tokens.refresh_expiry(now);
-            // Where another request is first, its successor is this one's too: the row has it either way.
-            self.database
-                .rotate_session(renewal.session, renewal.generation, now, expires_at)
-                .await?;
-            session = self.live(renewal.session).await?.0;
+            let next = Session {
+                generation: session.generation + 1,
+                rotated_at: now,
+                expires_at: self.tokens.refresh_expiry(now),
+                ..session
+            };
+            session = if self.database.rotate_session(&next).await? {
+                next
+            } else {
+                // Another request was first: its successor is this one's too.
+                self.live(renewal.session).await?.0
+            };
         }
         self.tokens.issue(&session, now)
+    }
+
+    /// The user's sessions, the one used last first.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn of(&self, user: i64) -> Result<Vec<Session>, Failure> {
+        self.database.live_sessions(user, self.clock.now()).await
+    }
+
+    /// Ends a session of the user's own.
+    ///
+    /// # Errors
+    /// [`Failure::SessionNotFound`].
+    pub async fn end_own(&self, user: i64, session: i64) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let ended = self.database.revoke_session_of(user, session, now).await?;
+        ended.then_some(()).ok_or(Failure::SessionNotFound)
     }
 
     /// Ends a session.
@@ -168,6 +200,14 @@ impl Sessions {
         self.database
             .revoke_session(session, self.clock.now())
             .await
+    }
+
+    async fn touch(&self, session: &Session) -> Result<(), Failure> {
+        let now = self.clock.now();
+        if now.saturating_sub(session.last_used_at) >= USE_STEP {
+            self.database.touch_session(session, now).await?;
+        }
+        Ok(())
     }
 
     async fn live(&self, session: i64) -> Result<(Session, User), Failure> {

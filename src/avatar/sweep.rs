@@ -77,6 +77,7 @@ impl Avatars {
         let removed = self.sweep(None).await?;
         self.storage.remove_unfinished(&self.clock).await?;
         self.database.forget_sessions(self.clock.now()).await?;
+        self.database.forget_attempts(self.clock.now()).await?;
         Ok(removed)
     }
 

@@ -1,6 +1,6 @@
 //! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
 
-use sea_orm::{Condition, entity::prelude::*};
+use sea_orm::{Condition, QueryOrder, entity::prelude::*};
 
 use super::{
     Database,
@@ -24,6 +24,8 @@ pub struct Model {
     pub generation: i64,
     /// When the user logged in.
     pub created_at: Milliseconds,
+    /// When a request last came with one of its tokens; moves in steps, see [`Database::touch_session`].
+    pub last_used_at: Milliseconds,
     /// When the newest refresh token was handed out.
     pub rotated_at: Milliseconds,
     /// When the newest refresh token's time is over.
@@ -74,27 +76,56 @@ impl Database {
         Ok(user.map(|user| (session, user)))
     }
 
-    /// Moves a session from `generation` to the next, unless another request did so first or the session was ended.
+    /// The sessions of a user that have not ended, the one used last first.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn rotate_session(
+    pub async fn live_sessions(
         &self,
-        id: i64,
-        generation: i64,
+        user: i64,
         now: Milliseconds,
-        expires_at: Milliseconds,
-    ) -> Result<(), Failure> {
-        Entity::update_many()
-            .col_expr(Column::Generation, Expr::value(generation + 1))
-            .col_expr(Column::RotatedAt, Expr::value(now))
-            .col_expr(Column::ExpiresAt, Expr::value(expires_at))
-            .filter(Column::Id.eq(id))
-            .filter(Column::Generation.eq(generation))
+    ) -> Result<Vec<Session>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::UserId.eq(user))
             .filter(Column::RevokedAt.eq(0))
+            .filter(Column::ExpiresAt.gt(now))
+            .order_by_desc(Column::LastUsedAt)
+            .order_by_desc(Column::Id)
+            .all(&self.reader)
+            .await?)
+    }
+
+    /// Says that a session is in use, unless another request did so since `session` was read.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn touch_session(&self, session: &Session, now: Milliseconds) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::LastUsedAt, Expr::value(now))
+            .filter(Column::Id.eq(session.id))
+            .filter(Column::LastUsedAt.eq(session.last_used_at))
             .exec(&self.writer)
             .await?;
         Ok(())
+    }
+
+    /// Moves a session on to its next generation, and tells whether it did: not so where another request was first,
+    /// or the session was ended.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn rotate_session(&self, next: &Session) -> Result<bool, Failure> {
+        let rotated = Entity::update_many()
+            .col_expr(Column::Generation, Expr::value(next.generation))
+            .col_expr(Column::LastUsedAt, Expr::value(next.rotated_at))
+            .col_expr(Column::RotatedAt, Expr::value(next.rotated_at))
+            .col_expr(Column::ExpiresAt, Expr::value(next.expires_at))
+            .filter(Column::Id.eq(next.id))
+            .filter(Column::Generation.eq(next.generation - 1))
+            .filter(Column::RevokedAt.eq(0))
+            .exec(&self.writer)
+            .await?;
+        Ok(rotated.rows_affected == 1)
     }
 
     /// Removes sessions that were ended, or whose last refresh token's time is over.
@@ -124,6 +155,27 @@ impl Database {
             .exec(&self.writer)
             .await?;
         Ok(())
+    }
+
+    /// Ends a session of this user, and tells whether there was one.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn revoke_session_of(
+        &self,
+        user: i64,
+        id: i64,
+        now: Milliseconds,
+    ) -> Result<bool, Failure> {
+        let ended = Entity::update_many()
+            .col_expr(Column::RevokedAt, Expr::value(now))
+            .filter(Column::Id.eq(id))
+            .filter(Column::UserId.eq(user))
+            .filter(Column::RevokedAt.eq(0))
+            .filter(Column::ExpiresAt.gt(now))
+            .exec(&self.writer)
+            .await?;
+        Ok(ended.rows_affected == 1)
     }
 }
 

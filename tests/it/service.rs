@@ -44,6 +44,20 @@ impl Service {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, Clock::held(START), change).await
+    }
+
+    /// Ends the service and starts it again on the same data, with settings that are made anew.
+    pub(crate) async fn restarted(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        self.stop().await;
+        let Self {
+            app, folder, clock, ..
+        } = self;
+        drop(app);
+        Self::start_in(folder, clock, change).await
+    }
+
+    async fn start_in(folder: TempDir, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             data_dir: folder.path().join("data"),
             ..Config::default()
@@ -52,7 +66,6 @@ impl Service {
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let clock = Clock::held(START);
         let root = format!("http://127.0.0.1:{port}{}", config.server.base_path);
         let app = App::open(config, clock.clone(), port).await.unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -194,6 +207,19 @@ impl Answer {
         assert!(self.body.get("data").is_none());
         assert_eq!(self.status, StatusCode::OK);
         self
+    }
+
+    /// No judgement: too many attempts, with the time to wait in whole seconds.
+    #[track_caller]
+    pub(crate) fn limited(&self) -> u64 {
+        assert_eq!(self.body["base"]["reason"], "rate_limited", "{}", self.body);
+        assert_eq!(self.body["base"]["code"], -1);
+        assert_eq!(self.status, StatusCode::TOO_MANY_REQUESTS);
+        self.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     pub(crate) fn message(&self) -> &str {

@@ -1,4 +1,4 @@
-//! Users, sessions and pictures.
+//! Users, sessions, pictures and attempts.
 
 use sea_orm_migration::{
     prelude::*,
@@ -19,6 +19,7 @@ impl MigrationTrait for Migration {
             // Compared byte for byte: the name was case-mapped before it came here.
             .col(string_len("username_key", 255).unique_key())
             .col(string_len("password_hash", 60))
+            .col(big_integer("password_generation"))
             .col(string_len_null("avatar_digest", 64))
             .col(string_len_null("avatar_sizes", 255))
             .col(string_len_null("avatar_format", 16))
@@ -32,6 +33,7 @@ impl MigrationTrait for Migration {
             .col(big_integer("user_id"))
             .col(big_integer("generation"))
             .col(big_integer("created_at"))
+            .col(big_integer("last_used_at"))
             .col(big_integer("rotated_at"))
             .col(big_integer("expires_at"))
             .col(big_integer("revoked_at"))
@@ -45,7 +47,13 @@ impl MigrationTrait for Migration {
             .col(string_len("state", 16))
             .col(big_integer("due_at"))
             .to_owned();
-        for table in [users, sessions, pictures] {
+        let attempts = Table::create()
+            .table("attempts")
+            .col(string_len("subject", 32).primary_key())
+            .col(big_integer("settled_at"))
+            .col(big_integer("next_at"))
+            .to_owned();
+        for table in [users, sessions, pictures, attempts] {
             manager.create_table(table).await?;
         }
         let indexes = [
@@ -65,6 +73,11 @@ impl MigrationTrait for Migration {
                 .name("pictures_due_at")
                 .table("pictures")
                 .col("due_at")
+                .to_owned(),
+            Index::create()
+                .name("attempts_settled_at")
+                .table("attempts")
+                .col("settled_at")
                 .to_owned(),
         ];
         for index in indexes {
