@@ -38,6 +38,7 @@ pub struct Parts {
     pub config: Config,
     pub policy: Arc<Policy>,
     pub accounts: Accounts,
+    pub passwords: Passwords,
     pub sessions: Sessions,
     pub avatars: Avatars,
     pub default_pictures: DefaultPictures,
@@ -124,12 +125,13 @@ impl App {
         Ok(Self(Arc::new(Parts {
             accounts: Accounts::new(
                 database.clone(),
-                passwords,
+                passwords.clone(),
                 throttle,
                 clock.clone(),
                 Arc::clone(&ids),
                 config.accounts.registration,
             ),
+            passwords,
             sessions: Sessions::new(database.clone(), tokens, clock, ids),
             time_zone: TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?,
             policy,

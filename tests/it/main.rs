@@ -10,6 +10,7 @@ mod durability;
 mod forms;
 mod interleavings;
 mod keys;
+mod passwords;
 mod picture;
 mod removal;
 mod service;

@@ -54,6 +54,8 @@ impl Service {
             app, folder, clock, ..
         } = self;
         drop(app);
+        // A start takes time; identifiers of one millisecond would else be made twice.
+        clock.advance(Duration::from_millis(1));
         Self::start_in(folder, clock, change).await
     }
 
