@@ -133,7 +133,13 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
     let mut file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o777;
     if mode & !OWNER_ALONE != 0 {
-        file.set_permissions(Permissions::from_mode(OWNER_ALONE))?;
+        file.set_permissions(Permissions::from_mode(OWNER_ALONE))
+            .map_err(|error| {
+                let text = format!(
+                    "others can read the key (mode {mode:o}), and this cannot be changed: {error}"
+                );
+                io::Error::new(error.kind(), text)
+            })?;
         tracing::warn!(
             path = %path.display(),
             mode = format_args!("{mode:o}"),

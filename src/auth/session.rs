@@ -107,7 +107,7 @@ impl Sessions {
         ) {
             (Ok(token), _) => {
                 let (session, user) = self.live(token.session).await?;
-                self.touch(&session).await?;
+                self.touch(&session).await;
                 Ok(Caller {
                     user,
                     session: token.session,
@@ -202,12 +202,14 @@ impl Sessions {
             .await
     }
 
-    async fn touch(&self, session: &Session) -> Result<(), Failure> {
+    /// Requests that only read go on where nothing can be written.
+    async fn touch(&self, session: &Session) {
         let now = self.clock.now();
-        if now.saturating_sub(session.last_used_at) >= USE_STEP {
-            self.database.touch_session(session, now).await?;
+        if now.saturating_sub(session.last_used_at) >= USE_STEP
+            && let Err(failure) = self.database.touch_session(session, now).await
+        {
+            tracing::warn!(?failure, "a session's time of last use could not be kept");
         }
-        Ok(())
     }
 
     async fn live(&self, session: i64) -> Result<(Session, User), Failure> {
