@@ -9,7 +9,7 @@ use secrecy::SecretString;
 pub use self::username::Username;
 use crate::{
     auth::{
-        password::Passwords,
+        password::{NewPassword, Passwords},
         throttle::{Booked, Subject, Throttle},
     },
     clock::Clock,
@@ -66,13 +66,14 @@ impl Accounts {
             return Err(Failure::RegistrationClosed);
         }
         let username = Username::parse(username)?;
+        let password = NewPassword::parse("password", password)?;
         let place = self.passwords.enter()?;
         let booked = self
             .throttle
             .book(&[Subject::RegistrationFrom(address)])
             .await?;
         let outcome = async {
-            let password_hash = self.passwords.hash(place, "password", password).await?;
+            let password_hash = self.passwords.hash(place, password).await?;
             let now = self.clock.now();
             let user = User {
                 id: self.ids.next().await,
@@ -151,6 +152,7 @@ impl Accounts {
         old: &SecretString,
         new: &SecretString,
     ) -> Result<User, Failure> {
+        let new = NewPassword::parse("new_password", new)?;
         let place = self.passwords.enter()?;
         let booked = self.throttle.book(&[Subject::PasswordOf(user.id)]).await?;
         let hash = Some(user.password_hash.as_str());
@@ -161,15 +163,16 @@ impl Accounts {
         };
         settle(booked, outcome).await?;
         let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, "new_password", new).await?;
+        let hash = self.passwords.hash(place, new).await?;
         self.database
             .set_password(user, hash, self.clock.now())
             .await
     }
 
     async fn rehash(&self, user: &User, password: &SecretString) -> Result<(), Failure> {
+        let password = NewPassword::parse("password", password)?;
         let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, "password", password).await?;
+        let hash = self.passwords.hash(place, password).await?;
         self.database.rehash_password(user, hash).await
     }
 

@@ -20,6 +20,22 @@ const WAITING_EACH: usize = 8;
 /// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
 const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
 
+/// A text that follows the rules for new passwords, in the one form that it is hashed in.
+#[derive(Debug)]
+pub struct NewPassword(SecretString);
+
+impl NewPassword {
+    /// Reads a new password from the request's field of this name.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidField`].
+    pub fn parse(field: &'static str, password: &SecretString) -> Result<Self, Failure> {
+        accept(password.expose_secret())
+            .map(Self)
+            .map_err(|problem| Failure::InvalidField { field, problem })
+    }
+}
+
 /// Hashes and checks passwords on threads of its own: however many log in, and however long, what else the service does
 /// waits for none of them, and they wait for nothing else.
 #[derive(Clone, Debug)]
@@ -73,18 +89,11 @@ impl Passwords {
     /// Hashes a new password.
     ///
     /// # Errors
-    /// [`Failure::InvalidField`] naming `field` where the text may be no password.
-    pub async fn hash(
-        &self,
-        place: Place,
-        field: &'static str,
-        password: &SecretString,
-    ) -> Result<String, Failure> {
-        let text = accept(password.expose_secret())
-            .map_err(|problem| Failure::InvalidField { field, problem })?;
+    /// There is no randomness for the salt.
+    pub async fn hash(&self, place: Place, password: NewPassword) -> Result<String, Failure> {
         let cost = self.cost;
         self.run(place, move || {
-            bcrypt::non_truncating_hash(text.expose_secret(), cost)
+            bcrypt::non_truncating_hash(password.0.expose_secret(), cost)
         })
         .await
     }
@@ -155,7 +164,6 @@ fn cost_of(hash: &str) -> Option<u32> {
     parts.map(|parts| parts.get_cost())
 }
 
-/// A new password, in the one form that it is hashed in.
 fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     let characters = password.chars().count();
     if characters < SHORTEST {

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use tokio::sync::oneshot;
-use veraicon::auth::password::Passwords;
+use veraicon::auth::password::{NewPassword, Passwords};
 
 use crate::{
     picture,
@@ -108,10 +108,8 @@ async fn so_many_hashes_wait_and_the_next_is_turned_away_at_once() {
     let passwords = Passwords::new(4, 2).unwrap();
     let mut places: Vec<_> = (0..18).map(|_| passwords.enter().unwrap()).collect();
     assert_eq!(passwords.enter().unwrap_err().reason(), "busy");
-    let hash = passwords
-        .hash(places.remove(0), "password", &PASSWORD.into())
-        .await
-        .unwrap();
+    let password = NewPassword::parse("password", &PASSWORD.into()).unwrap();
+    let hash = passwords.hash(places.remove(0), password).await.unwrap();
     let place = passwords.enter().unwrap();
     let matches = passwords.verify(place, &PASSWORD.into(), Some(&hash)).await;
     assert!(matches.unwrap());

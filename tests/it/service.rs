@@ -59,6 +59,18 @@ impl Service {
         Self::start_in(folder, clock, change).await
     }
 
+    /// Another node on the same database, with the same signing key.
+    pub(crate) async fn second_node(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let key = std::fs::read_to_string(self.app.config.key_path()).unwrap();
+        let database = self.app.config.database_path();
+        Self::start_in(folder, self.clock.clone(), |config| {
+            config.tokens.key = Some(key.trim().into());
+            config.database.url = Some(format!("sqlite://{}", database.display()));
+        })
+        .await
+    }
+
     async fn start_in(folder: TempDir, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             data_dir: folder.path().join("data"),

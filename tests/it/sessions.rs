@@ -155,3 +155,40 @@ async fn a_session_whose_time_is_over_is_not_listed() {
     let session = Session::of(service.login("someone", PASSWORD).await.succeeded());
     assert_eq!(service.sessions(&session).await.len(), 1);
 }
+
+#[tokio::test]
+async fn what_ends_a_session_on_one_node_ends_it_at_once_on_all() {
+    let service = Service::start().await;
+    let node = service.second_node().await;
+    let over = async |session: &Session| {
+        let requests = [
+            (Method::GET, "/user/info"),
+            (Method::PUT, "/user/avatar/upload"),
+        ];
+        for (method, path) in requests {
+            let request = node.request(method, path).with(session);
+            request.answer().await.refused("token_invalid");
+        }
+        let refresh = node
+            .post("/user/refresh")
+            .header("Refresh-Token", &session.refresh);
+        refresh.answer().await.refused("token_invalid");
+    };
+    let first = service.user("someone").await;
+    let second = Session::of(service.login("someone", PASSWORD).await.succeeded());
+    node.info(&first).await;
+    let logout = service.post("/user/logout").with(&first);
+    logout.answer().await.succeeded();
+    over(&first).await;
+    node.info(&second).await;
+
+    let form = serde_json::json!({ "old_password": PASSWORD, "new_password": PASSWORD });
+    let change = service.request(Method::PUT, "/user/password").with(&second);
+    let third = Session::of(change.json(&form).answer().await.succeeded());
+    over(&second).await;
+    node.info(&third).await;
+
+    let delete = service.request(Method::DELETE, "/user").with(&third);
+    delete.answer().await.succeeded();
+    over(&third).await;
+}
