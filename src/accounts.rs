@@ -2,13 +2,16 @@
 
 mod username;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
 pub use self::username::Username;
 use crate::{
-    auth::password::Passwords,
+    auth::{
+        password::{NewPassword, Passwords},
+        throttle::{Booked, Subject, Throttle},
+    },
     clock::Clock,
     config::Registration,
     database::{Database, User},
@@ -21,6 +24,7 @@ use crate::{
 pub struct Accounts {
     database: Database,
     passwords: Passwords,
+    throttle: Throttle,
     clock: Clock,
     ids: Arc<Snowflakes>,
     registration: Registration,
@@ -32,6 +36,7 @@ impl Accounts {
     pub fn new(
         database: Database,
         passwords: Passwords,
+        throttle: Throttle,
         clock: Clock,
         ids: Arc<Snowflakes>,
         registration: Registration,
@@ -39,79 +44,140 @@ impl Accounts {
         Self {
             database,
             passwords,
+            throttle,
             clock,
             ids,
             registration,
         }
     }
 
-    /// Makes an account.
+    /// Makes an account, for a client at `address`.
     ///
     /// # Errors
-    /// [`Failure::RegistrationClosed`], [`Failure::InvalidField`], [`Failure::UsernameTaken`], [`Failure::Busy`].
-    pub async fn register(&self, username: &str, password: &SecretString) -> Result<User, Failure> {
+    /// [`Failure::RegistrationClosed`], [`Failure::InvalidField`], [`Failure::UsernameTaken`],
+    /// [`Failure::RateLimited`], [`Failure::Busy`].
+    pub async fn register(
+        &self,
+        username: &str,
+        password: &SecretString,
+        address: IpAddr,
+    ) -> Result<User, Failure> {
         if self.registration == Registration::Closed {
             return Err(Failure::RegistrationClosed);
         }
         let username = Username::parse(username)?;
-        let password_hash = self.passwords.hash("password", password).await?;
-        let now = self.clock.now();
-        let user = User {
-            id: self.ids.next().await?,
-            username: username.shown,
-            username_key: username.key,
-            password_hash,
-            avatar_digest: None,
-            avatar_sizes: None,
-            avatar_format: None,
-            created_at: now,
-            updated_at: now,
-            deleted_at: 0,
+        let password = NewPassword::parse("password", password)?;
+        let booked = self
+            .throttle
+            .book(&[Subject::RegistrationFrom(address)])
+            .await?;
+        let outcome = async {
+            // A name that is taken must not cost a hash.
+            if self.database.user_by_key(&username.key).await?.is_some() {
+                return Err(Failure::UsernameTaken);
+            }
+            let place = self.passwords.enter()?;
+            let password_hash = self.passwords.hash(place, password).await?;
+            let now = self.clock.now();
+            let user = User {
+                id: self.ids.next().await?,
+                username: username.shown,
+                username_key: username.key,
+                password_hash,
+                password_generation: 0,
+                avatar_digest: None,
+                avatar_sizes: None,
+                avatar_format: None,
+                created_at: now,
+                updated_at: now,
+                deleted_at: 0,
+            };
+            self.database.insert_user(user).await
         };
-        self.database.insert_user(user).await
+        match outcome.await {
+            // What is counted are accounts, and names that were tried out.
+            outcome @ (Ok(_) | Err(Failure::UsernameTaken)) => outcome,
+            Err(failure) => {
+                give_back(booked).await;
+                Err(failure)
+            }
+        }
     }
 
-    /// Checks a user's password. Unknown users, deleted ones and wrong passwords are one answer, in one time.
+    /// Checks a user's password, for a client at `address`. Unknown users, deleted ones and wrong passwords are one
+    /// answer, in one time, and one count of failures.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`], [`Failure::Busy`].
-    pub async fn open(&self, username: &str, password: &SecretString) -> Result<User, Failure> {
-        let user = match Username::parse(username) {
-            Ok(username) => self.database.user_by_key(&username.key).await?,
-            Err(_) => None,
-        };
-        let user = user.filter(|user| !user.is_deleted());
-        let matches = self
-            .passwords
-            .verify(
-                password,
-                user.as_ref().map(|user| user.password_hash.as_str()),
-            )
+    /// [`Failure::BadCredentials`], [`Failure::RateLimited`], [`Failure::Busy`].
+    pub async fn open(
+        &self,
+        username: &str,
+        password: &SecretString,
+        address: IpAddr,
+    ) -> Result<User, Failure> {
+        // Nobody can have a name that breaks the rules; it counts all the same, in the form that it came in.
+        let key = Username::parse(username).ok().map(|name| name.key);
+        let name = key.as_deref().unwrap_or(username);
+        let booked = self
+            .throttle
+            .book(&[Subject::LoginFrom(address), Subject::LoginTo(name)])
             .await?;
-        user.filter(|_| matches).ok_or(Failure::BadCredentials)
+        let outcome = async {
+            let user = match &key {
+                Some(key) => self.database.user_by_key(key).await?,
+                None => None,
+            };
+            let user = user.filter(|user| !user.is_deleted());
+            let hash = user.as_ref().map(|user| user.password_hash.as_str());
+            let place = self.passwords.enter()?;
+            let matches = self.passwords.verify(place, password, hash).await?;
+            user.filter(|_| matches).ok_or(Failure::BadCredentials)
+        };
+        let user = settle(booked, outcome.await).await?;
+        if self.passwords.is_outdated(&user.password_hash)
+            && let Err(failure) = self.rehash(&user, password).await
+        {
+            tracing::warn!(
+                ?failure,
+                "a password keeps its hash of another cost until the next log-in"
+            );
+        }
+        Ok(user)
     }
 
     /// Sets a new password and ends all sessions of the user.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] where the old one is wrong; [`Failure::InvalidField`], [`Failure::Busy`].
+    /// [`Failure::BadCredentials`] where the old one is wrong; [`Failure::InvalidField`], [`Failure::RateLimited`],
+    /// [`Failure::Busy`].
     pub async fn change_password(
         &self,
         user: &User,
         old: &SecretString,
         new: &SecretString,
     ) -> Result<User, Failure> {
-        if !self
-            .passwords
-            .verify(old, Some(&user.password_hash))
-            .await?
-        {
-            return Err(Failure::BadCredentials);
-        }
-        let hash = self.passwords.hash("new_password", new).await?;
+        let new = NewPassword::parse("new_password", new)?;
+        let place = self.passwords.enter()?;
+        let booked = self.throttle.book(&[Subject::PasswordOf(user.id)]).await?;
+        let hash = Some(user.password_hash.as_str());
+        let outcome = match self.passwords.verify(place, old, hash).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::BadCredentials),
+            Err(failure) => Err(failure),
+        };
+        settle(booked, outcome).await?;
+        let place = self.passwords.enter()?;
+        let hash = self.passwords.hash(place, new).await?;
         self.database
             .set_password(user, hash, self.clock.now())
             .await
+    }
+
+    async fn rehash(&self, user: &User, password: &SecretString) -> Result<(), Failure> {
+        let password = NewPassword::parse("password", password)?;
+        let place = self.passwords.enter()?;
+        let hash = self.passwords.hash(place, password).await?;
+        self.database.rehash_password(user, hash).await
     }
 
     /// The account of this identifier, unless it was deleted.
@@ -122,5 +188,32 @@ impl Accounts {
         let user = self.database.user(id).await?;
         user.filter(|user| !user.is_deleted())
             .ok_or(Failure::UserNotFound)
+    }
+}
+
+/// Settles an attempt by its outcome: what is neither right nor wrong does not count.
+async fn settle<T>(booked: Booked, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    match &outcome {
+        Ok(_) => {
+            if let Err(failure) = booked.succeeded().await {
+                tracing::warn!(
+                    ?failure,
+                    "a log-in that succeeded counts as one that failed"
+                );
+            }
+        }
+        Err(Failure::BadCredentials) => {}
+        Err(_) => give_back(booked).await,
+    }
+    outcome
+}
+
+/// An attempt that cannot be given back counts; the answer stays what it is.
+async fn give_back(booked: Booked) {
+    if let Err(failure) = booked.give_back().await {
+        tracing::warn!(
+            ?failure,
+            "an attempt counts that was neither right nor wrong"
+        );
     }
 }

@@ -9,7 +9,13 @@ use veraicon_picture::{Format, OutputFormat, Policy};
 
 use crate::{
     accounts::Accounts,
-    auth::{key, password::Passwords, session::Sessions, token::Tokens},
+    auth::{
+        key::{self, Secret},
+        password::Passwords,
+        session::Sessions,
+        throttle::Throttle,
+        token::Tokens,
+    },
     avatar::{Avatars, default_picture::DefaultPictures},
     clock::Clock,
     config::{Config, PictureFormat},
@@ -33,6 +39,7 @@ pub struct Parts {
     pub config: Config,
     pub policy: Arc<Policy>,
     pub accounts: Accounts,
+    pub passwords: Passwords,
     pub sessions: Sessions,
     pub avatars: Avatars,
     pub default_pictures: DefaultPictures,
@@ -57,13 +64,13 @@ impl App {
     pub async fn open(config: Config, clock: Clock, port: u16) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let public_url = config.public_url(port);
-        let key_path = config.data_dir.join("tokens.key");
-        let secret = match &config.tokens.key {
-            Some(key) => key.clone(),
-            None => key::load_or_create(&key_path)
-                .with_context(|| format!("tokens.key: {}", key_path.display()))?,
-        };
-        let tokens = Tokens::new(&secret, config.tokens.access_ttl, config.tokens.refresh_ttl);
+        let (signing, previous) = secrets(&config)?;
+        let tokens = Tokens::new(
+            &signing,
+            &previous,
+            config.tokens.access_ttl,
+            config.tokens.refresh_ttl,
+        );
         let database = Database::open(&config.database_location())
             .await
             .context("database.url: the database cannot be opened")?;
@@ -116,15 +123,24 @@ impl App {
             format: policy.format,
             default_pictures: default_pictures.clone(),
         };
-        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores);
+        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores)
+            .context("the threads that hash passwords cannot be started")?;
+        let throttle = Throttle::new(
+            database.clone(),
+            clock.clone(),
+            signing,
+            config.limits.clone(),
+        );
         Ok(Self(Arc::new(Parts {
             accounts: Accounts::new(
                 database.clone(),
-                passwords,
+                passwords.clone(),
+                throttle,
                 clock.clone(),
                 Arc::clone(&ids),
                 config.accounts.registration,
             ),
+            passwords,
             sessions: Sessions::new(database.clone(), tokens, clock, Arc::clone(&ids)),
             ids,
             membership,
@@ -185,6 +201,23 @@ impl std::ops::Deref for App {
     fn deref(&self) -> &Parts {
         &self.0
     }
+}
+
+/// The secret that signs, and those whose tokens are still good.
+fn secrets(config: &Config) -> anyhow::Result<(Secret, Vec<Secret>)> {
+    let kept = match &config.tokens.key {
+        Some(key) => vec![key.clone()],
+        None => {
+            let path = config.key_path();
+            key::load_or_create(&path).with_context(|| format!("tokens.key: {}", path.display()))?
+        }
+    };
+    let mut secrets = kept
+        .iter()
+        .chain(&config.tokens.previous_keys)
+        .map(Secret::new);
+    let signing = secrets.next().context("tokens.key: there is none")?;
+    Ok((signing, secrets.collect()))
 }
 
 fn policy(config: &Config) -> Policy {

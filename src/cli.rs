@@ -12,9 +12,11 @@ use tokio::{net::TcpListener, signal};
 
 use crate::{
     app::App,
+    auth::key,
     clock::Clock,
     config::{self, Config, LogFormat, Overrides},
     http, serve,
+    storage::create_durably,
 };
 
 /// Proves that uploads are pictures, and serves them as avatars.
@@ -46,6 +48,12 @@ enum Command {
     Migrate,
     /// Check all settings and print those in force, and end
     CheckConfig,
+    /// Put a new signing key before the one in use, whose tokens stay good, and end
+    RotateKey {
+        /// Keep no key but the new one: whoever is logged in must log in again
+        #[arg(long)]
+        forget: bool,
+    },
     /// Print the OpenAPI document, and end
     Openapi,
 }
@@ -98,6 +106,7 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Serve => block_on(run_service(config)),
         Command::Migrate => block_on(migrate(config)),
         Command::CheckConfig => print(&toml::to_string(&config)?),
+        Command::RotateKey { forget } => rotate_key(&config, forget),
         Command::Openapi => print(&format!(
             "{:#}\n",
             http::openapi_document(&config.public_url(config.server.listen.port()))
@@ -137,6 +146,28 @@ async fn migrate(config: Config) -> anyhow::Result<()> {
     start_log(&config);
     App::open(config, Clock::System, 0).await?.close().await;
     Ok(())
+}
+
+fn rotate_key(config: &Config, forget: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.tokens.key.is_none(),
+        "tokens.key is set: set it anew, and put the present one into tokens.previous_keys"
+    );
+    start_log(config);
+    create_durably(&config.data_dir)
+        .with_context(|| format!("data_dir: cannot make {}", config.data_dir.display()))?;
+    let path = config.key_path();
+    let keep = if forget {
+        0
+    } else {
+        config.tokens.refresh_ttl.milliseconds()
+    };
+    let kept = key::rotate(&path, Clock::System.now(), keep)
+        .with_context(|| format!("tokens.key: {}", path.display()))?;
+    print(&format!(
+        "{} has a new key, beside {kept} whose tokens stay good; the service takes it up at its next start\n",
+        path.display()
+    ))
 }
 
 /// Ends when the service is asked to stop, by Ctrl-C or by what runs it.

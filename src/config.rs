@@ -2,6 +2,7 @@
 //!
 //! A file in TOML, over it the environment, over it flags; see [`load`].
 
+mod limits;
 mod source;
 mod value;
 
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::database::Location;
 
 pub use self::{
+    limits::Limits,
     source::{Invalid, Overrides, environment, load},
-    value::{LogFormat, Period, PictureFormat, Registration},
+    value::{LogFormat, Network, Period, PictureFormat, Registration},
 };
 
 /// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
@@ -73,6 +75,9 @@ pub struct Server {
     /// Origins of browser apps that may call the service: `https://app.example.com`.
     #[serde(deserialize_with = "value::list")]
     pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "value::list")]
+    pub trusted_proxies: Vec<Network>,
     /// How long a client may take to send the head of a request.
     #[serde(deserialize_with = "value::scalar")]
     pub header_timeout: Period,
@@ -121,6 +126,12 @@ pub struct Tokens {
     /// The secret that all signing keys are drawn from; absent, one is made and kept in the data directory.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub key: Option<SecretString>,
+    /// Secrets that sign no longer, and whose tokens are still good.
+    #[serde(
+        deserialize_with = "value::secrets",
+        serialize_with = "value::all_redacted"
+    )]
+    pub previous_keys: Vec<SecretString>,
     /// How long an access token is good for.
     #[serde(deserialize_with = "value::scalar")]
     pub access_ttl: Period,
@@ -174,18 +185,6 @@ pub struct Pictures {
     pub timeout: Period,
 }
 
-/// Bounds on what clients may ask for.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Off, none of the limits below holds; for tests and benchmarks.
-    #[serde(deserialize_with = "value::scalar")]
-    pub enabled: bool,
-    /// How many connections are open at once; further ones wait to be accepted.
-    #[serde(deserialize_with = "value::scalar")]
-    pub connections: usize,
-}
-
 /// What is logged, and how. Logs go to standard error.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -215,11 +214,7 @@ impl Config {
         )?;
         self.accounts.validate()?;
         self.pictures.validate()?;
-        check(
-            self.limits.connections > 0,
-            "limits.connections",
-            "0 would let nobody in; allowed: 1 or more",
-        )?;
+        self.limits.validate()?;
         tracing_subscriber::EnvFilter::try_new(&self.log.filter)
             .map(|_| ())
             .map_err(|error| ("log.filter", format!("{:?}: {error}", self.log.filter)))
@@ -244,6 +239,12 @@ impl Config {
     #[must_use]
     pub fn database_is_shared(&self) -> bool {
         matches!(self.database_location(), Location::Server { .. })
+    }
+
+    /// The file that the signing key is kept in, where it is not set.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        self.data_dir.join("tokens.key")
     }
 
     /// The folder that objects lie in, the default filled in.
@@ -327,6 +328,7 @@ impl Default for Server {
             base_path: String::new(),
             public_url: None,
             allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             header_timeout: Period::seconds(10),
             body_timeout: Period::seconds(30),
             body_deadline: Period::seconds(5 * 60),
@@ -387,11 +389,13 @@ impl Default for Storage {
 
 impl Tokens {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        if let Some(key) = &self.key {
+        let key = self.key.iter().map(|key| ("tokens.key", key));
+        let previous = self.previous_keys.iter();
+        for (setting, key) in key.chain(previous.map(|key| ("tokens.previous_keys", key))) {
             let length = key.expose_secret().len();
             check(
                 length >= SHORTEST_KEY,
-                "tokens.key",
+                setting,
                 format!("{length} bytes are too short; allowed: {SHORTEST_KEY} bytes or more"),
             )?;
         }
@@ -412,6 +416,7 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             key: None,
+            previous_keys: Vec::new(),
             access_ttl: Period::seconds(15 * 60),
             refresh_ttl: Period::seconds(30 * 24 * 60 * 60),
         }
@@ -503,15 +508,6 @@ impl Default for Pictures {
             workers: 0,
             queue: 64,
             timeout: Period::seconds(10),
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            connections: 4096,
         }
     }
 }

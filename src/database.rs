@@ -2,6 +2,7 @@
 //!
 //! One file an entity. What several entities take part in is one transaction, in [`avatar_moves`].
 
+pub mod attempts;
 mod avatar_moves;
 mod connect;
 pub mod leases;
@@ -17,6 +18,7 @@ use sea_orm::{
 };
 
 pub use self::{
+    attempts::{Attempts, Booking, Settlement},
     avatar_moves::{NewAvatar, Owner, Published},
     connect::Location,
     pictures::Stored,

@@ -95,10 +95,17 @@ pub enum Failure {
     BadCredentials,
     /// Another account has this name.
     UsernameTaken,
+    /// Too many attempts: the next one must wait.
+    RateLimited {
+        /// When to try again, in whole seconds.
+        retry_after: Duration,
+    },
     /// New accounts are not taken.
     RegistrationClosed,
     /// There is no such user.
     UserNotFound,
+    /// The user has no such session, or it has ended.
+    SessionNotFound,
     /// There is nothing under this address.
     NotFound,
     /// The address is right, the method is not.
@@ -202,9 +209,11 @@ impl Failure {
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid => "token_invalid",
             Self::BadCredentials => "bad_credentials",
+            Self::RateLimited { .. } => "rate_limited",
             Self::UsernameTaken => "username_taken",
             Self::RegistrationClosed => "registration_closed",
             Self::UserNotFound => "user_not_found",
+            Self::SessionNotFound => "session_not_found",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",

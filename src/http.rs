@@ -4,6 +4,7 @@ mod account;
 mod answer;
 mod body;
 mod caller;
+mod client_address;
 mod fields;
 mod finish;
 mod health;
@@ -11,6 +12,7 @@ mod linger;
 mod multipart;
 mod openapi;
 mod picture;
+mod sessions;
 mod upload;
 
 use axum::{
@@ -40,6 +42,8 @@ pub fn router(app: App) -> Router {
         .route("/user/logout", post(account::logout))
         .route("/user/info", get(account::info))
         .route("/user/password", put(account::change_password))
+        .route("/user/sessions", get(sessions::list))
+        .route("/user/sessions/{id}", delete(sessions::end))
         .route("/user", delete(account::delete))
         .route("/user/avatar", delete(account::remove_avatar))
         .route("/user/avatar/upload", put(upload::upload))

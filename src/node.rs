@@ -73,7 +73,7 @@ impl Membership {
                     Err(failure) => tracing::error!(?failure, "this node has no number"),
                 },
                 Err(failure) => {
-                    tracing::error!(?failure, "this node's number could not be prolonged")
+                    tracing::error!(?failure, "this node's number could not be prolonged");
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderValue, header},
 };
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -88,7 +89,8 @@ impl Acceptor {
         let _ = stream.set_nodelay(true);
         let router = self.router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let request = Lingering::wrap(request).map(Body::new);
+            let mut request = Lingering::wrap(request).map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
             let waits = request.extensions().get::<Waits>().cloned();
             let router = router.clone();
             async move {

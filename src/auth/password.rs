@@ -1,11 +1,12 @@
 //! Passwords: what may be one, and how it is kept (bcrypt).
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use precis_core::profile::Profile;
 use precis_profiles::OpaqueString;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::failure::{Failure, FieldProblem};
 
@@ -19,94 +20,151 @@ const WAITING_EACH: usize = 8;
 /// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
 const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
 
-/// Hashes and checks passwords, away from the threads that serve requests.
+/// A text that follows the rules for new passwords, in the one form that it is hashed in.
+#[derive(Debug)]
+pub struct NewPassword(SecretString);
+
+impl NewPassword {
+    /// Reads a new password from the request's field of this name.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidField`].
+    pub fn parse(field: &'static str, password: &SecretString) -> Result<Self, Failure> {
+        accept(password.expose_secret())
+            .map(Self)
+            .map_err(|problem| Failure::InvalidField { field, problem })
+    }
+}
+
+/// Hashes and checks passwords on threads of its own: however many log in, and however long, what else the service does
+/// waits for none of them, and they wait for nothing else.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     cost: u32,
     /// Every hash at work or waiting holds a place.
     places: Arc<Semaphore>,
-    /// Every hash at work holds a core.
-    cores: Arc<Semaphore>,
+    threads: Arc<ThreadPool>,
+}
+
+/// The right to one hash. It moves into the work: a request that goes away frees nothing that still runs.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Passwords {
-    /// Hashes at `cost`, two to that power rounds, at most `cores` of them at once.
-    #[must_use]
-    pub fn new(cost: u32, cores: usize) -> Self {
-        Self {
+    /// Hashes at `cost`, two to that power rounds, at most `threads` of them at once.
+    ///
+    /// # Errors
+    /// The threads cannot be started.
+    pub fn new(cost: u32, threads: usize) -> io::Result<Self> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|index| format!("password-{index}"))
+            // A panic ends one request, whose sender it drops, and not the process.
+            .panic_handler(|_| tracing::error!("a thread that hashes passwords panicked"))
+            .build()
+            .map_err(io::Error::other)?;
+        Ok(Self {
             cost,
-            places: Arc::new(Semaphore::new(cores * (1 + WAITING_EACH))),
-            cores: Arc::new(Semaphore::new(cores)),
+            places: Arc::new(Semaphore::new(threads * (1 + WAITING_EACH))),
+            threads: Arc::new(pool),
+        })
+    }
+
+    /// Takes a place for one hash, before anything else is done for it.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] where all are taken.
+    pub fn enter(&self) -> Result<Place, Failure> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        match place {
+            Ok(permit) => Ok(Place { _permit: permit }),
+            Err(_) => Err(Failure::Busy {
+                retry_after: Duration::from_secs(2),
+            }),
         }
     }
 
     /// Hashes a new password.
     ///
     /// # Errors
-    /// [`Failure::InvalidField`] naming `field` where the text may be no password; [`Failure::Busy`].
-    pub async fn hash(
-        &self,
-        field: &'static str,
-        password: &SecretString,
-    ) -> Result<String, Failure> {
-        let text = accept(password.expose_secret())
-            .map_err(|problem| Failure::InvalidField { field, problem })?;
+    /// There is no randomness for the salt.
+    pub async fn hash(&self, place: Place, password: NewPassword) -> Result<String, Failure> {
         let cost = self.cost;
-        self.run(move || bcrypt::non_truncating_hash(text.as_bytes(), cost))
-            .await
+        self.run(place, move || {
+            bcrypt::non_truncating_hash(password.0.expose_secret(), cost)
+        })
+        .await
     }
 
     /// Checks a password against a user's hash. Without a user it takes as long, and the answer is no.
     ///
     /// # Errors
-    /// [`Failure::Busy`].
+    /// The hash is none of bcrypt.
     pub async fn verify(
         &self,
+        place: Place,
         password: &SecretString,
         hash: Option<&str>,
     ) -> Result<bool, Failure> {
         let known = hash.is_some();
-        let hash = hash.map_or_else(
-            || format!("$2b${:02}${NOBODYS_SALT_AND_HASH}", self.cost),
-            str::to_owned,
-        );
+        let cost = self.cost;
+        let hash = hash.map_or_else(|| nobodys(cost), str::to_owned);
         // A text that cannot be a password costs a hash all the same, lest the time tell whether the user exists.
-        let text = prepare(password.expose_secret()).filter(|text| text.len() <= LONGEST);
+        let text =
+            prepare(password.expose_secret()).filter(|text| text.expose_secret().len() <= LONGEST);
         let possible = text.is_some();
         let text = text.unwrap_or_default();
-        let matches = self
-            .run(move || bcrypt::non_truncating_verify(text.as_bytes(), &hash))
-            .await?;
-        Ok(matches && known && possible)
+        let matches = self.run(place, move || {
+            let text = text.expose_secret();
+            let matches = bcrypt::non_truncating_verify(text, &hash)?;
+            if !matches {
+                // A hash of a lower cost than that of users who do not exist is made up for:
+                // 2^n + 2^n + 2^(n+1) + … + 2^(cost-1) = 2^cost.
+                for lower in cost_of(&hash).unwrap_or(cost)..cost {
+                    bcrypt::non_truncating_verify(text, &nobodys(lower))?;
+                }
+            }
+            Ok(matches)
+        });
+        Ok(matches.await? && known && possible)
+    }
+
+    /// Whether a hash was made at another cost than hashes are made at today.
+    #[must_use]
+    pub fn is_outdated(&self, hash: &str) -> bool {
+        cost_of(hash) != Some(self.cost)
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        place: Place,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, Failure> {
-        let busy = |_| Failure::Busy {
-            retry_after: Duration::from_secs(2),
-        };
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(busy)?;
-        let core = Arc::clone(&self.cores)
-            .acquire_owned()
-            .await
-            .map_err(Failure::internal)?;
-        // Both permits move into the work: a request that goes away frees nothing that still runs.
-        let work = move || {
+        let (sender, outcome) = oneshot::channel();
+        self.threads.spawn_fifo(move || {
             let outcome = work();
-            drop((place, core));
-            outcome
-        };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(Failure::internal)?
-            .map_err(Failure::internal)
+            drop(place);
+            // Where nobody waits any more, nobody misses it.
+            let _ = sender.send(outcome);
+        });
+        let outcome = outcome.await.map_err(Failure::internal)?;
+        outcome.map_err(Failure::internal)
     }
 }
 
-/// A new password, in the one form that it is hashed in.
-fn accept(password: &str) -> Result<String, FieldProblem> {
+/// A hash of this cost that no password has.
+fn nobodys(cost: u32) -> String {
+    format!("$2b${cost:02}${NOBODYS_SALT_AND_HASH}")
+}
+
+fn cost_of(hash: &str) -> Option<u32> {
+    let parts: Option<bcrypt::HashParts> = hash.parse().ok();
+    parts.map(|parts| parts.get_cost())
+}
+
+fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     let characters = password.chars().count();
     if characters < SHORTEST {
         return Err(FieldProblem::TooShort {
@@ -124,9 +182,10 @@ fn accept(password: &str) -> Result<String, FieldProblem> {
         return Err(FieldProblem::ControlCharacters);
     }
     let text = prepare(password).ok_or(FieldProblem::RefusedByPrecis)?;
-    if text.len() > LONGEST {
+    let bytes = text.expose_secret().len();
+    if bytes > LONGEST {
         return Err(FieldProblem::TooManyBytes {
-            found: text.len(),
+            found: bytes,
             most: LONGEST,
         });
     }
@@ -134,10 +193,7 @@ fn accept(password: &str) -> Result<String, FieldProblem> {
 }
 
 /// The text in the one form that PRECIS gives it (RFC 8265, section 4.2), so that all keyboards yield the same password.
-fn prepare(password: &str) -> Option<String> {
-    let profile = OpaqueString::new();
-    profile
-        .enforce(password)
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+fn prepare(password: &str) -> Option<SecretString> {
+    let text = OpaqueString::new().enforce(password).ok()?.into_owned();
+    Some(text.into())
 }

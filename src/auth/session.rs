@@ -19,6 +19,8 @@ use crate::{
 
 /// How long the refresh token before the newest still yields the newest.
 const GRACE: Milliseconds = 30_000;
+/// How old the time of last use may be before a request moves it: else each request would write.
+const USE_STEP: Milliseconds = 60_000;
 /// Characters of a user agent that are kept.
 const USER_AGENT_LENGTH: usize = 255;
 
@@ -70,12 +72,18 @@ impl Sessions {
         let session = Session {
             id: self.ids.next().await?,
             user_id: user.id,
+            password_generation: user.password_generation,
             generation: 1,
             created_at: now,
+            last_used_at: now,
             rotated_at: now,
             expires_at: self.tokens.refresh_expiry(now),
             revoked_at: 0,
-            user_agent: user_agent.chars().take(USER_AGENT_LENGTH).collect(),
+            user_agent: user_agent
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(USER_AGENT_LENGTH)
+                .collect(),
         };
         self.database.insert_session(&session, user).await?;
         self.tokens.issue(&session, now)
@@ -99,7 +107,8 @@ impl Sessions {
             refresh,
         ) {
             (Ok(token), _) => {
-                let (_, user) = self.live(token.session).await?;
+                let (session, user) = self.live(token.session).await?;
+                self.touch(&session).await;
                 Ok(Caller {
                     user,
                     session: token.session,
@@ -119,10 +128,7 @@ impl Sessions {
         let now = self.clock.now();
         let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
         let (session, user) = self.live(token.session).await?;
-        let newest = token.generation == session.generation;
-        let before = token.generation + 1 == session.generation
-            && now.saturating_sub(session.rotated_at) <= GRACE;
-        if !newest && !before {
+        if !is_good(token.generation, &session, now) {
             tracing::warn!(
                 session = session.id,
                 "an old refresh token was used again; its session is ended"
@@ -145,19 +151,47 @@ impl Sessions {
     /// upload would else outlast the grace with its new tokens still on the way.
     ///
     /// # Errors
-    /// [`Failure::TokenInvalid`] where the session was ended meanwhile.
+    /// [`Failure::TokenInvalid`] where the session was ended meanwhile, or the token has become too old: whoever drips
+    /// a body must not collect what others were given since.
     pub async fn hand_out(&self, renewal: Renewal) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
         let (mut session, _) = self.live(renewal.session).await?;
+        if !is_good(renewal.generation, &session, now) {
+            return Err(Failure::TokenInvalid);
+        }
         if session.generation == renewal.generation {
-            let expires_at = self.tokens.refresh_expiry(now);
-            // Where another request is first, its successor is this one's too: the row has it either way.
-            self.database
-                .rotate_session(renewal.session, renewal.generation, now, expires_at)
-                .await?;
-            session = self.live(renewal.session).await?.0;
+            let next = Session {
+                generation: session.generation + 1,
+                rotated_at: now,
+                expires_at: self.tokens.refresh_expiry(now),
+                ..session
+            };
+            session = if self.database.rotate_session(&next).await? {
+                next
+            } else {
+                // Another request was first: its successor is this one's too.
+                self.live(renewal.session).await?.0
+            };
         }
         self.tokens.issue(&session, now)
+    }
+
+    /// The user's sessions, the one used last first.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn of(&self, user: i64) -> Result<Vec<Session>, Failure> {
+        self.database.live_sessions(user, self.clock.now()).await
+    }
+
+    /// Ends a session of the user's own.
+    ///
+    /// # Errors
+    /// [`Failure::SessionNotFound`].
+    pub async fn end_own(&self, user: i64, session: i64) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let ended = self.database.revoke_session_of(user, session, now).await?;
+        ended.then_some(()).ok_or(Failure::SessionNotFound)
     }
 
     /// Ends a session.
@@ -170,10 +204,26 @@ impl Sessions {
             .await
     }
 
+    /// Requests that only read go on where nothing can be written.
+    async fn touch(&self, session: &Session) {
+        let now = self.clock.now();
+        if now.saturating_sub(session.last_used_at) >= USE_STEP
+            && let Err(failure) = self.database.touch_session(session, now).await
+        {
+            tracing::warn!(?failure, "a session's time of last use could not be kept");
+        }
+    }
+
     async fn live(&self, session: i64) -> Result<(Session, User), Failure> {
         self.database
             .live_session(session)
             .await?
             .ok_or(Failure::TokenInvalid)
     }
+}
+
+/// The newest refresh token of a session is good, and the one before it for the grace.
+fn is_good(generation: i64, session: &Session, now: Milliseconds) -> bool {
+    generation == session.generation
+        || (generation + 1 == session.generation && now.saturating_sub(session.rotated_at) <= GRACE)
 }

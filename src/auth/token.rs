@@ -1,11 +1,15 @@
 //! Access and refresh tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA256 and two keys that never meet.
+//!
+//! A token's header names the secret that its key was drawn from (`kid`), so that secrets can be changed while tokens of
+//! the one before are still good: the newest signs, all of them are taken.
 
-use hkdf::Hkdf;
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
+use super::key::Secret;
 use crate::{clock::Milliseconds, config::Period, database::Session, failure::Failure};
 
 const ISSUER: &str = "veraicon";
@@ -43,13 +47,20 @@ pub struct RefreshToken {
 /// Makes and checks tokens.
 #[derive(Clone)]
 pub struct Tokens {
-    access: Key,
-    refresh: Key,
+    signing: Arc<Keys>,
+    /// The keys of secrets that sign no longer.
+    previous: Arc<[Keys]>,
     access_ttl: Period,
     refresh_ttl: Period,
 }
 
-#[derive(Clone)]
+/// What is drawn from one secret: a key for each type of token.
+struct Keys {
+    id: String,
+    access: Key,
+    refresh: Key,
+}
+
 struct Key {
     kind: Kind,
     encoding: EncodingKey,
@@ -80,13 +91,17 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Draws a key for each type of token from the one secret (HKDF, RFC 5869).
+    /// Signs with keys of the one secret, and takes tokens that keys of the `previous` ones have signed.
     #[must_use]
-    pub fn new(secret: &SecretString, access_ttl: Period, refresh_ttl: Period) -> Self {
-        let derivation = Hkdf::<Sha256>::new(None, secret.expose_secret().as_bytes());
+    pub fn new(
+        signing: &Secret,
+        previous: &[Secret],
+        access_ttl: Period,
+        refresh_ttl: Period,
+    ) -> Self {
         Self {
-            access: Key::derive(&derivation, Kind::Access, b"veraicon access token"),
-            refresh: Key::derive(&derivation, Kind::Refresh, b"veraicon refresh token"),
+            signing: Arc::new(Keys::of(signing)),
+            previous: previous.iter().map(Keys::of).collect(),
             access_ttl,
             refresh_ttl,
         }
@@ -105,13 +120,20 @@ impl Tokens {
     /// # Errors
     /// The signature cannot be made.
     pub fn issue(&self, session: &Session, now: Milliseconds) -> Result<TokenPair, Failure> {
-        let access = self.access.sign(
+        let Keys {
+            id,
+            access,
+            refresh,
+        } = &*self.signing;
+        let access = access.sign(
+            id,
             session,
             None,
             now,
             now.saturating_add(self.access_ttl.milliseconds()),
         )?;
-        let refresh = self.refresh.sign(
+        let refresh = refresh.sign(
+            id,
             session,
             Some(session.generation),
             session.rotated_at,
@@ -129,7 +151,7 @@ impl Tokens {
     /// # Errors
     /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
     pub fn read_access(&self, token: &str, now: Milliseconds) -> Result<AccessToken, Failure> {
-        let claims = self.access.verify(token, now)?;
+        let claims = self.keys_of(token)?.access.verify(token, now)?;
         Ok(AccessToken {
             session: number(&claims.sid)?,
         })
@@ -140,29 +162,47 @@ impl Tokens {
     /// # Errors
     /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
     pub fn read_refresh(&self, token: &str, now: Milliseconds) -> Result<RefreshToken, Failure> {
-        let claims = self.refresh.verify(token, now)?;
+        let claims = self.keys_of(token)?.refresh.verify(token, now)?;
         let generation = claims.generation.ok_or(Failure::TokenInvalid)?;
         Ok(RefreshToken {
             session: number(&claims.sid)?,
             generation,
         })
     }
+
+    /// The keys of the secret that the token names. The name is not yet proved: the signature does that.
+    fn keys_of(&self, token: &str) -> Result<&Keys, Failure> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| Failure::TokenInvalid)?;
+        std::iter::once(&*self.signing)
+            .chain(self.previous.iter())
+            .find(|keys| header.kid.as_ref() == Some(&keys.id))
+            .ok_or(Failure::TokenInvalid)
+    }
+}
+
+impl Keys {
+    fn of(secret: &Secret) -> Self {
+        let key = |kind, purpose: &[u8]| Key::new(kind, &secret.key(&[purpose]));
+        Self {
+            id: secret.id(),
+            access: key(Kind::Access, b"veraicon access token"),
+            refresh: key(Kind::Refresh, b"veraicon refresh token"),
+        }
+    }
 }
 
 impl Key {
-    fn derive(derivation: &Hkdf<Sha256>, kind: Kind, purpose: &[u8]) -> Self {
-        let mut key = [0; 32];
-        // An output of one hash's length is always to be had (RFC 5869, section 2.3), so there is nothing to report.
-        let _ = derivation.expand(purpose, &mut key);
+    fn new(kind: Kind, key: &[u8]) -> Self {
         Self {
             kind,
-            encoding: EncodingKey::from_secret(&key),
-            decoding: DecodingKey::from_secret(&key),
+            encoding: EncodingKey::from_secret(key),
+            decoding: DecodingKey::from_secret(key),
         }
     }
 
     fn sign(
         &self,
+        id: &str,
         session: &Session,
         generation: Option<i64>,
         from: Milliseconds,
@@ -179,7 +219,11 @@ impl Key {
             nbf: numeric_date(from),
             exp: numeric_date(until),
         };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding);
+        let header = Header {
+            kid: Some(id.to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let token = jsonwebtoken::encode(&header, &claims, &self.encoding);
         token.map(SecretString::from).map_err(Failure::internal)
     }
 

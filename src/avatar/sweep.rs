@@ -9,6 +9,8 @@ use crate::{clock::Milliseconds, failure::Failure, node::Membership, storage::Pi
 
 /// How long a sweep may take over one picture, before another takes it for dead.
 const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
+/// How long the removal of a picture may take: it must have ended when another sweep may take over.
+const REMOVAL_TIME: Duration = Duration::from_secs(60);
 /// How long a picture is left alone that could not be removed.
 const PAUSE_AFTER_FAILURE: Milliseconds = 60 * 1000;
 /// Rows read at once.
@@ -40,14 +42,17 @@ impl Avatars {
                     digest: row.digest.clone(),
                 };
                 progress = true;
-                if let Err(failure) = self.storage.remove(&key).await {
+                let removal = tokio::time::timeout(REMOVAL_TIME, self.storage.remove(&key)).await;
+                if let Err(failure) = removal.unwrap_or_else(|_| Err(Failure::Unavailable)) {
                     tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
                     let again = self.clock.now() + PAUSE_AFTER_FAILURE;
                     let id = self.ids.next().await?;
-                    self.database.postpone_picture(row.id, id, again).await?;
+                    self.database
+                        .postpone_picture(row.id, until, id, again)
+                        .await?;
                     continue;
                 }
-                self.database.forget_picture(row.id).await?;
+                self.database.forget_picture(row.id, until).await?;
                 removed += 1;
             }
             if !progress {
@@ -83,6 +88,7 @@ impl Avatars {
         }
         let removed = self.sweep(None).await?;
         self.database.forget_sessions(self.clock.now()).await?;
+        self.database.forget_attempts(self.clock.now()).await?;
         Ok(removed)
     }
 

@@ -1,13 +1,23 @@
 //! How single values are read: each type parses its own text, whether it comes from a file, the environment or a flag.
 
-use std::{fmt, marker::PhantomData, net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::{
     Deserializer, Serialize, Serializer,
     de::{Error, SeqAccess, Visitor},
 };
+
+/// Stands in for a secret.
+const HIDDEN: &str = "(set, not shown)";
 
 /// A span of time, written `15m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +70,36 @@ impl fmt::Display for Period {
 impl Serialize for Period {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// An address, or a range of them: `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether an address lies within.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl FromStr for Network {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let address: Result<IpAddr, _> = text.parse();
+        address
+            .map(IpNet::from)
+            .or_else(|_| text.parse())
+            .map(|network| Self(network.trunc()))
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -147,6 +187,9 @@ impl Setting for String {
 impl Setting for SocketAddr {
     const ALLOWED: &'static str = "an address with a port, such as \"127.0.0.1:10001\"";
 }
+impl Setting for Network {
+    const ALLOWED: &'static str = "an address or a range, such as \"10.0.0.0/8\"";
+}
 impl Setting for ByteSize {
     const ALLOWED: &'static str = "a size, such as \"20MiB\"";
 }
@@ -181,9 +224,25 @@ pub(super) fn redacted<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     match secret {
-        Some(_) => serializer.serialize_str("(set, not shown)"),
+        Some(_) => serializer.serialize_str(HIDDEN),
         None => serializer.serialize_none(),
     }
+}
+
+/// As [`list`], for what must never be shown.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SecretString>, D::Error> {
+    let texts: Vec<String> = list(deserializer)?;
+    Ok(texts.into_iter().map(SecretString::from).collect())
+}
+
+/// Shows how many secrets are set, and nothing of them.
+pub(super) fn all_redacted<S: Serializer>(
+    secrets: &[SecretString],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(secrets.iter().map(|_| HIDDEN))
 }
 
 /// Reads a list: a sequence, or a text with commas.

@@ -58,7 +58,7 @@ impl Database {
         let Owner { user, session } = owner;
         let transaction = self.begin().await?;
         let before = match undeleted(&transaction, user).await? {
-            Some(user) if sessions::lasts(&transaction, session).await? => user,
+            Some(user) if sessions::lasts(&transaction, session, &user).await? => user,
             _ => return Ok(Published::SessionEnded),
         };
         let unswept = pictures::Column::State.ne(State::Sweeping);

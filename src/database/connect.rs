@@ -11,6 +11,7 @@ use sea_orm::{
     sqlx::{
         self, Executor, Row,
         mysql::MySqlConnection,
+        postgres::PgConnection,
         sqlite::{SqliteJournalMode, SqliteSynchronous},
     },
 };
@@ -115,20 +116,44 @@ async fn open_server(url: &SecretString, connections: u32) -> Result<DatabaseCon
     options.map_sqlx_postgres_before_acquire(|connection, _| {
         Box::pin(async move {
             // After a fail-over a connection may lead to a server that only reads.
-            let row = connection.fetch_one("SELECT pg_is_in_recovery()").await?;
-            Ok(!row.try_get::<bool, _>(0)?)
+            only_reads_postgres(connection).await.map(|only| !only)
+        })
+    });
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|connection, _| {
+            Box::pin(async move { refuse(only_reads_postgres(connection).await?) })
         })
     });
     options.map_sqlx_mysql_pool_opts(|pool| {
-        pool.after_connect(|connection, _| Box::pin(async move { prepare_mysql(connection).await }))
-    });
-    options.map_sqlx_mysql_before_acquire(|connection, _| {
-        Box::pin(async move {
-            let row = connection.fetch_one("SELECT @@global.read_only").await?;
-            Ok(row.try_get::<i64, _>(0)? == 0)
+        pool.after_connect(|connection, _| {
+            Box::pin(async move {
+                prepare_mysql(connection).await?;
+                refuse(only_reads_mysql(connection).await?)
+            })
         })
     });
+    options.map_sqlx_mysql_before_acquire(|connection, _| {
+        Box::pin(async move { only_reads_mysql(connection).await.map(|only| !only) })
+    });
     sea_orm::Database::connect(options).await
+}
+
+async fn only_reads_postgres(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let row = connection.fetch_one("SELECT pg_is_in_recovery()").await?;
+    row.try_get(0)
+}
+
+async fn only_reads_mysql(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+    let row = connection.fetch_one("SELECT @@global.read_only").await?;
+    Ok(row.try_get::<i64, _>(0)? != 0)
+}
+
+/// A server that only reads is a standby, which may be behind: a session that was ended might still seem to last.
+fn refuse(only_reads: bool) -> Result<(), sqlx::Error> {
+    if only_reads {
+        return Err(sqlx::Error::Protocol("the server only reads".to_owned()));
+    }
+    Ok(())
 }
 
 /// Bounds for a connection to MySQL or MariaDB, and reads that see what was written through another node of a cluster.
@@ -139,15 +164,18 @@ async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
     connection
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         .await?;
-    // MariaDB counts all statements in seconds, MySQL only reads, in milliseconds; each knows but its own.
+    // MariaDB bounds all statements, in seconds, and the time that a transaction lies idle; MySQL only reads, in
+    // milliseconds. Each knows but its own variables.
     let variables = connection
-        .fetch_all("SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', 'wsrep_on')")
+        .fetch_all("SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', 'idle_transaction_timeout', 'wsrep_on')")
         .await?;
     for variable in variables {
         let name: String = variable.try_get(0)?;
         let value: String = variable.try_get(1)?;
         let set = match name.as_str() {
-            "max_statement_time" => STATEMENT_TIMEOUT.as_secs().to_string(),
+            "max_statement_time" | "idle_transaction_timeout" => {
+                STATEMENT_TIMEOUT.as_secs().to_string()
+            }
             "max_execution_time" => milliseconds(STATEMENT_TIMEOUT),
             _ if value == "ON" => {
                 connection

@@ -36,6 +36,8 @@ pub(super) async fn run(connection: &Patient) -> Result<(), DbErr> {
         tokio::time::sleep(PAUSE).await;
     }
     let outcome = Migrator::up(&connection.0, None).await;
-    leases::end(connection, LEASE, &holder).await?;
+    if let Err(error) = leases::end(connection, LEASE, &holder).await {
+        tracing::warn!(%error, "the lease on migrations could not be given back; it runs out");
+    }
     outcome
 }

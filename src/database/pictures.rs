@@ -84,6 +84,7 @@ impl Database {
         digest: &str,
         until: Milliseconds,
     ) -> Result<Declared, Failure> {
+        let mut refused = None;
         loop {
             let row = Entity::find()
                 .filter(Column::UserId.eq(user))
@@ -91,6 +92,10 @@ impl Database {
                 .one(&self.writer)
                 .await?;
             let Some(row) = row else {
+                // It was not for want of another digest that the row was refused.
+                if let Some(error) = refused.take() {
+                    return Err(DbErr::into(error));
+                }
                 let new = Model {
                     id,
                     user_id: user,
@@ -106,6 +111,7 @@ impl Database {
                             Some(SqlErr::UniqueConstraintViolation(_))
                         ) =>
                     {
+                        refused = Some(error);
                         continue;
                     }
                     Err(error) => return Err(error.into()),
@@ -193,7 +199,7 @@ impl Database {
         Ok(set_state(&self.writer, row.id, unchanged, State::Sweeping, until).await?)
     }
 
-    /// Gives a claimed row back whose objects could not all be removed, for a sweep from `due_at` on.
+    /// Gives a row back that was claimed until then, and whose objects could not all be removed, for a sweep from `due_at` on.
     ///
     /// The row gets a new identifier: an upload that declared it before cannot publish it any more, since some of what it
     /// wrote may be gone; one that declares it from here on writes all objects anew.
@@ -203,6 +209,7 @@ impl Database {
     pub async fn postpone_picture(
         &self,
         row: i64,
+        claimed_until: Milliseconds,
         new_id: i64,
         due_at: Milliseconds,
     ) -> Result<(), Failure> {
@@ -210,8 +217,7 @@ impl Database {
             .col_expr(Column::Id, Expr::value(new_id))
             .col_expr(Column::State, Expr::value(State::Retired))
             .col_expr(Column::DueAt, Expr::value(due_at))
-            .filter(Column::Id.eq(row))
-            .filter(Column::State.eq(State::Sweeping))
+            .filter(claimed(row, claimed_until))
             .exec(&self.writer)
             .await?;
         Ok(())
@@ -230,18 +236,29 @@ impl Database {
         Ok(())
     }
 
-    /// Removes a row whose objects are gone.
+    /// Removes a row whose objects are gone, unless another sweep has taken the claim over.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn forget_picture(&self, row: i64) -> Result<(), Failure> {
+    pub async fn forget_picture(
+        &self,
+        row: i64,
+        claimed_until: Milliseconds,
+    ) -> Result<(), Failure> {
         Entity::delete_many()
-            .filter(Column::Id.eq(row))
-            .filter(Column::State.eq(State::Sweeping))
+            .filter(claimed(row, claimed_until))
             .exec(&self.writer)
             .await?;
         Ok(())
     }
+}
+
+/// Holds while the claim on a row is the one made until then.
+fn claimed(row: i64, until: Milliseconds) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(row))
+        .add(Column::State.eq(State::Sweeping))
+        .add(Column::DueAt.eq(until))
 }
 
 /// Moves a row to another state where `condition` holds, and tells whether it did.

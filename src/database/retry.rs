@@ -4,7 +4,7 @@
 //! failure, a cluster without quorum, a server that takes no connections yet. Where a connection broke within a
 //! statement nobody knows what became of it: reads are run again, writes are for the client to repeat.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -15,12 +15,14 @@ use sea_orm::{
 
 use crate::failure::Failure;
 
-/// How often something is tried in all: the pauses between come to about 1.3 s, enough for most fail-overs.
+/// How often something is tried in all: the pauses between come to 1.3 to 2.5 s, enough for most fail-overs.
 const ATTEMPTS: u32 = 8;
 /// The pause after the first attempt; each one after is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// How long an attempt may take, whatever the network does: more than the server's own bounds.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// No attempt begins later than this after the first one did.
+const LAST_ATTEMPT: Duration = Duration::from_secs(8);
 /// How long a client is told to wait for a database that cannot be had.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -94,12 +96,12 @@ impl ConnectionTrait for Patient {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.run(passes, || self.0.query_one_raw(statement.clone()))
+        self.run(passes_soon, || self.0.query_one_raw(statement.clone()))
             .await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.run(passes, || self.0.query_all_raw(statement.clone()))
+        self.run(passes_soon, || self.0.query_all_raw(statement.clone()))
             .await
     }
 }
@@ -135,38 +137,57 @@ impl From<DbErr> for Failure {
 
 /// Whether the error passes by itself; what became of the statement may be unknown.
 fn passes(error: &DbErr) -> bool {
-    changed_nothing(error)
-        || matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
+    is_out_of_reach(error)
+        || changed_nothing(error)
         || matches!(
             driver_error(error),
             Some(
                 sqlx::Error::Io(_)
                     | sqlx::Error::Protocol(_)
                     | sqlx::Error::Tls(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
                     | sqlx::Error::WorkerCrashed
             )
         )
         || code(error).is_some_and(|code| match code {
             // The connection is gone, or being ended by the server; the statement took too long.
             Code::Postgres(code) => {
-                code.starts_with("08") || matches!(code, "57014" | "57P01" | "57P02")
+                code.starts_with("08")
+                    || matches!(code, "25P03" | "57014" | "57P01" | "57P02" | "57P05")
             }
             // The server shuts down, or has ended the statement.
-            Code::MySql(number) => matches!(number, 1053 | 1077 | 1079 | 1317 | 1969 | 3024),
+            Code::MySql(number) => {
+                matches!(
+                    number,
+                    1053 | 1077 | 1079 | 1180 | 1317 | 1927 | 1969 | 3024 | 4031
+                )
+            }
             Code::Sqlite(_) => false,
         })
 }
 
-/// Whether the database has said that the statement, and the transaction around it, changed nothing, and may succeed later.
+/// Whether a read that failed so may be run again at once.
+fn passes_soon(error: &DbErr) -> bool {
+    passes(error) && !is_out_of_reach(error)
+}
+
+/// Whether no connection was to be had in time: there has been waiting enough.
+fn is_out_of_reach(error: &DbErr) -> bool {
+    matches!(error, DbErr::ConnectionAcquire(_) | DbErr::Conn(_))
+        || matches!(
+            driver_error(error),
+            Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+        )
+}
+
+/// Whether the database has said that the statement changed nothing and may succeed later. A transaction around it is
+/// given up by us, where the database has not done so.
 fn changed_nothing(error: &DbErr) -> bool {
     code(error).is_some_and(|code| match code {
         // Serialisation failure, deadlock, lock not available; no connections or memory; server starting; read-only transaction
         // (PostgreSQL, appendix A).
         Code::Postgres(code) => matches!(
             code,
-            "40001" | "40P01" | "55P03" | "53300" | "57P03" | "25006"
+            "40001" | "40P01" | "55P03" | "53200" | "53300" | "57P03" | "25006"
         ),
         // Too many connections; cluster node not ready; lock wait; deadlock; read-only server
         // (MariaDB, error codes).
@@ -223,6 +244,7 @@ fn timed_out() -> DbErr {
 /// must not collide again, so each pause is stretched by chance.
 struct Pauses {
     left: u32,
+    end: Instant,
     next: Duration,
 }
 
@@ -230,13 +252,14 @@ impl Pauses {
     fn new() -> Self {
         Self {
             left: ATTEMPTS - 1,
+            end: Instant::now() + LAST_ATTEMPT,
             next: FIRST_PAUSE,
         }
     }
 
     /// Waits, and tells whether another attempt is due.
     async fn pause(&mut self) -> bool {
-        if self.left == 0 {
+        if self.left == 0 || Instant::now() >= self.end {
             return false;
         }
         self.left -= 1;

@@ -1,6 +1,6 @@
 //! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
 
-use sea_orm::{Condition, QuerySelect, entity::prelude::*};
+use sea_orm::{Condition, QueryOrder, QuerySelect, entity::prelude::*};
 
 use super::{
     Database,
@@ -8,6 +8,9 @@ use super::{
     users::{self, User},
 };
 use crate::{clock::Milliseconds, failure::Failure};
+
+/// The most sessions of a user that are listed: those used last.
+const MOST_LISTED: u64 = 100;
 
 /// A row of `sessions`.
 pub type Session = Model;
@@ -21,10 +24,14 @@ pub struct Model {
     pub id: i64,
     /// Whose it is.
     pub user_id: i64,
+    /// Which of the user's passwords it was begun with: a new one ends it, whatever became of its row meanwhile.
+    pub password_generation: i64,
     /// Counts the refresh tokens handed out: the newest one carries this number.
     pub generation: i64,
     /// When the user logged in.
     pub created_at: Milliseconds,
+    /// When a request last came with one of its tokens; moves in steps, see [`Database::touch_session`].
+    pub last_used_at: Milliseconds,
     /// When the newest refresh token was handed out.
     pub rotated_at: Milliseconds,
     /// When the newest refresh token's time is over.
@@ -40,6 +47,14 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// A cluster of databases may begin a session on one server while the password changes on another: locks do not
+    /// reach across, so the row says by which password it came to be.
+    fn is_of_present_password(&self, user: &User) -> bool {
+        self.password_generation == user.password_generation
+    }
+}
 
 impl Database {
     /// Begins a session, unless the user's password has changed since it was checked.
@@ -77,31 +92,61 @@ impl Database {
         let user = self
             .user(session.user_id)
             .await?
-            .filter(|user| !user.is_deleted());
+            .filter(|user| !user.is_deleted() && session.is_of_present_password(user));
         Ok(user.map(|user| (session, user)))
     }
 
-    /// Moves a session from `generation` to the next, unless another request did so first or the session was ended.
+    /// The sessions of a user that have not ended, the one used last first.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn rotate_session(
+    pub async fn live_sessions(
         &self,
-        id: i64,
-        generation: i64,
+        user: i64,
         now: Milliseconds,
-        expires_at: Milliseconds,
-    ) -> Result<(), Failure> {
-        Entity::update_many()
-            .col_expr(Column::Generation, Expr::value(generation + 1))
-            .col_expr(Column::RotatedAt, Expr::value(now))
-            .col_expr(Column::ExpiresAt, Expr::value(expires_at))
-            .filter(Column::Id.eq(id))
-            .filter(Column::Generation.eq(generation))
+    ) -> Result<Vec<Session>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::UserId.eq(user))
             .filter(Column::RevokedAt.eq(0))
+            .filter(Column::ExpiresAt.gt(now))
+            .order_by_desc(Column::LastUsedAt)
+            .order_by_desc(Column::Id)
+            .limit(MOST_LISTED)
+            .all(&self.reader)
+            .await?)
+    }
+
+    /// Says that a session is in use, unless another request did so since `session` was read.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn touch_session(&self, session: &Session, now: Milliseconds) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::LastUsedAt, Expr::value(now))
+            .filter(Column::Id.eq(session.id))
+            .filter(Column::LastUsedAt.eq(session.last_used_at))
             .exec(&self.writer)
             .await?;
         Ok(())
+    }
+
+    /// Moves a session on to its next generation, and tells whether it did: not so where another request was first,
+    /// or the session was ended.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn rotate_session(&self, next: &Session) -> Result<bool, Failure> {
+        let rotated = Entity::update_many()
+            .col_expr(Column::Generation, Expr::value(next.generation))
+            .col_expr(Column::LastUsedAt, Expr::value(next.rotated_at))
+            .col_expr(Column::RotatedAt, Expr::value(next.rotated_at))
+            .col_expr(Column::ExpiresAt, Expr::value(next.expires_at))
+            .filter(Column::Id.eq(next.id))
+            .filter(Column::Generation.eq(next.generation - 1))
+            .filter(Column::RevokedAt.eq(0))
+            .exec(&self.writer)
+            .await?;
+        Ok(rotated.rows_affected == 1)
     }
 
     /// Removes sessions that were ended, or whose last refresh token's time is over.
@@ -132,15 +177,41 @@ impl Database {
             .await?;
         Ok(())
     }
+
+    /// Ends a session of this user, and tells whether there was one.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn revoke_session_of(
+        &self,
+        user: i64,
+        id: i64,
+        now: Milliseconds,
+    ) -> Result<bool, Failure> {
+        let ended = Entity::update_many()
+            .col_expr(Column::RevokedAt, Expr::value(now))
+            .filter(Column::Id.eq(id))
+            .filter(Column::UserId.eq(user))
+            .filter(Column::RevokedAt.eq(0))
+            .filter(Column::ExpiresAt.gt(now))
+            .exec(&self.writer)
+            .await?;
+        Ok(ended.rows_affected == 1)
+    }
 }
 
-/// Whether a session lasts, within a larger transaction.
-pub(super) async fn lasts(connection: &impl ConnectionTrait, session: i64) -> Result<bool, DbErr> {
+/// Whether a session lasts, and does so until the larger transaction ends.
+pub(super) async fn lasts(
+    connection: &impl ConnectionTrait,
+    session: i64,
+    user: &User,
+) -> Result<bool, DbErr> {
     let row = Entity::find_by_id(session)
         .filter(Column::RevokedAt.eq(0))
+        .lock_exclusive()
         .one(connection)
         .await?;
-    Ok(row.is_some())
+    Ok(row.is_some_and(|row| row.is_of_present_password(user)))
 }
 
 /// Ends all sessions of a user, within a larger transaction.

@@ -25,6 +25,8 @@ pub struct Model {
     pub username_key: String,
     /// bcrypt.
     pub password_hash: String,
+    /// Counts the passwords that the account has had. A new hash of the same password does not move it.
+    pub password_generation: i64,
     /// The digest that names the current picture; absent, the default picture stands in.
     pub avatar_digest: Option<String>,
     /// The sides that the current picture was made for, largest first, with commas.
@@ -113,6 +115,10 @@ impl Database {
         let transaction = self.begin().await?;
         let changed = Entity::update_many()
             .col_expr(Column::PasswordHash, Expr::value(hash))
+            .col_expr(
+                Column::PasswordGeneration,
+                Expr::value(user.password_generation + 1),
+            )
             .col_expr(Column::UpdatedAt, Expr::value(now))
             .filter(unchanged(user))
             .exec(&transaction)
@@ -125,12 +131,26 @@ impl Database {
         transaction.commit().await?;
         Ok(user.ok_or(Failure::BadCredentials)?)
     }
+
+    /// Keeps the same password by another hash, unless it is kept by another already or was changed meanwhile.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn rehash_password(&self, user: &User, hash: String) -> Result<(), Failure> {
+        Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(hash))
+            .filter(Column::PasswordHash.eq(user.password_hash.clone()))
+            .filter(unchanged(user))
+            .exec(&self.writer)
+            .await?;
+        Ok(())
+    }
 }
 
 /// Holds where the account still has the password that it was read with, and was not deleted.
 pub(super) fn unchanged(user: &User) -> Condition {
     Condition::all()
         .add(Column::Id.eq(user.id))
-        .add(Column::PasswordHash.eq(user.password_hash.clone()))
+        .add(Column::PasswordGeneration.eq(user.password_generation))
         .add(Column::DeletedAt.eq(0))
 }

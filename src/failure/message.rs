@@ -1,5 +1,7 @@
 //! What people read, in Chinese and in English.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 
 use super::{Failure, FieldProblem};
@@ -75,9 +77,16 @@ impl Failure {
             Self::TokenExpired => "登录已过期，请重新登录".into(),
             Self::TokenInvalid => "令牌无效或会话已结束，请重新登录".into(),
             Self::BadCredentials => "用户名或密码错误".into(),
+            Self::RateLimited { retry_after } => {
+                format!(
+                    "尝试次数过多，请在 {}后重试",
+                    minutes(*retry_after, [" 分", " 秒"])
+                )
+            }
             Self::UsernameTaken => "用户名已被使用".into(),
             Self::RegistrationClosed => "暂不开放注册".into(),
             Self::UserNotFound => "用户不存在".into(),
+            Self::SessionNotFound => "没有这个会话，或者它已经结束".into(),
             Self::NotFound => "这里没有内容".into(),
             Self::MethodNotAllowed => "此地址不支持该请求方法".into(),
             Self::RequestTimeout => "请求体没有及时到达".into(),
@@ -154,9 +163,14 @@ impl Failure {
                 "the token is not valid or its session has ended: log in again".into()
             }
             Self::BadCredentials => "wrong user name or password".into(),
+            Self::RateLimited { retry_after } => {
+                let wait = minutes(*retry_after, [" min", " s"]);
+                format!("too many attempts: try again in {wait}")
+            }
             Self::UsernameTaken => "the user name is taken".into(),
             Self::RegistrationClosed => "registration is closed".into(),
             Self::UserNotFound => "there is no such user".into(),
+            Self::SessionNotFound => "there is no such session, or it has ended".into(),
             Self::NotFound => "there is nothing here".into(),
             Self::MethodNotAllowed => "this address does not take that method".into(),
             Self::RequestTimeout => "the body did not arrive in time".into(),
@@ -238,6 +252,15 @@ fn size(bytes: u64) -> String {
         .iec()
         .to_string()
         .replace(".0 ", " ")
+}
+
+/// `2 min 30 s`, as people count; what would be `0 s` is left out.
+fn minutes(time: Duration, [minute, second]: [&str; 2]) -> String {
+    match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}{second}"),
+        (minutes, 0) => format!("{minutes}{minute}"),
+        (minutes, seconds) => format!("{minutes}{minute} {seconds}{second}"),
+    }
 }
 
 /// `81,920`.

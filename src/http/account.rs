@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     answer::Answer,
     caller::{Caller, Tokens},
+    client_address::ClientAddress,
     fields::Fields,
     finish::Issued,
 };
@@ -23,12 +24,13 @@ use crate::{
 /// `POST /user/register`
 pub(super) async fn register(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
     mut fields: Fields,
 ) -> Result<Answer, Failure> {
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
-        .register(username.expose_secret(), &password)
+        .register(username.expose_secret(), &password, address)
         .await?;
     Answer::user(&app, &user)
 }
@@ -36,6 +38,7 @@ pub(super) async fn register(
 /// `POST /user/login`
 pub(super) async fn login(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
     headers: HeaderMap,
     issued: IssuedSlot,
     mut fields: Fields,
@@ -43,7 +46,7 @@ pub(super) async fn login(
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
-        .open(username.expose_secret(), &password)
+        .open(username.expose_secret(), &password, address)
         .await?;
     begin_session(&app, &user, &headers, &issued).await
 }
@@ -69,7 +72,7 @@ pub(super) async fn logout(
 ) -> Result<Answer, Failure> {
     app.sessions.end(caller.session).await?;
     // Tokens of a session that has just ended are of no use to anyone.
-    issued.0.clear();
+    issued.clear();
     Ok(Answer::empty())
 }
 
@@ -125,7 +128,7 @@ pub(super) async fn delete(
     issued: IssuedSlot,
 ) -> Result<Answer, Failure> {
     let user = app.avatars.delete_account(caller.user.id).await?;
-    issued.0.clear();
+    issued.clear();
     Answer::user(&app, &user)
 }
 
@@ -140,6 +143,13 @@ pub(super) async fn remove_avatar(
 
 /// Where a handler leaves new tokens for the answer's headers.
 pub(super) struct IssuedSlot(Issued);
+
+impl IssuedSlot {
+    /// Puts no tokens on the answer: their session has ended.
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+}
 
 impl FromRequestParts<App> for IssuedSlot {
     type Rejection = Failure;
@@ -161,11 +171,11 @@ async fn begin_session(
     headers: &HeaderMap,
     issued: &IssuedSlot,
 ) -> Result<Answer, Failure> {
-    let user_agent = headers
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let pair = app.sessions.begin(user, user_agent).await?;
+    let user_agent = headers.get(header::USER_AGENT);
+    let user_agent = user_agent.map_or_else(Default::default, |text| {
+        String::from_utf8_lossy(text.as_bytes())
+    });
+    let pair = app.sessions.begin(user, &user_agent).await?;
     answer_with_tokens(app, user, pair, issued)
 }
 

@@ -144,7 +144,7 @@ impl UserBody {
 }
 
 /// `2026-05-01 08:00:00`, in the configured zone. The zero time stands for "never".
-fn format_time(app: &App, time: Milliseconds) -> String {
+pub(super) fn format_time(app: &App, time: Milliseconds) -> String {
     let time = Timestamp::from_millisecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(app.time_zone.clone())
         .strftime("%Y-%m-%d %H:%M:%S")

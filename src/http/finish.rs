@@ -214,6 +214,7 @@ fn is_judgement(failure: &Failure) -> bool {
         Failure::NotFound
             | Failure::MethodNotAllowed
             | Failure::RequestTimeout
+            | Failure::RateLimited { .. }
             | Failure::Busy { .. }
             | Failure::Unavailable
             | Failure::Internal(_)
@@ -238,9 +239,12 @@ fn true_status(failure: &Failure) -> StatusCode {
         | Failure::TokenExpired
         | Failure::TokenInvalid
         | Failure::BadCredentials => StatusCode::UNAUTHORIZED,
-        Failure::UserNotFound | Failure::NotFound => StatusCode::NOT_FOUND,
+        Failure::UserNotFound | Failure::SessionNotFound | Failure::NotFound => {
+            StatusCode::NOT_FOUND
+        }
         Failure::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Failure::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Failure::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Failure::UsernameTaken => StatusCode::CONFLICT,
         Failure::TooLarge { .. } | Failure::BodyTooLarge { .. } | Failure::TooManyPixels { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
@@ -258,7 +262,7 @@ fn true_status(failure: &Failure) -> StatusCode {
 
 fn retry_after(failure: &Failure) -> Option<Duration> {
     match failure {
-        Failure::Busy { retry_after } => Some(*retry_after),
+        Failure::Busy { retry_after } | Failure::RateLimited { retry_after } => Some(*retry_after),
         Failure::Unavailable => Some(Duration::from_secs(5)),
         _ => None,
     }

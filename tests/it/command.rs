@@ -89,7 +89,7 @@ async fn the_signing_key_is_made_once_and_is_its_owners_alone() {
     assert!(migrate().await.status.success());
     let path = folder.path().join("tokens.key");
     let key = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(key.len(), 64);
+    assert_eq!(key.trim_end().len(), 64);
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600
@@ -104,6 +104,43 @@ async fn the_signing_key_is_made_once_and_is_its_owners_alone() {
         "{}",
         text(&refused.stderr)
     );
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_by_command_and_is_never_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let command = async |arguments: &[&str]| {
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["--data-dir", data, "--set", "log.filter=trace"]);
+        run(&arguments).await
+    };
+    let keys = || std::fs::read_to_string(folder.path().join("data/tokens.key")).unwrap();
+    assert!(command(&["migrate"]).await.status.success());
+    let first = keys();
+    let rotated = command(&["rotate-key"]).await;
+    assert!(rotated.status.success(), "{}", text(&rotated.stderr));
+    let both = keys();
+    assert_eq!(both.lines().count(), 2);
+    assert!(both.lines().nth(1).unwrap().starts_with(first.trim_end()));
+    let started = command(&["migrate"]).await;
+    for output in [&rotated, &started] {
+        for key in both.lines().map(|line| &line[..64]) {
+            assert!(!text(&output.stderr).contains(key));
+            assert!(!text(&output.stdout).contains(key));
+        }
+    }
+    assert!(!text(&started.stderr).is_empty());
+    let forgotten = command(&["rotate-key", "--forget"]).await;
+    assert!(forgotten.status.success());
+    assert_eq!(keys().lines().count(), 1);
+    assert!(!both.contains(keys().trim_end()));
+
+    let secret = "tokens.key=a secret that is long enough to be one";
+    let refused = command(&["rotate-key", "--set", secret]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("tokens.previous_keys"));
 }
 
 #[tokio::test]
@@ -128,6 +165,10 @@ async fn check_config_prints_the_settings_in_force_and_no_secret() {
     let output = veraicon()
         .args(["check-config", "--set", "pictures.sizes=300,100"])
         .env("VERAICON_TOKENS__KEY", secret)
+        .env(
+            "VERAICON_TOKENS__PREVIOUS_KEYS",
+            format!("{secret} 2,{secret} 3"),
+        )
         .output()
         .await
         .unwrap();

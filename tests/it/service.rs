@@ -4,10 +4,11 @@ use std::{sync::LazyLock, time::Duration};
 
 use jsonschema::Validator;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap, multipart};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use veraicon::{app::App, clock::Clock, config::Config, http, serve};
+use veraicon::{app::App, clock::Clock, config::Config, database::Location, http, serve};
 
 use crate::database;
 
@@ -46,6 +47,52 @@ impl Service {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, Clock::held(START), change).await
+    }
+
+    /// Ends the service and starts it again on the same data, with settings that are made anew.
+    pub(crate) async fn restarted(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        self.stop().await;
+        let Self {
+            app, folder, clock, ..
+        } = self;
+        let config = app.config.clone();
+        drop(app);
+        let change = |new: &mut Config| {
+            if config.database_is_shared() {
+                new.database = config.database;
+                new.tokens.key = config.tokens.key;
+            }
+            change(new);
+        };
+        // A start takes time; identifiers of one millisecond would else be made twice.
+        clock.advance(Duration::from_millis(1));
+        Self::start_in(folder, clock, change).await
+    }
+
+    /// Another node on the same database, with the same signing key.
+    pub(crate) async fn second_node(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = &self.app.config;
+        let key = config.tokens.key.clone().unwrap_or_else(|| {
+            let kept = std::fs::read_to_string(config.key_path()).unwrap();
+            kept.trim().into()
+        });
+        Self::start_in(folder, self.clock.clone(), |config| {
+            config.tokens.key = Some(key);
+            config.database.url = Some(self.database_url().into());
+        })
+        .await
+    }
+
+    pub(crate) fn database_url(&self) -> String {
+        match self.app.config.database_location() {
+            Location::File(path) => format!("sqlite://{}", path.display()),
+            Location::Server { url, .. } => url.expose_secret().to_owned(),
+        }
+    }
+
+    async fn start_in(folder: TempDir, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             data_dir: folder.path().join("data"),
             ..Config::default()
@@ -59,7 +106,6 @@ impl Service {
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let clock = Clock::held(START);
         let root = format!("http://127.0.0.1:{port}{}", config.server.base_path);
         let app = App::open(config, clock.clone(), port).await.unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -201,6 +247,19 @@ impl Answer {
         assert!(self.body.get("data").is_none());
         assert_eq!(self.status, StatusCode::OK);
         self
+    }
+
+    /// No judgement: too many attempts, with the time to wait in whole seconds.
+    #[track_caller]
+    pub(crate) fn limited(&self) -> u64 {
+        assert_eq!(self.body["base"]["reason"], "rate_limited", "{}", self.body);
+        assert_eq!(self.body["base"]["code"], -1);
+        assert_eq!(self.status, StatusCode::TOO_MANY_REQUESTS);
+        self.headers["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     pub(crate) fn message(&self) -> &str {

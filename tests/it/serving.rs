@@ -343,47 +343,77 @@ async fn health_is_told() {
 #[tokio::test]
 async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
     let service = Service::start_with(|config| {
-        config.server.allowed_origins = vec!["https://app.example.com".into()];
+        config.server.allowed_origins = vec![
+            "https://app.example.com".into(),
+            "http://localhost:3000".into(),
+        ];
     })
     .await;
-    let ask = async |origin: &str| {
-        service
-            .get("/health/live")
-            .header("Origin", origin)
-            .answer()
-            .await
-            .headers
+    let ask = async |path: &str, origin: &str| {
+        let request = service.get(path).header("Origin", origin);
+        request.answer().await.headers
     };
-    let allowed = ask("https://app.example.com").await;
-    assert_eq!(
-        allowed["access-control-allow-origin"],
-        "https://app.example.com"
-    );
-    assert_eq!(
-        allowed["access-control-expose-headers"],
-        "access-token,refresh-token,retry-after"
-    );
-    assert!(
-        !ask("https://evil.example.com")
+    for origin in ["https://app.example.com", "http://localhost:3000"] {
+        // Refusals are answers too.
+        for path in ["/health/live", "/user/info", "/nowhere"] {
+            let allowed = ask(path, origin).await;
+            assert_eq!(allowed["access-control-allow-origin"], origin);
+            assert_eq!(
+                allowed["access-control-expose-headers"],
+                "access-token,refresh-token,retry-after"
+            );
+            // Tokens travel in headers, so that cookies need never be let through.
+            assert!(!allowed.contains_key("access-control-allow-credentials"));
+            let varies = allowed.get_all("vary").iter();
+            let varies: Vec<_> = varies.map(|value| value.to_str().unwrap()).collect();
+            assert!(varies.join(",").contains("origin"), "{varies:?}");
+        }
+    }
+    for origin in [
+        "https://evil.example.com",
+        "https://app.example.com.evil.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "null",
+        "*",
+    ] {
+        let refused = ask("/health/live", origin).await;
+        assert!(!refused.contains_key("access-control-allow-origin"));
+    }
+    for (path, method) in [
+        ("/user/avatar/upload", "PUT"),
+        ("/user/sessions/1", "DELETE"),
+    ] {
+        let preflight = service
+            .request(Method::OPTIONS, path)
+            .header("Origin", "https://app.example.com")
+            .header("Access-Control-Request-Method", method)
+            .header(
+                "Access-Control-Request-Headers",
+                "access-token,refresh-token",
+            )
+            .send()
             .await
-            .contains_key("access-control-allow-origin")
-    );
-    let preflight = service
-        .request(Method::OPTIONS, "/user/avatar/upload")
-        .header("Origin", "https://app.example.com")
-        .header("Access-Control-Request-Method", "PUT")
-        .header(
-            "Access-Control-Request-Headers",
-            "access-token,refresh-token",
-        )
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(preflight.status(), StatusCode::OK);
+            .unwrap();
+        assert_eq!(preflight.status(), StatusCode::OK);
+        let header = |name| preflight.headers()[name].to_str().unwrap();
+        assert!(header("access-control-allow-methods").contains(method));
+        for name in ["access-token", "refresh-token", "authorization"] {
+            assert!(header("access-control-allow-headers").contains(name));
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_allowed_origins_nothing_is_said_of_them() {
+    let service = Service::start().await;
+    let request = service
+        .get("/health/live")
+        .header("Origin", "https://a.example");
+    let headers = request.answer().await.headers;
+    let names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
     assert!(
-        preflight.headers()["access-control-allow-headers"]
-            .to_str()
-            .unwrap()
-            .contains("access-token")
+        names.iter().all(|name| !name.starts_with("access-control")),
+        "{names:?}"
     );
 }

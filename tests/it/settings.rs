@@ -49,6 +49,7 @@ fn the_environment_is_taken_as_text_that_each_setting_reads() {
             "VERAICON_SERVER__ALLOWED_ORIGINS",
             "https://a.example, https://b.example",
         ),
+        ("VERAICON_SERVER__TRUSTED_PROXIES", "10.1.2.3/8, ::1"),
         ("VERAICON_PICTURES__SIZES", "300,100"),
         ("VERAICON_PICTURES__MAX_BYTES", "5MiB"),
         ("VERAICON_PICTURES__QUALITY", "75"),
@@ -65,6 +66,8 @@ fn the_environment_is_taken_as_text_that_each_setting_reads() {
         config.server.allowed_origins,
         ["https://a.example", "https://b.example"]
     );
+    let proxies = ["10.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap());
+    assert_eq!(config.server.trusted_proxies, proxies);
     assert_eq!(config.pictures.sizes, [300, 100]);
     assert_eq!(config.pictures.max_bytes.0, 5 << 20);
     assert_eq!(
@@ -100,9 +103,14 @@ fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
         ("VERAICON_SERVER__BASE_PATH", "douyin/"),
         ("VERAICON_SERVER__PUBLIC_URL", "example.com"),
         ("VERAICON_SERVER__ALLOWED_ORIGINS", "*"),
+        ("VERAICON_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,proxy"),
         ("VERAICON_DATABASE__URL", "mongodb://secret@host/db"),
         ("VERAICON_STORAGE__URL", "ftp://secret@host"),
         ("VERAICON_TOKENS__KEY", "too short a secret"),
+        (
+            "VERAICON_TOKENS__PREVIOUS_KEYS",
+            "a secret that is long enough to be one,too short a secret",
+        ),
         ("VERAICON_TOKENS__ACCESS_TTL", "0s"),
         ("VERAICON_TOKENS__ACCESS_TTL", "60d"),
         ("VERAICON_TOKENS__REFRESH_TTL", "soon"),
@@ -116,6 +124,8 @@ fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
         ("VERAICON_PICTURES__FORMAT", "png"),
         ("VERAICON_PICTURES__MAX_BYTES", "lots"),
         ("VERAICON_LIMITS__ENABLED", "yes"),
+        ("VERAICON_LIMITS__LOGIN_FAILURES_PER_ACCOUNT", "0"),
+        ("VERAICON_LIMITS__FIRST_WAIT", "16m"),
         ("VERAICON_LOG__FILTER", "a=b=c"),
         ("VERAICON_PICTURES__QUALTY", "80"),
         ("VERAICON_PICTURE__QUALITY", "80"),

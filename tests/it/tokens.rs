@@ -1,8 +1,16 @@
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Request},
+};
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
-use veraicon::config::Period;
+use tower::ServiceExt;
+use veraicon::{config::Period, http};
 
 use crate::service::{Answer, PASSWORD, Send, Service, Session};
 
@@ -209,6 +217,37 @@ async fn requests_in_parallel_with_one_refresh_token_get_one_successor() {
 }
 
 #[tokio::test]
+async fn two_thousand_requests_at_once_with_one_expired_token_all_succeed_with_one_successor() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    service.pass(FIFTEEN_MINUTES);
+    // Handed to the routes themselves, so that each needs no socket.
+    let router = http::router(service.app.clone());
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let requests = (0..2000).map(|_| {
+        let request = Request::get("/user/info")
+            .header("Access-Token", &session.access)
+            .header("Refresh-Token", &session.refresh)
+            .extension(ConnectInfo(peer))
+            .body(Body::empty())
+            .unwrap();
+        tokio::spawn(router.clone().oneshot(request))
+    });
+    let requests: Vec<_> = requests.collect();
+    let mut successors = std::collections::HashSet::new();
+    for request in requests {
+        let response = request.await.unwrap().unwrap();
+        assert_eq!(response.status(), 200);
+        successors.insert(response.headers()["refresh-token"].clone());
+        let access = response.headers()["access-token"].to_str().unwrap();
+        assert_ne!(access, session.access);
+    }
+    assert_eq!(successors.len(), 1);
+    let successor = successors.iter().next().unwrap().to_str().unwrap();
+    service.refresh(successor).await.succeeded();
+}
+
+#[tokio::test]
 async fn a_refresh_token_ends_after_thirty_days_without_use() {
     let service = Service::start().await;
     let session = service.user("someone").await;
@@ -302,7 +341,7 @@ async fn a_session_is_not_begun_with_a_password_that_was_changed_since() {
     let before = service
         .app
         .accounts
-        .open("someone", &password)
+        .open("someone", &password, Ipv4Addr::LOCALHOST.into())
         .await
         .unwrap();
     let form = serde_json::json!({ "old_password": PASSWORD, "new_password": "battery staple 9" });

@@ -1,4 +1,4 @@
-//! Users, sessions and pictures.
+//! Users, sessions, pictures and attempts.
 
 use sea_orm_migration::{
     prelude::*,
@@ -12,6 +12,11 @@ pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    /// A start that is cut off leaves nothing half done, where tables can be made within a transaction.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let users = Table::create()
             .table("users")
@@ -20,6 +25,7 @@ impl MigrationTrait for Migration {
             // Compared byte for byte: the name was case-mapped before it came here.
             .col(string_len("username_key", 255).unique_key())
             .col(string_len("password_hash", 60))
+            .col(big_integer("password_generation"))
             .col(string_len_null("avatar_digest", 64))
             .col(string_len_null("avatar_sizes", 255))
             .col(string_len_null("avatar_format", 16))
@@ -31,8 +37,10 @@ impl MigrationTrait for Migration {
             .table("sessions")
             .col(big_integer("id").primary_key())
             .col(big_integer("user_id"))
+            .col(big_integer("password_generation"))
             .col(big_integer("generation"))
             .col(big_integer("created_at"))
+            .col(big_integer("last_used_at"))
             .col(big_integer("rotated_at"))
             .col(big_integer("expires_at"))
             .col(big_integer("revoked_at"))
@@ -46,33 +54,44 @@ impl MigrationTrait for Migration {
             .col(string_len("state", 16))
             .col(big_integer("due_at"))
             .to_owned();
-        for mut table in [users, sessions, pictures] {
+        let attempts = Table::create()
+            .table("attempts")
+            .col(string_len("subject", 32).primary_key())
+            .col(big_integer("settled_at"))
+            .col(big_integer("next_at"))
+            .to_owned();
+        for mut table in [users, sessions, pictures, attempts] {
             if manager.get_database_backend() == DbBackend::MySql {
                 // Else letters of either case, and those with accents, would be the same name.
                 table.character_set("utf8mb4").collate("utf8mb4_bin");
             }
-            manager.create_table(table).await?;
+            // MySQL knows no such transaction: whatever a start before this one has made stays.
+            manager
+                .create_table(table.if_not_exists().to_owned())
+                .await?;
         }
-        let indexes = [
-            Index::create()
-                .name("sessions_user_id")
-                .table("sessions")
-                .col("user_id")
-                .to_owned(),
-            Index::create()
-                .name("pictures_user_id_digest")
-                .table("pictures")
-                .col("user_id")
-                .col("digest")
-                .unique()
-                .to_owned(),
-            Index::create()
-                .name("pictures_due_at")
-                .table("pictures")
-                .col("due_at")
-                .to_owned(),
+        let indexes: [(&str, &str, &[&str]); 4] = [
+            ("sessions", "sessions_user_id", &["user_id"]),
+            (
+                "pictures",
+                "pictures_user_id_digest",
+                &["user_id", "digest"],
+            ),
+            ("pictures", "pictures_due_at", &["due_at"]),
+            ("attempts", "attempts_settled_at", &["settled_at"]),
         ];
-        for index in indexes {
+        for (table, name, columns) in indexes {
+            if manager.has_index(table, name).await? {
+                continue;
+            }
+            let mut index = Index::create().name(name).table(table).to_owned();
+            for column in columns {
+                index.col(*column);
+            }
+            // A user has a picture once.
+            if columns.contains(&"digest") {
+                index.unique();
+            }
             manager.create_index(index).await?;
         }
         Ok(())

@@ -1,0 +1,235 @@
+//! Signing keys, and what tokens say.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use veraicon::{
+    auth::key::{self, Secret},
+    config::Config,
+};
+
+use crate::service::{Answer, START, Send, Service, Session};
+
+const OLD: &str = "an old secret that is long enough to be one";
+const NEW: &str = "a new secret that is long enough to be one";
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+fn keys<'a>(current: &'a str, previous: &'a [&str]) -> impl FnOnce(&mut Config) + 'a {
+    move |config| {
+        config.tokens.key = Some(current.into());
+        config.tokens.previous_keys = previous.iter().map(|key| (*key).into()).collect();
+    }
+}
+
+async fn renew(service: &Service, session: &Session) -> Answer {
+    let request = service.post("/user/refresh");
+    request
+        .header("Refresh-Token", &session.refresh)
+        .answer()
+        .await
+}
+
+fn header(token: &str) -> Value {
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    serde_json::to_value(header).unwrap()
+}
+
+#[tokio::test]
+async fn tokens_of_the_key_before_are_good_and_renewed_under_the_new_one() {
+    let service = Service::start_with(keys(OLD, &[])).await;
+    let session = service.user("someone").await;
+    let idle = service.user("idle").await;
+    assert_eq!(
+        header(&session.access)["kid"],
+        Secret::new(&OLD.into()).id()
+    );
+
+    let service = service.restarted(keys(NEW, &[OLD])).await;
+    service.info(&session).await;
+    let renewed = Session::of(renew(&service, &session).await.succeeded());
+    for token in [&renewed.access, &renewed.refresh] {
+        assert_eq!(header(token)["kid"], Secret::new(&NEW.into()).id());
+    }
+    // Another node may still sign with the old key: what either signs, both take.
+    service.info(&renewed).await;
+    let service = service.restarted(keys(OLD, &[NEW])).await;
+    service.info(&renewed).await;
+
+    let service = service.restarted(keys(NEW, &[])).await;
+    service.info(&renewed).await;
+    service
+        .get("/user/info")
+        .with(&session)
+        .answer()
+        .await
+        .refused("token_invalid");
+    renew(&service, &idle).await.refused("token_invalid");
+    renew(&service, &renewed).await.succeeded();
+}
+
+/// An access token of the service's own key, with claims of the test's.
+fn forge(change: impl FnOnce(&mut Value), session: &Session) -> String {
+    let mut claims: Value = jsonwebtoken::dangerous::insecure_decode(&session.access)
+        .unwrap()
+        .claims;
+    change(&mut claims);
+    let secret = Secret::new(&OLD.into());
+    let header = Header {
+        kid: Some(secret.id()),
+        ..Header::new(Algorithm::HS256)
+    };
+    let key = EncodingKey::from_secret(&secret.key(&[b"veraicon access token"]));
+    jsonwebtoken::encode(&header, &claims, &key).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_says_what_it_is_for_and_is_good_for_nothing_else() {
+    let service = Service::start_with(keys(OLD, &[])).await;
+    let session = service.user("someone").await;
+    let ask = async |token: String| {
+        let request = service.get("/user/info").header("Access-Token", token);
+        request.answer().await
+    };
+    ask(forge(|_| {}, &session)).await.succeeded();
+    let refused = async |change: &dyn Fn(&mut Value)| {
+        let answer = ask(forge(change, &session)).await;
+        answer.refused("token_invalid");
+    };
+    for claim in ["iss", "aud", "sub", "sid", "typ", "nbf", "exp"] {
+        refused(&|claims| {
+            claims.as_object_mut().unwrap().remove(claim);
+        })
+        .await;
+    }
+    for (claim, value) in [
+        ("iss", json!("another")),
+        ("aud", json!("another")),
+        ("typ", json!("refresh")),
+        ("sid", json!("1")),
+        ("sid", json!("x")),
+    ] {
+        refused(&|claims| claims[claim] = value.clone()).await;
+    }
+}
+
+#[tokio::test]
+async fn thirty_seconds_of_leeway_are_for_not_before_and_none_for_expiry() {
+    let service = Service::start_with(keys(OLD, &[])).await;
+    let session = service.user("someone").await;
+    let ask = async |claim: &str, milliseconds: i32| {
+        let time = f64::from(milliseconds) / 1000.0 + 1_777_593_600.0;
+        let token = forge(|claims| claims[claim] = json!(time), &session);
+        let request = service.get("/user/info").header("Access-Token", token);
+        request.answer().await
+    };
+    assert_eq!(START, 1_777_593_600_000);
+    ask("nbf", 30_000).await.succeeded();
+    ask("nbf", 30_001).await.refused("token_invalid");
+    ask("exp", 1).await.succeeded();
+    ask("exp", 0).await.refused("token_expired");
+    ask("exp", -1).await.refused("token_expired");
+}
+
+#[tokio::test]
+async fn a_life_of_one_second_is_exact_wherever_in_a_second_it_begins() {
+    let service = Service::start_with(|config| {
+        config.tokens.access_ttl = "1s".parse().unwrap();
+        config.tokens.refresh_ttl = "2s".parse().unwrap();
+    })
+    .await;
+    service.register("someone").await.succeeded();
+    for offset in [1, 123, 499, 500, 501, 998] {
+        service.pass(Duration::from_millis(offset));
+        let login = service.login("someone", crate::service::PASSWORD).await;
+        let session = Session::of(login.succeeded());
+        assert_eq!(login.body["token"]["expires_in"], 1);
+        service.pass(Duration::from_millis(999));
+        service.info(&session).await;
+        service.pass(Duration::from_millis(1));
+        service
+            .get("/user/info")
+            .with(&session)
+            .answer()
+            .await
+            .refused("token_expired");
+        service.pass(Duration::from_millis(999));
+        let renewed = Session::of(renew(&service, &session).await.succeeded());
+        service.pass(Duration::from_secs(2));
+        renew(&service, &renewed).await.refused("token_expired");
+    }
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn rotation_puts_a_new_key_first_and_keeps_the_others_until_their_tokens_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.key");
+    let texts = |secrets: Vec<SecretString>| {
+        let texts = secrets
+            .iter()
+            .map(|secret| secret.expose_secret().to_owned());
+        texts.collect::<Vec<_>>()
+    };
+    let load = || texts(key::load_or_create(&path).unwrap());
+    let first = load();
+    assert_eq!(first.len(), 1);
+    assert_eq!(key::rotate(&path, START, 30 * DAY).unwrap(), 1);
+    let second = load();
+    assert_eq!(second[1..], first);
+    assert_eq!(key::rotate(&path, START + 29 * DAY, 30 * DAY).unwrap(), 2);
+    let third = load();
+    assert_eq!(third[1..], second);
+    // The first was retired thirty days ago, the second one day.
+    assert_eq!(key::rotate(&path, START + 30 * DAY, 30 * DAY).unwrap(), 2);
+    assert_eq!(load()[1..], third[..2]);
+    assert_eq!(mode(&path), 0o600);
+    assert!(lines(&path)[2].ends_with(" 2026-05-30T00:00:00Z"));
+    assert_eq!(key::rotate(&path, START + 30 * DAY, 0).unwrap(), 0);
+    assert_eq!(load().len(), 1);
+}
+
+#[test]
+fn every_key_in_the_file_must_be_long_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.key");
+    for text in [
+        "",
+        "\n",
+        "short",
+        &format!("{NEW}\nshort 2026-05-30T00:00:00Z\n"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let refusals = [
+            key::load_or_create(&path).map(|_| ()).unwrap_err(),
+            key::rotate(&path, START, DAY).map(|_| ()).unwrap_err(),
+        ];
+        for refusal in refusals {
+            assert!(!refusal.to_string().contains(NEW));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    fs::write(&path, format!("\n{NEW}\n  {OLD}\t2026-05-30T00:00:00Z\n")).unwrap();
+    let secrets = key::load_or_create(&path).unwrap();
+    let texts: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(texts, [NEW, OLD]);
+}
+
+#[test]
+fn a_key_file_that_others_may_read_is_its_owners_alone_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.key");
+    fs::write(&path, NEW).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    key::load_or_create(&path).unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
