@@ -128,7 +128,10 @@ impl Sessions {
         let now = self.clock.now();
         let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
         let (session, user) = self.live(token.session).await?;
-        if !is_good(token.generation, &session, now) {
+        let newest = token.generation == session.generation;
+        let before = token.generation + 1 == session.generation
+            && now.saturating_sub(session.rotated_at) <= GRACE;
+        if !newest && !before {
             tracing::warn!(
                 session = session.id,
                 "an old refresh token was used again; its session is ended"
@@ -151,12 +154,12 @@ impl Sessions {
     /// upload would else outlast the grace with its new tokens still on the way.
     ///
     /// # Errors
-    /// [`Failure::TokenInvalid`] where the session was ended meanwhile, or the token has become too old: whoever drips
-    /// a body must not collect what others were given since.
+    /// [`Failure::TokenInvalid`] where the session was ended meanwhile, or has moved on by more than the token's own
+    /// successor: whoever drips a body must not collect what others were given since.
     pub async fn hand_out(&self, renewal: Renewal) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
         let (mut session, _) = self.live(renewal.session).await?;
-        if !is_good(renewal.generation, &session, now) {
+        if session.generation > renewal.generation + 1 {
             return Err(Failure::TokenInvalid);
         }
         if session.generation == renewal.generation {
@@ -220,10 +223,4 @@ impl Sessions {
             .await?
             .ok_or(Failure::TokenInvalid)
     }
-}
-
-/// The newest refresh token of a session is good, and the one before it for the grace.
-fn is_good(generation: i64, session: &Session, now: Milliseconds) -> bool {
-    generation == session.generation
-        || (generation + 1 == session.generation && now.saturating_sub(session.rotated_at) <= GRACE)
 }

@@ -20,7 +20,7 @@ pub struct Limits {
     /// How many log-ins from an address may fail before the next must wait.
     #[serde(deserialize_with = "value::scalar")]
     pub login_failures_per_address: u32,
-    /// How many accounts may be made from an address before the next must wait.
+    /// How many accounts may be made, and taken names tried out, from an address before the next must wait.
     #[serde(deserialize_with = "value::scalar")]
     pub registrations_per_address: u32,
     /// The time in which each of the three recovers from nothing to the whole.

@@ -118,13 +118,14 @@ struct Model {
 impl Model {
     /// The token before the newest is good for the grace; any older one ends the session.
     fn judge(&mut self, generation: usize) -> bool {
-        self.live &= self.is_good(generation);
+        let in_grace = generation + 1 == self.newest && self.now - self.rotated <= GRACE;
+        self.live &= generation == self.newest || in_grace;
         self.live
     }
 
-    /// The first answer moves on; the others yield the same for the grace, and nothing after it.
+    /// The first answer moves on; the others yield the same, and nothing where more was handed out since.
     fn answer(&mut self, generation: usize) -> Option<usize> {
-        if !self.live || !self.is_good(generation) {
+        if !self.live || generation + 1 < self.newest {
             return None;
         }
         if generation == self.newest {
@@ -132,11 +133,6 @@ impl Model {
             self.rotated = self.now;
         }
         Some(self.newest)
-    }
-
-    fn is_good(&self, generation: usize) -> bool {
-        generation == self.newest
-            || (generation + 1 == self.newest && self.now - self.rotated <= GRACE)
     }
 }
 
@@ -268,7 +264,10 @@ impl Client<'_> {
         let Some(renewal) = self.served.swap_remove(which) else {
             return;
         };
-        let pair = self.ground.answer(renewal).await.unwrap();
+        let Some(pair) = self.ground.answer(renewal).await else {
+            // Newer tokens than this answer could bring were on other answers.
+            return;
+        };
         self.owed = lost;
         if !lost {
             self.held = pair;
