@@ -137,16 +137,19 @@ impl Throttle {
         let most = now.saturating_add((allowance + doublings).saturating_mul(share));
         let settled_at = from.saturating_add(share).min(most.max(from));
         let used = (settled_at - now + share - 1) / share;
-        let wait = match u32::try_from(used - allowance) {
-            Err(_) => 0,
-            Ok(over) => longest.min(first.saturating_mul(1_i64 << over.min(40))),
+        let next_at = match u32::try_from(used - allowance) {
+            // Not now: a node whose clock is behind would take that for a wait.
+            Err(_) => row.map_or(0, |row| row.next_at),
+            Ok(over) => {
+                now.saturating_add(longest.min(first.saturating_mul(1_i64 << over.min(40))))
+            }
         };
         Booking {
             before: row.cloned(),
             after: Attempts {
                 subject: key.to_owned(),
                 settled_at,
-                next_at: now.saturating_add(wait),
+                next_at,
             },
             cost: settled_at - from,
         }
