@@ -90,7 +90,13 @@ fn png(colour: png::ColorType, depth: png::BitDepth, frames: u32) -> Vec<u8> {
     }
     let row = (WIDTH as usize * colour.samples() * depth as usize).div_ceil(8);
     let data: Vec<u8> = (0..row * HEIGHT as usize)
-        .map(|at| if colour == png::ColorType::Indexed { 0x1B } else { (at * 7) as u8 })
+        .map(|at| {
+            if colour == png::ColorType::Indexed {
+                0x1B
+            } else {
+                (at * 7) as u8
+            }
+        })
         .collect();
     let mut writer = encoder.write_header().unwrap();
     for _ in 0..frames.max(1) {
@@ -110,7 +116,10 @@ fn pngs() -> Seeds {
         seed("palette", png(ColorType::Indexed, BitDepth::Two, 0)),
         seed("colours", png(ColorType::Rgb, BitDepth::Eight, 0)),
         seed("alpha-16", png(ColorType::Rgba, BitDepth::Sixteen, 0)),
-        seed("animated", png(ColorType::GrayscaleAlpha, BitDepth::Eight, 3)),
+        seed(
+            "animated",
+            png(ColorType::GrayscaleAlpha, BitDepth::Eight, 3),
+        ),
         seed("interlaced", pictures::interlaced(Pixels::new(1, 1).png())),
         seed(
             "extras",
@@ -134,15 +143,25 @@ fn gifs() -> Seeds {
 
 fn webps() -> Seeds {
     let pixels = Pixels::new(WIDTH, HEIGHT);
-    let rgba: Vec<u8> = (0..WIDTH * WIDTH).flat_map(|at| [9, at as u8, 99, (at * 9) as u8]).collect();
-    let rgb: Vec<u8> = rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b, 255]).collect();
+    let rgba: Vec<u8> = (0..WIDTH * WIDTH)
+        .flat_map(|at| [9, at as u8, 99, (at * 9) as u8])
+        .collect();
+    let rgb: Vec<u8> = rgba
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .flat_map(|&[r, g, b, _]| [r, g, b, 255])
+        .collect();
     let lossy = |pixels: &[u8]| encode(pixels, WIDTH, OutputFormat::WebP, 60).unwrap();
     vec![
         seed("lossless", pixels.webp()),
         seed("lossy", lossy(&rgb)),
         seed("lossy-alpha", lossy(&rgba)),
         seed("animated", pictures::animated_webp(3)),
-        seed("turned", pixels.webp_with(|encoder| encoder.set_exif_metadata(exif(7, "")))),
+        seed(
+            "turned",
+            pixels.webp_with(|encoder| encoder.set_exif_metadata(exif(7, ""))),
+        ),
     ]
 }
 
@@ -150,7 +169,12 @@ fn bmps_and_tiffs() -> Seeds {
     let pixels = Pixels::new(WIDTH, HEIGHT);
     let mut palette = std::io::Cursor::new(Vec::new());
     BmpEncoder::new(&mut palette)
-        .write_image(&pixels.rgb[..(WIDTH * HEIGHT) as usize], WIDTH, HEIGHT, ExtendedColorType::L8)
+        .write_image(
+            &pixels.rgb[..(WIDTH * HEIGHT) as usize],
+            WIDTH,
+            HEIGHT,
+            ExtendedColorType::L8,
+        )
         .unwrap();
     let mut seeds = vec![
         seed("colours.bmp", pixels.bmp()),
@@ -177,9 +201,14 @@ fn bmps_and_tiffs() -> Seeds {
 /// Those of the tests: this crate has no encoder of AV1.
 fn avifs() -> Seeds {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/avif");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
     files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "avif"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "avif")
+        })
         .map(|path| {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, fs::read(path).unwrap())

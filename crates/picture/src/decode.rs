@@ -9,6 +9,8 @@ mod jpeg;
 mod png;
 mod webp;
 
+pub(crate) use jpeg::peak_memory as jpeg_memory;
+
 use crate::colour::ColourSpace;
 use crate::crop::Square;
 use crate::orientation::Orientation;

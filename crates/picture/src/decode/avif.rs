@@ -3,6 +3,7 @@
 //! Of a sequence the primary item is shown, which is its first frame.
 
 mod boxes;
+mod budget;
 mod canvas;
 mod codec;
 mod meta;
@@ -21,6 +22,7 @@ use crate::raster::Pixels;
 use crate::yuv::{Matrix, Range};
 use crate::{Error, Format, Header, Policy};
 use boxes::Reader;
+use budget::Budget;
 use canvas::Canvas;
 use codec::Signal;
 use meta::{Item, Meta};
@@ -28,36 +30,52 @@ use meta::{Item, Meta};
 /// Matrix code point of components that are green, blue and red themselves.
 const IDENTITY: u8 = 0;
 
-/// Copies of the picture that are held at once: the frame, one with film grain, what the loop
-/// filters keep, the canvas, and its bytes for the resizer.
-const COPIES: u64 = 5;
+/// Copies that are held at once of a frame, or of a tile of a grid: the frame, one with film grain,
+/// and what the codec keeps of each block.
+const FRAME_COPIES: u64 = 3;
+/// Copies of the whole picture: the canvas, and its bytes for the resizer.
+const CANVAS_COPIES: u64 = 2;
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
     let visible = primary.properties.visible(width, height);
-    // A grid says nothing of its tiles, so the first of them does.
-    let tile = meta
-        .referred(primary.id, *b"dimg")
-        .first()
-        .and_then(|id| meta.item(*id))
-        .unwrap_or(primary);
-    let alpha = if meta.alpha(primary.id).is_some() {
-        4
-    } else {
-        0
-    };
-    let pair = tile.properties.pixel_pair_bytes() + alpha;
-    let decoder_bytes = (pixels((width, height)) * pair / 2)
-        .saturating_mul(COPIES)
-        .saturating_add(bytes.len() as u64 * 2);
+    let alpha = meta.alpha(primary.id).map(|(alpha, _)| alpha);
+    let items = [Some(primary), alpha];
+    // Of whole pairs of pixels, which chroma shares.
+    let held = items.into_iter().flatten().map(|item| {
+        let tile = first_tile(&meta, item);
+        let pair = tile.properties.pixel_pair_bytes();
+        let frame = pixels(padded(tile.properties.size.unwrap_or_default()));
+        let canvas = pixels(padded((width, height)));
+        frame
+            .saturating_mul(FRAME_COPIES)
+            .saturating_add(canvas.saturating_mul(CANVAS_COPIES))
+            .saturating_mul(pair)
+            / 2
+    });
+    let decoder_bytes = held
+        .fold(0, u64::saturating_add)
+        .saturating_add((bytes.len() as u64).saturating_mul(2));
     Ok(Header::new(
         Format::Avif,
         visible.width,
         visible.height,
         decoder_bytes,
     ))
+}
+
+/// What a grid is made of, which the grid itself says nothing of; any other item is its own.
+fn first_tile<'a, 'm>(meta: &'m Meta<'a>, item: &'m Item<'a>) -> &'m Item<'a> {
+    let tiles = meta.referred(item.id, *b"dimg");
+    tiles.first().and_then(|id| meta.item(*id)).unwrap_or(item)
+}
+
+/// Whole superblocks, which codecs keep (AV1 Bitstream specification, section 3: 128 × 128).
+fn padded((width, height): (u32, u32)) -> (u32, u32) {
+    let up = |length: u32| length.checked_next_multiple_of(128).unwrap_or(u32::MAX);
+    (up(width), up(height))
 }
 
 /// The size of an item, which it must state (section 6.5.3 of ISO/IEC 23008-12).
@@ -105,20 +123,27 @@ impl<'a> Avif<'a> {
         &self,
         item: &Item<'a>,
         square: Square,
-        policy: &Policy,
+        budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         match &item.kind {
-            b"av01" => self.frame(item, square),
-            b"grid" => self.grid(item, square, policy),
+            b"av01" => self.frame(item, square, budget),
+            b"grid" => self.grid(item, square, budget),
             _ => Err(Error::UnsupportedFormat {
                 what: "this kind of HEIF item",
             }),
         }
     }
 
-    fn frame(&self, item: &Item<'a>, square: Square) -> Result<(Canvas, Signal), Error> {
+    fn frame(
+        &self,
+        item: &Item<'a>,
+        square: Square,
+        budget: &mut Budget,
+    ) -> Result<(Canvas, Signal), Error> {
         let size = size(item)?;
-        codec::decode(&self.meta.data(item)?, pixels(size), |frame| {
+        let data = self.meta.data(item)?;
+        budget.spend(&data, pixels(size))?;
+        codec::decode(&data, pixels(size), |frame| {
             if (frame.layout.width, frame.layout.height) != size {
                 return Err(Error::damaged("two sizes"));
             }
@@ -133,13 +158,12 @@ impl<'a> Avif<'a> {
         &self,
         item: &Item<'a>,
         square: Square,
-        policy: &Policy,
+        budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         const DAMAGED: Error = Error::damaged("the grid");
         let whole = size(item)?;
         let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
         let tiles = self.meta.referred(item.id, *b"dimg");
-        Error::complexity("tiles", tiles.len() as u64, policy.max_frames.into())?;
         if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
             return Err(DAMAGED);
         }
@@ -156,7 +180,9 @@ impl<'a> Avif<'a> {
             {
                 return Err(DAMAGED);
             }
-            codec::decode(&self.meta.data(tile)?, pixels(size), |frame| {
+            let data = self.meta.data(tile)?;
+            budget.spend(&data, pixels(size))?;
+            codec::decode(&data, pixels(size), |frame| {
                 let (canvas, ..) = laid.get_or_insert_with(|| {
                     (Canvas::new(whole, frame.layout, square), frame.signal, size)
                 });
@@ -213,7 +239,8 @@ impl<'a> Source<'a> for Avif<'a> {
             y: wanted.square.y + self.visible.y,
             ..wanted.square
         };
-        let (colours, coded) = self.canvas(primary, square, wanted.policy)?;
+        let mut budget = Budget::new(self.meta.length(), wanted.policy);
+        let (colours, coded) = self.canvas(primary, square, &mut budget)?;
         let signal = primary.properties.signal.unwrap_or(coded);
         let space = match primary.properties.profile {
             Some(profile) => ColourSpace::Icc(Cow::Borrowed(profile)),
@@ -248,7 +275,7 @@ impl<'a> Source<'a> for Avif<'a> {
         if size(alpha)? != size(primary)? {
             return Err(Error::damaged("alpha of another size"));
         }
-        let (opacity, coded) = self.canvas(alpha, square, wanted.policy)?;
+        let (opacity, coded) = self.canvas(alpha, square, &mut budget)?;
         let full = alpha.properties.signal.unwrap_or(coded).full_range;
         let joint = opacity::Joint {
             place: colours.place(square),

@@ -6,9 +6,12 @@ use std::cell::RefCell;
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::crop::Square;
-use crate::jpeg::{ColourModel, Decoder, Limits, Plane, RETAINED, Region, Scale, read_header};
+use crate::jpeg::{
+    ColourModel, Decoder, Footprint, Limits, Plane, RETAINED, Region, Scale, read_header,
+};
 use crate::orientation::Orientation;
 use crate::planar::{self, Model, Planar};
+use crate::probe::DecoderMemory;
 use crate::raster::{Pixels, Samples, Window};
 use crate::reduce::MARGIN;
 use crate::yuv::{Matrix, Range};
@@ -16,6 +19,8 @@ use crate::{Error, Format, Header, Policy, exif};
 
 /// Pixels around the square that the resize filter may look at.
 const RIM: u32 = 64;
+/// Samples along the side of a block.
+const BLOCK: u64 = 8;
 /// What a block of a scan costs, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
 
@@ -26,14 +31,46 @@ thread_local! {
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let header = read_header(bytes)?;
-    // At full size, since a header does not tell what will be wanted of it.
-    let decoder_bytes = header.peak_memory(Scale::Full, None) + RETAINED as u64;
     Ok(Header::new(
         Format::Jpeg,
         header.width,
         header.height,
-        decoder_bytes,
+        DecoderMemory::Scaled(header.footprint()),
     ))
+}
+
+/// Most bytes that the decoder holds for outputs of `side`, whatever the crop: the smaller a square
+/// is, the less it is scaled down, so that each scale has a largest one.
+pub(crate) fn peak_memory(footprint: &Footprint, (width, height): (u32, u32), side: u32) -> u64 {
+    let whole = width.min(height);
+    let blocks = u64::from(enough(side.min(whole))) * BLOCK;
+    let mut previous = None::<Scale>;
+    let mut peak = 0;
+    for scale in Scale::ALL {
+        // One that the scale before this one does not make large enough.
+        let largest = previous.map_or(whole, |previous| {
+            let size = (blocks - 1) / previous.samples_per_block() as u64;
+            whole.min(u32::try_from(size).unwrap_or(u32::MAX))
+        });
+        previous = Some(scale);
+        if scale == Scale::Eighth && u64::from(whole) < blocks {
+            continue;
+        }
+        let region = around(Square {
+            x: (width - largest) / 2,
+            y: (height - largest) / 2,
+            size: largest,
+        });
+        // Elsewhere it may touch one more MCU of at most 32 pixels.
+        let region = Region {
+            x: region.x.saturating_sub(32),
+            y: region.y.saturating_sub(32),
+            width: region.width + 64,
+            height: region.height + 64,
+        };
+        peak = peak.max(footprint.peak_memory(scale, region));
+    }
+    peak + RETAINED as u64
 }
 
 pub(super) struct Jpeg<'a> {

@@ -116,6 +116,89 @@ fn apng_keeps_its_default_picture() {
     ));
 }
 
+/// A chunk of PNG.
+fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(kind);
+    crc.update(content);
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    let end = crc.finalize().to_be_bytes();
+    [&length, kind.as_slice(), content, &end].concat()
+}
+
+/// An APNG of 50 × 50 with a second frame of `width` × `height` whose picture data is `data`, in
+/// two chunks.
+fn second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
+    let plain = Pixels::new(50, 50).png();
+    let control = |sequence: u32, width: u32, height: u32| {
+        let numbers = [sequence, width, height, 0, 0]
+            .map(u32::to_be_bytes)
+            .concat();
+        png_chunk(b"fcTL", &[&numbers[..], &[0, 1, 0, 10, 0, 0]].concat())
+    };
+    let (first, second) = data.split_at(data.len() / 2);
+    let piece = |sequence: u32, data: &[u8]| {
+        png_chunk(b"fdAT", &[&sequence.to_be_bytes()[..], data].concat())
+    };
+    let (header_end, end) = (8 + 25, plain.len() - 12);
+    [
+        &plain[..header_end],
+        &png_chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
+        &control(0, 50, 50),
+        &plain[header_end..end],
+        &control(1, width, height),
+        &piece(2, first),
+        &png_chunk(b"tEXt", b"Comment\0between"),
+        &piece(3, second),
+        &plain[end..],
+    ]
+    .concat()
+}
+
+#[test]
+fn frames_of_apng_are_decoded_to_their_end() {
+    let data = |width: u32, height: u32| {
+        let png = Pixels::new(width, height).png();
+        let at = png.windows(4).position(|window| window == b"IDAT").unwrap();
+        let length = u32::from_be_bytes(png[at - 4..at].try_into().unwrap()) as usize;
+        png[at + 4..at + 4 + length].to_vec()
+    };
+    let policy = Policy::default();
+    let whole = second_frame((30, 20), &data(30, 20));
+    assert_eq!(
+        shape(&whole).pixels,
+        shape(&Pixels::new(50, 50).png()).pixels
+    );
+
+    // Every checksum is right, and pixels are missing.
+    let short = data(30, 20);
+    let cut = second_frame((30, 20), &short[..short.len() - 12]);
+    assert!(process(&cut, &policy, None).is_err());
+    let lower = second_frame((30, 21), &data(30, 20));
+    assert!(process(&lower, &policy, None).is_err());
+    let outside = second_frame((51, 20), &data(51, 20));
+    assert!(matches!(
+        process(&outside, &policy, None),
+        Err(Error::Damaged { .. })
+    ));
+
+    let limited = |max_work| {
+        process(
+            &whole,
+            &Policy {
+                max_work,
+                ..Policy::default()
+            },
+            None,
+        )
+    };
+    assert!(limited(30 * 20).is_ok());
+    assert!(matches!(
+        limited(30 * 20 - 1),
+        Err(Error::TooComplex { .. })
+    ));
+}
+
 #[test]
 fn work_is_limited() {
     let policy = Policy {

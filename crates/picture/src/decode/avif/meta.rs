@@ -38,6 +38,7 @@ pub(super) struct Meta<'a> {
     file: &'a [u8],
     idat: &'a [u8],
     primary: u32,
+    /// By their identifiers, for hostile tables name each of many items often.
     items: Vec<Item<'a>>,
     references: Vec<Reference>,
 }
@@ -73,6 +74,11 @@ impl<'a> Meta<'a> {
         Ok(meta)
     }
 
+    /// Of the file, in bytes.
+    pub(super) fn length(&self) -> usize {
+        self.file.len()
+    }
+
     /// The picture to show.
     pub(super) fn primary(&self) -> Result<&Item<'a>, Error> {
         self.item(self.primary)
@@ -80,7 +86,13 @@ impl<'a> Meta<'a> {
     }
 
     pub(super) fn item(&self, id: u32) -> Option<&Item<'a>> {
-        self.items.iter().find(|item| item.id == id)
+        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get(at)
+    }
+
+    fn item_mut(&mut self, id: u32) -> Option<&mut Item<'a>> {
+        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get_mut(at)
     }
 
     /// The items that `from` refers to in this way.
@@ -180,6 +192,8 @@ impl<'a> Meta<'a> {
                 ..Item::default()
             });
         }
+        self.items.sort_by_key(|item| item.id);
+        self.items.dedup_by_key(|item| item.id);
         Some(())
     }
 
@@ -226,12 +240,7 @@ impl<'a> Meta<'a> {
                 });
             }
             // Those built of other items are none that browsers show.
-            if let Some(item) = self
-                .items
-                .iter_mut()
-                .find(|item| item.id == id)
-                .filter(|_| method < 2)
-            {
+            if let Some(item) = self.item_mut(id).filter(|_| method < 2) {
                 item.extents = extents;
             }
         }
@@ -274,7 +283,7 @@ impl<'a> Meta<'a> {
                             .and_then(|index| properties.get(index).copied()),
                     );
                 }
-                if let Some(item) = self.items.iter_mut().find(|item| item.id == id) {
+                if let Some(item) = self.item_mut(id) {
                     for property in of_item {
                         item.properties.add(property)?;
                     }
