@@ -26,6 +26,11 @@ mod counting {
     static HELD: AtomicUsize = AtomicUsize::new(0);
     static PEAK: AtomicUsize = AtomicUsize::new(0);
 
+    /// Bytes that are held.
+    pub(crate) fn held() -> usize {
+        HELD.load(Relaxed)
+    }
+
     /// Most bytes that were held during `work` besides those held before it.
     pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
         let before = HELD.load(Relaxed);
@@ -184,7 +189,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
     let pixels = Pixels::new(WIDTH, HEIGHT);
     let noisy = Pixels {
         rgb: noise(pixels.rgb.len()),
-        ..pixels.clone()
+        ..pixels
     };
     let with_alpha = noise((HEIGHT * HEIGHT * 4) as usize);
     vec![
@@ -222,6 +227,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
 fn peak_memory_is_an_upper_bound() {
     let mut broken = Vec::new();
     for (name, bytes) in jpegs().into_iter().chain(others()) {
+        assert_nothing_is_left(name, &bytes);
         let header = probe(&bytes).unwrap();
         for sizes in [vec![512, 64], vec![40], vec![2000]] {
             let policy = Policy {
@@ -259,4 +265,18 @@ fn peak_memory_is_an_upper_bound() {
         }
     }
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+fn assert_nothing_is_left(name: &str, bytes: &[u8]) {
+    let policy = Policy::default();
+    let run = || {
+        thread::scope(|scope| {
+            let job = scope.spawn(|| drop(process(bytes, &policy, None)));
+            job.join().unwrap();
+        });
+        counting::held()
+    };
+    // What is made once in a process is made by the first.
+    let (first, second) = (run(), run());
+    assert_eq!(first, second, "{name} leaks");
 }

@@ -188,4 +188,9 @@ fn a_claim_of_many_pixels_costs_nothing() {
         limit: 100_000_000,
     };
     assert_eq!(process(&bytes, &Policy::default(), None), Err(expected));
+    bytes[at..at + 8].copy_from_slice(&[0xFF; 8]);
+    assert!(matches!(
+        process(&bytes, &Policy::default(), None),
+        Err(Error::TooManyPixels { .. })
+    ));
 }

@@ -10,6 +10,8 @@ mod anything;
 mod avif;
 mod colour;
 mod formats;
+#[cfg(feature = "heic")]
+mod heic;
 mod limits;
 mod orientation;
 mod pictures;

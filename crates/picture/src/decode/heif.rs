@@ -1,11 +1,15 @@
-//! AVIF (AV1 Image File Format 1.1): the container read here, the AV1 by rav1d.
+//! HEIF (ISO/IEC 23008-12): AVIF (AV1 Image File Format 1.1), and HEIC where it is built in. The
+//! container is read here, the AV1 by rav1d, the HEVC by libheif.
 //!
 //! Of a sequence the primary item is shown, which is its first frame.
 
+mod av1;
 mod boxes;
 mod budget;
 mod canvas;
-mod codec;
+mod frame;
+#[cfg(feature = "heic")]
+mod hevc;
 mod meta;
 mod opacity;
 mod properties;
@@ -24,7 +28,7 @@ use crate::{Error, Format, Header, Policy};
 use boxes::Reader;
 use budget::Budget;
 use canvas::Canvas;
-use codec::Signal;
+use frame::{Frame, Layout, Signal};
 use meta::{Item, Meta};
 
 /// Matrix code point of components that are green, blue and red themselves.
@@ -36,7 +40,7 @@ const FRAME_COPIES: u64 = 3;
 /// Copies of the whole picture: the canvas, and its bytes for the resizer.
 const CANVAS_COPIES: u64 = 2;
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
+pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
@@ -59,7 +63,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
         .fold(0, u64::saturating_add)
         .saturating_add((bytes.len() as u64).saturating_mul(2));
     Ok(Header::new(
-        Format::Avif,
+        format,
         visible.width,
         visible.height,
         decoder_bytes,
@@ -85,14 +89,44 @@ fn size(item: &Item<'_>) -> Result<(u32, u32), Error> {
         .ok_or(Error::damaged("an item without a size"))
 }
 
-pub(super) struct Avif<'a> {
+/// What decodes the coded items of a file.
+enum Codec<'a> {
+    Av1(std::marker::PhantomData<&'a ()>),
+    #[cfg(feature = "heic")]
+    Hevc(hevc::Library<'a>),
+}
+
+impl<'a> Codec<'a> {
+    fn open(bytes: &'a [u8], format: Format) -> Result<Self, Error> {
+        match format {
+            #[cfg(feature = "heic")]
+            Format::Heic => hevc::Library::open(bytes).map(Self::Hevc),
+            _ => {
+                let _ = bytes;
+                Ok(Self::Av1(std::marker::PhantomData))
+            }
+        }
+    }
+
+    /// The type of the items that it decodes.
+    fn kind(&self) -> &[u8; 4] {
+        match self {
+            Self::Av1(_) => b"av01",
+            #[cfg(feature = "heic")]
+            Self::Hevc(_) => b"hvc1",
+        }
+    }
+}
+
+pub(super) struct Heif<'a> {
+    codec: Codec<'a>,
     meta: Meta<'a>,
     orientation: Orientation,
     visible: Rectangle,
 }
 
-impl<'a> Avif<'a> {
-    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
+impl<'a> Heif<'a> {
+    pub(super) fn open(bytes: &'a [u8], format: Format, policy: &Policy) -> Result<Self, Error> {
         let meta = Meta::read(bytes)?;
         let primary = meta.primary()?;
         let (width, height) = size(primary)?;
@@ -112,6 +146,7 @@ impl<'a> Avif<'a> {
         let orientation = primary.properties.orientation();
         let visible = primary.properties.visible(width, height);
         Ok(Self {
+            codec: Codec::open(bytes, format)?,
             meta,
             orientation,
             visible,
@@ -126,8 +161,8 @@ impl<'a> Avif<'a> {
         budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         match &item.kind {
-            b"av01" => self.frame(item, square, budget),
             b"grid" => self.grid(item, square, budget),
+            kind if kind == self.codec.kind() => self.frame(item, square, budget),
             _ => Err(Error::UnsupportedFormat {
                 what: "this kind of HEIF item",
             }),
@@ -141,16 +176,34 @@ impl<'a> Avif<'a> {
         budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         let size = size(item)?;
-        let data = self.meta.data(item)?;
-        budget.spend(&data, pixels(size))?;
-        codec::decode(&data, pixels(size), |frame| {
-            if (frame.layout.width, frame.layout.height) != size {
-                return Err(Error::damaged("two sizes"));
-            }
-            let mut canvas = Canvas::new(size, frame.layout, square);
+        self.decode_item(item, budget, |frame| {
+            let mut canvas = Canvas::new(size, frame.layout(), square);
             canvas.lay(frame, 0, 0);
-            Ok((canvas, frame.signal))
+            Ok((canvas, frame.signal()))
         })
+    }
+
+    /// Decodes a coded item, and lends its frame to `take`.
+    fn decode_item<T>(
+        &self,
+        item: &Item<'a>,
+        budget: &mut Budget,
+        take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let size = size(item)?;
+        let data = self.meta.data(item)?;
+        let take = |frame: &dyn Frame| frame.check_size(size).and_then(|()| take(frame));
+        match &self.codec {
+            Codec::Av1(_) => {
+                budget.spend(data.len(), budget::av1_frames(&data), pixels(size))?;
+                av1::decode(&data, pixels(size), take)
+            }
+            #[cfg(feature = "heic")]
+            Codec::Hevc(library) => {
+                budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
+                library.decode(item.id, take)
+            }
+        }
     }
 
     /// A grid of tiles (section 6.6.2.3 of ISO/IEC 23008-12), row by row.
@@ -172,7 +225,7 @@ impl<'a> Avif<'a> {
             let tile = self
                 .meta
                 .item(*id)
-                .filter(|tile| &tile.kind == b"av01")
+                .filter(|tile| &tile.kind == self.codec.kind())
                 .ok_or(DAMAGED)?;
             let size = size(tile)?;
             if laid.as_ref().is_some_and(|(_, _, first)| *first != size)
@@ -180,18 +233,17 @@ impl<'a> Avif<'a> {
             {
                 return Err(DAMAGED);
             }
-            let data = self.meta.data(tile)?;
-            budget.spend(&data, pixels(size))?;
-            codec::decode(&data, pixels(size), |frame| {
+            self.decode_item(tile, budget, |frame| {
                 let (canvas, ..) = laid.get_or_insert_with(|| {
-                    (Canvas::new(whole, frame.layout, square), frame.signal, size)
+                    let canvas = Canvas::new(whole, frame.layout(), square);
+                    (canvas, frame.signal(), size)
                 });
-                let alike = codec::Layout {
+                let alike = Layout {
                     width: whole.0,
                     height: whole.1,
-                    ..frame.layout
+                    ..frame.layout()
                 } == canvas.layout;
-                if (frame.layout.width, frame.layout.height) != size || !alike {
+                if !alike {
                     return Err(Error::damaged("tiles that differ"));
                 }
                 canvas.lay(frame, number % columns * size.0, number / columns * size.1);
@@ -227,7 +279,7 @@ fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
     fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
 }
 
-impl<'a> Source<'a> for Avif<'a> {
+impl<'a> Source<'a> for Heif<'a> {
     fn orientation(&self) -> Orientation {
         self.orientation
     }

@@ -1,10 +1,10 @@
-//! What the AV1 of a file may cost. A few bytes can code many frames that are never shown, and the
+//! What the frames of a file may cost. A few bytes can code many frames that are never shown, and the
 //! items of a file can share their bytes, so neither its length nor its pixels bound the work.
 
 use crate::bytes::Bytes;
 use crate::{Error, Policy};
 
-/// What a pixel of AV1 costs, in pixels of [`Policy::max_work`].
+/// What a pixel costs, in pixels of [`Policy::max_work`].
 const WORK_PER_PIXEL: u64 = 4;
 /// How often each byte of a file may be read, on average.
 const READS: u64 = 4;
@@ -31,20 +31,18 @@ impl Budget {
         }
     }
 
-    /// Counts an item of `pixels`, before it is decoded.
-    pub(super) fn spend(&mut self, data: &[u8], pixels: u64) -> Result<(), Error> {
-        self.bytes = self.bytes.saturating_add(data.len() as u64);
+    /// Counts an item of so many bytes, frames and pixels a frame, before it is decoded.
+    pub(super) fn spend(&mut self, bytes: usize, frames: u64, pixels: u64) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
         Error::complexity("bytes of items", self.bytes, self.max_bytes)?;
-        let work = frames(data)
-            .saturating_mul(pixels)
-            .saturating_mul(WORK_PER_PIXEL);
+        let work = frames.saturating_mul(pixels).saturating_mul(WORK_PER_PIXEL);
         self.work = self.work.saturating_add(work);
         Error::complexity("pixels in all frames", self.work, self.max_work)
     }
 }
 
 /// Frames that are coded in OBUs (section 5.3), shown or not; at least one.
-fn frames(data: &[u8]) -> u64 {
+pub(super) fn av1_frames(data: &[u8]) -> u64 {
     let mut count = 0;
     let mut at = 0;
     while let Some(header) = data.byte(at) {
@@ -56,6 +54,20 @@ fn frames(data: &[u8]) -> u64 {
             break;
         };
         at = at.saturating_add(length).saturating_add(size);
+    }
+    count.max(1)
+}
+
+/// Frames that are coded in NAL units behind their lengths of 4 bytes, shown or not; at least one:
+/// slices (types below 32) whose first bit says that they begin a picture (ITU-T H.265, sections
+/// 7.3.1.2 and 7.3.6.1).
+#[cfg(feature = "heic")]
+pub(super) fn hevc_frames(data: &[u8]) -> u64 {
+    let mut count = 0;
+    let mut at = 0_usize;
+    while let (Some(length), Some([kind, _, slice])) = (data.be32(at), data.array(at + 4)) {
+        count += u64::from(kind >> 1 & 63 < 32 && slice & 0x80 != 0);
+        at = at.saturating_add(4).saturating_add(length as usize);
     }
     count.max(1)
 }
@@ -86,12 +98,12 @@ mod tests {
 
     #[test]
     fn frames_that_are_not_shown_count() {
-        assert_eq!(frames(&stream(1)), 1);
-        assert_eq!(frames(&stream(70)), 70);
-        assert_eq!(frames(&[]), 1);
+        assert_eq!(av1_frames(&stream(1)), 1);
+        assert_eq!(av1_frames(&stream(70)), 70);
+        assert_eq!(av1_frames(&[]), 1);
         let mut budget = Budget::new(1 << 20, &Policy::default());
-        assert!(budget.spend(&stream(2), 100_000_000).is_ok());
-        let refused = budget.spend(&stream(1), 100_000_000);
+        assert!(budget.spend(9, av1_frames(&stream(2)), 100_000_000).is_ok());
+        let refused = budget.spend(9, 1, 100_000_000);
         assert!(matches!(
             refused,
             Err(Error::TooComplex {
@@ -104,7 +116,7 @@ mod tests {
     #[test]
     fn items_that_share_their_bytes_count() {
         let mut budget = Budget::new(10, &Policy::default());
-        assert!(budget.spend(&[0; 10], 1).is_ok());
-        assert!(budget.spend(&[0; 31], 1).is_err());
+        assert!(budget.spend(10, 1, 1).is_ok());
+        assert!(budget.spend(31, 1, 1).is_err());
     }
 }
