@@ -90,36 +90,34 @@ fn size(item: &Item<'_>) -> Result<(u32, u32), Error> {
 }
 
 /// What decodes the coded items of a file.
-enum Codec<'a> {
-    Av1(std::marker::PhantomData<&'a ()>),
+#[derive(Clone, Copy)]
+enum Codec {
+    Av1,
     #[cfg(feature = "heic")]
-    Hevc(hevc::Library<'a>),
+    Hevc,
 }
 
-impl<'a> Codec<'a> {
-    fn open(bytes: &'a [u8], format: Format) -> Result<Self, Error> {
+impl Codec {
+    fn of(format: Format) -> Self {
         match format {
             #[cfg(feature = "heic")]
-            Format::Heic => hevc::Library::open(bytes).map(Self::Hevc),
-            _ => {
-                let _ = bytes;
-                Ok(Self::Av1(std::marker::PhantomData))
-            }
+            Format::Heic => Self::Hevc,
+            _ => Self::Av1,
         }
     }
 
     /// The type of the items that it decodes.
-    fn kind(&self) -> &[u8; 4] {
+    fn kind(self) -> &'static [u8; 4] {
         match self {
-            Self::Av1(_) => b"av01",
+            Self::Av1 => b"av01",
             #[cfg(feature = "heic")]
-            Self::Hevc(_) => b"hvc1",
+            Self::Hevc => b"hvc1",
         }
     }
 }
 
 pub(super) struct Heif<'a> {
-    codec: Codec<'a>,
+    codec: Codec,
     meta: Meta<'a>,
     orientation: Orientation,
     visible: Rectangle,
@@ -146,7 +144,7 @@ impl<'a> Heif<'a> {
         let orientation = primary.properties.orientation();
         let visible = primary.properties.visible(width, height);
         Ok(Self {
-            codec: Codec::open(bytes, format)?,
+            codec: Codec::of(format),
             meta,
             orientation,
             visible,
@@ -193,15 +191,23 @@ impl<'a> Heif<'a> {
         let size = size(item)?;
         let data = self.meta.data(item)?;
         let take = |frame: &dyn Frame| frame.check_size(size).and_then(|()| take(frame));
-        match &self.codec {
-            Codec::Av1(_) => {
+        match self.codec {
+            Codec::Av1 => {
                 budget.spend(data.len(), budget::av1_frames(&data), pixels(size))?;
                 av1::decode(&data, pixels(size), take)
             }
             #[cfg(feature = "heic")]
-            Codec::Hevc(library) => {
+            Codec::Hevc => {
                 budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
-                library.decode(item.id, take)
+                let missing = Error::damaged("an item without a configuration");
+                let (configuration, chroma) = item.properties.hevc.ok_or(missing)?;
+                let coded = hevc::Coded {
+                    configuration,
+                    chroma,
+                    size,
+                    data: &data,
+                };
+                hevc::decode(&coded, take)
             }
         }
     }

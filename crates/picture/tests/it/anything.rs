@@ -34,7 +34,10 @@ fn pictures() -> Vec<Vec<u8>> {
     pictures.push(pixels.png_with(|info| {
         let text = (String::from("Comment"), String::from(SECRET));
         info.uncompressed_latin1_text = vec![png::text_metadata::TEXtChunk::new(text.0, text.1)];
-        info.utf8_text = vec![png::text_metadata::ITXtChunk::new("XML:com.adobe.xmp", SECRET)];
+        info.utf8_text = vec![png::text_metadata::ITXtChunk::new(
+            "XML:com.adobe.xmp",
+            SECRET,
+        )];
         info.icc_profile = Some(profile.clone().into());
     }));
     // A comment extension before the trailer.

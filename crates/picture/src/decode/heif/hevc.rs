@@ -1,7 +1,7 @@
 //! HEVC by the system's libheif: the only place that calls it. The container, grids, turns, alpha and
 //! colours are read here as for AV1; it decodes single coded items.
 
-use libheif_rs::{ColorSpace, DecodingOptions, HeifContext, Image, LibHeif, Plane, Planes};
+use libheif_rs::{Chroma, ColorSpace, DecodingOptions, HeifContext, Image, LibHeif, Plane, Planes};
 
 use super::frame::{Frame, Layout, Row, Signal};
 use crate::Error;
@@ -9,38 +9,84 @@ use crate::Error;
 const FAILED: Error = Error::Encoder { what: "libheif" };
 const DAMAGED: Error = Error::damaged("the picture data");
 
-/// A file that libheif has read too.
-pub(super) struct Library<'a> {
-    // Dropped before the library is.
-    context: HeifContext<'a>,
-    library: LibHeif,
+/// What libheif is told of a coded item.
+pub(super) struct Coded<'a> {
+    /// The content of its `hvcC` property.
+    pub(super) configuration: &'a [u8],
+    /// The chroma format (ITU-T H.265, table 6-1): none, 4:2:0, 4:2:2, 4:4:4.
+    pub(super) chroma: u8,
+    pub(super) size: (u32, u32),
+    pub(super) data: &'a [u8],
 }
 
-impl<'a> Library<'a> {
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
-        let library = LibHeif::new_checked().map_err(|_| FAILED)?;
-        let mut context = HeifContext::read_from_bytes(bytes)
-            .map_err(|_| Error::damaged("the table of items"))?;
-        context.set_max_decoding_threads(0);
-        Ok(Self { context, library })
-    }
+/// Decodes an item as it is stored, and lends it to `take`.
+pub(super) fn decode<T>(
+    item: &Coded<'_>,
+    take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let library = LibHeif::new_checked().map_err(|_| FAILED)?;
+    let file = file(item).ok_or(DAMAGED)?;
+    let context = HeifContext::read_from_bytes(&file).map_err(|_| DAMAGED)?;
+    let handle = context.primary_image_handle().map_err(|_| DAMAGED)?;
+    let mut options = DecodingOptions::new().ok_or(FAILED)?;
+    options.set_ignore_transformations(true);
+    options.set_strict_decoding(true);
+    // Left to itself libheif converts.
+    let space = match item.chroma {
+        0 => ColorSpace::Monochrome,
+        1 => ColorSpace::YCbCr(Chroma::C420),
+        2 => ColorSpace::YCbCr(Chroma::C422),
+        _ => ColorSpace::YCbCr(Chroma::C444),
+    };
+    let image = library
+        .decode(&handle, space, Some(options))
+        .map_err(|_| DAMAGED)?;
+    take(&Lent::new(&image)?)
+}
 
-    /// Decodes a coded item as it is stored, and lends it to `take`.
-    pub(super) fn decode<T>(
-        &self,
-        id: u32,
-        take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let handle = self.context.image_handle(id).map_err(|_| DAMAGED)?;
-        let mut options = DecodingOptions::new().ok_or(FAILED)?;
-        options.set_ignore_transformations(true);
-        options.set_strict_decoding(true);
-        let image = self
-            .library
-            .decode(&handle, ColorSpace::Undefined, Some(options))
-            .map_err(|_| DAMAGED)?;
-        take(&Lent::new(&image)?)
-    }
+/// A file of this item alone (ISO/IEC 23008-12): libheif sees no container but ours, and hands out
+/// tiles and alpha no other way.
+fn file(item: &Coded<'_>) -> Option<Vec<u8>> {
+    let length = u32::try_from(item.data.len()).ok()?;
+    let kind = container(b"ftyp", &[b"heic\0\0\0\0mif1heic"])?;
+    let handler = container(b"hdlr", &[&[0; 8], b"pict", &[0; 13]])?;
+    let primary = container(b"pitm", &[&[0, 0, 0, 0, 0, 1]])?;
+    let entry = container(b"infe", &[&[2, 0, 0, 0, 0, 1, 0, 0], b"hvc1\0"])?;
+    let information = container(b"iinf", &[&[0, 0, 0, 0, 0, 1], &entry])?;
+    let configuration = container(b"hvcC", &[item.configuration])?;
+    let (width, height) = (item.size.0.to_be_bytes(), item.size.1.to_be_bytes());
+    let size = container(b"ispe", &[&[0; 4], &width, &height])?;
+    let properties = container(b"ipco", &[&configuration, &size])?;
+    // One item with two properties, the first of them essential.
+    let association = container(b"ipma", &[&[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2, 0x81, 2]])?;
+    let properties = container(b"iprp", &[&properties, &association])?;
+    let whole = |offset: u32| {
+        // Offsets and lengths of four bytes; one item of one extent.
+        let place = [offset, length].map(u32::to_be_bytes).concat();
+        let counts = [0, 0, 0, 0, 0x44, 0, 0, 1, 0, 1, 0, 0, 0, 1];
+        let location = container(b"iloc", &[&counts, &place])?;
+        container(
+            b"meta",
+            &[
+                &[0; 4],
+                &handler,
+                &primary,
+                &location,
+                &information,
+                &properties,
+            ],
+        )
+    };
+    let before = kind.len() + whole(0)?.len() + 8;
+    let meta = whole(u32::try_from(before).ok()?)?;
+    Some([kind, meta, container(b"mdat", &[item.data])?].concat())
+}
+
+/// A box.
+fn container(kind: &[u8; 4], content: &[&[u8]]) -> Option<Vec<u8>> {
+    let content = content.concat();
+    let length = u32::try_from(content.len().checked_add(8)?).ok()?;
+    Some([&length.to_be_bytes(), kind.as_slice(), &content].concat())
 }
 
 struct Lent<'a> {
