@@ -49,9 +49,9 @@ macro_rules! dispatch {
                 fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> Decoded {
                     $module::$decode::<N>($($argument,)* $($select)?)
                 }
-                let extended = self.extended;
-                $(let extended = extended.filter(|$select| $select.is_fast());)?
-                if let Some(_select) = extended {
+                let usable = self.extended;
+                $(let usable = usable.filter(|$select| $select.is_fast());)?
+                if let Some(_select) = usable {
                     $(let $select = _select;)?
                     // SAFETY: the processor has all of the features that `extended` is compiled for.
                     return unsafe { extended::<N>($($argument,)* $($select)?) };
