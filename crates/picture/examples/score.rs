@@ -27,7 +27,7 @@ fn scores(paths: &[String]) -> Result<(), Error> {
     for path in coded {
         println!(
             "{:.3}",
-            compute_frame_ssimulacra2(&reference, &read(path)?)?
+            compute_frame_ssimulacra2(reference.clone(), read(path)?)?
         );
     }
     Ok(())
