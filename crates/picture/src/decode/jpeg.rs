@@ -14,7 +14,6 @@ use crate::planar::{self, Model, Planar};
 use crate::probe::DecoderMemory;
 use crate::raster::{Pixels, Samples, Window};
 use crate::reduce::MARGIN;
-use crate::yuv::{Matrix, Range};
 use crate::{Error, Format, Header, Policy, exif};
 
 /// Pixels around the square that the resize filter may look at.
@@ -110,7 +109,7 @@ impl<'a> Source<'a> for Jpeg<'a> {
         let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
         let pixels = Pixels::Planar(Planar {
             planes: planes.collect(),
-            model: model(self.colour),
+            model: Model::Jpeg(self.colour),
         });
         let space = match self.profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
@@ -164,15 +163,5 @@ fn cut(plane: Plane, square: Square) -> planar::Plane {
         height: height as u32,
         samples: Samples::Eight(plane.samples),
         window,
-    }
-}
-
-fn model(colour: ColourModel) -> Model {
-    match colour {
-        ColourModel::Grey => Model::Grey(Range::FULL),
-        ColourModel::YCbCr => Model::Yuv(Matrix::JFIF),
-        ColourModel::Rgb => Model::Rgb(Range::FULL),
-        ColourModel::Cmyk => Model::InvertedCmyk,
-        ColourModel::Ycck => Model::InvertedYcck,
     }
 }
