@@ -50,7 +50,7 @@ fn main() -> Result<(), Error> {
     }
     let squares = paths
         .iter()
-        .map(|path| Ok(sizes(read(path)?)?))
+        .map(|path| sizes(read(path)?))
         .collect::<Result<Vec<_>, Error>>()?;
     println!("{:40} {:>9} {:>9}   {:>8}", "", "bytes", "ms", "a picture");
     let base = Setting::parse("method=4")?;

@@ -118,7 +118,7 @@ fn colours(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
     let square = decode_base64(label["pillow"]["square"].as_str()?);
     let output = Output::decode(&result.as_ref().ok()?.outputs.first()?.bytes);
     let side = output.side as usize;
-    if side % SIDE != 0 {
+    if !side.is_multiple_of(SIDE) {
         return None;
     }
     let (mut sum, step) = (0, side / SIDE);
