@@ -12,6 +12,7 @@ mod colour;
 mod formats;
 #[cfg(feature = "heic")]
 mod heic;
+mod items;
 mod limits;
 mod orientation;
 mod pictures;

@@ -1,12 +1,17 @@
 //! The items of a HEIF file (ISO/IEC 14496-12, section 8.11; ISO/IEC 23008-12, section 6).
 
-use super::boxes::{Box, Boxes, Reader, full};
+use super::boxes::{Boxes, Reader, full};
 use super::properties::Properties;
 use crate::Error;
 use crate::bytes::Bytes;
 
-/// Extents of all items together, which a few bytes can claim many of.
-const MAX_EXTENTS: usize = 1 << 16;
+/// Most items, and most entries of each table that lists them: a grid of 100 megapixels in tiles of
+/// 256 × 256 pixels and as many tiles of its alpha are 3,100. Phones write 50 to 200.
+const MAX_ITEMS: u64 = 4096;
+/// Most properties. Items share theirs, but for the sizes and configurations of a few.
+const MAX_PROPERTIES: u64 = 4096;
+/// Most properties of items, references and extents, over all items: of each a few an item.
+const MAX_LINKS: u64 = 16 * MAX_ITEMS;
 
 const DAMAGED: Error = Error::damaged("the table of items");
 
@@ -142,177 +147,197 @@ impl<'a> Meta<'a> {
     }
 
     fn read_tables(&mut self, content: &'a [u8]) -> Result<(), Error> {
-        let mut tables = Vec::new();
-        for found in Boxes::new(content) {
-            let found = found.map_err(|_| DAMAGED)?;
-            if &found.kind == b"idat" {
-                self.idat = found.content;
-            }
-            tables.push(found);
+        // Not gathered, for boxes may be as many as an eighth of the bytes.
+        if Boxes::new(content).any(|found| found.is_err()) {
+            return Err(DAMAGED);
         }
-        let table = |kind: &[u8; 4]| {
-            tables
-                .iter()
-                .find(|table| table.kind == *kind)
-                .map(|table| table.content)
-        };
-        let (version, _, primary) = table(b"pitm").and_then(full).ok_or(DAMAGED)?;
+        let table = |kind| children(content, kind).next();
+        self.idat = table(*b"idat").unwrap_or_default();
+        let (version, _, primary) = table(*b"pitm").and_then(full).ok_or(DAMAGED)?;
         self.primary = Reader(primary)
             .short(if version == 0 { 2 } else { 4 })
             .ok_or(DAMAGED)?;
-        self.read_items(table(b"iinf").ok_or(DAMAGED)?)
-            .ok_or(DAMAGED)?;
-        self.read_locations(table(b"iloc").ok_or(DAMAGED)?)
-            .ok_or(DAMAGED)?;
-        self.read_properties(table(b"iprp").ok_or(DAMAGED)?)
-            .ok_or(DAMAGED)?;
-        if let Some(references) = table(b"iref") {
-            self.read_references(references).ok_or(DAMAGED)?;
+        self.read_items(table(*b"iinf").ok_or(DAMAGED)?)?;
+        self.read_locations(table(*b"iloc").ok_or(DAMAGED)?)?;
+        self.read_properties(table(*b"iprp").ok_or(DAMAGED)?)?;
+        if let Some(references) = table(*b"iref") {
+            self.read_references(references)?;
         }
         Ok(())
     }
 
     /// Item information: what each item is (8.11.6).
-    fn read_items(&mut self, content: &'a [u8]) -> Option<()> {
-        let (version, _, entries) = full(content)?;
-        let entries = entries.get(if version == 0 { 2 } else { 4 }..)?;
-        for entry in Boxes::new(entries) {
-            let entry = entry.ok().filter(|entry| &entry.kind == b"infe")?;
-            let (version, _, content) = full(entry.content)?;
-            if version < 2 {
-                continue;
+    fn read_items(&mut self, content: &'a [u8]) -> Result<(), Error> {
+        let (version, _, entries) = full(content).ok_or(DAMAGED)?;
+        let start = if version == 0 { 2 } else { 4 };
+        let mut count = Count::of("items", MAX_ITEMS);
+        for entry in Boxes::new(entries.get(start..).ok_or(DAMAGED)?) {
+            count.add(1)?;
+            let entry = entry.map_err(|_| DAMAGED)?;
+            if &entry.kind != b"infe" {
+                return Err(DAMAGED);
             }
-            let mut numbers = Reader(content);
-            let id = numbers.short(if version == 2 { 2 } else { 4 })?;
-            let _protection = numbers.number(2)?;
-            let kind = numbers.0.array(0)?;
-            self.items.push(Item {
-                id,
-                kind,
-                ..Item::default()
-            });
+            let (version, _, content) = full(entry.content).ok_or(DAMAGED)?;
+            if version >= 2 {
+                self.items.push(read_item(version, content).ok_or(DAMAGED)?);
+            }
         }
         self.items.sort_by_key(|item| item.id);
         self.items.dedup_by_key(|item| item.id);
-        Some(())
+        Ok(())
     }
 
     /// Item locations: where the bytes of each item are (8.11.3).
-    fn read_locations(&mut self, content: &'a [u8]) -> Option<()> {
-        let (version, _, content) = full(content)?;
+    fn read_locations(&mut self, content: &'a [u8]) -> Result<(), Error> {
+        let (version, _, content) = full(content).ok_or(DAMAGED)?;
         let mut numbers = Reader(content);
-        let sizes = numbers.short(2)?;
+        let sizes = numbers.short(2).ok_or(DAMAGED)?;
         let [offset_size, length_size, base_size, index_size] =
             [12, 8, 4, 0].map(|shift| (sizes >> shift & 15) as usize);
         let index_size = if version == 0 { 0 } else { index_size };
-        if [offset_size, length_size, base_size, index_size]
-            .iter()
-            .any(|size| *size > 8)
-        {
-            return None;
+        let sizes = [offset_size, length_size, base_size, index_size];
+        if sizes.iter().any(|size| *size > 8) {
+            return Err(DAMAGED);
         }
         let id_size = if version < 2 { 2 } else { 4 };
-        let count = numbers.short(id_size)?;
-        let mut extents_in_all = 0;
-        for _ in 0..count {
-            let id = numbers.short(id_size)?;
-            let method = if version == 0 {
-                0
-            } else {
-                numbers.short(2)? & 15
+        let locations = numbers.short(id_size).ok_or(DAMAGED)?;
+        Count::of("item locations", MAX_ITEMS).add(locations.into())?;
+        let mut total = Count::of("item extents", MAX_LINKS);
+        for _ in 0..locations {
+            let id = numbers.short(id_size).ok_or(DAMAGED)?;
+            let method = match version {
+                0 => 0,
+                _ => numbers.short(2).ok_or(DAMAGED)? & 15,
             };
-            let _reference = numbers.number(2)?;
-            let base = numbers.number(base_size)?;
-            let count = usize::try_from(numbers.number(2)?).ok()?;
-            extents_in_all += count;
-            if extents_in_all > MAX_EXTENTS {
-                return None;
-            }
-            let mut extents = Vec::new();
-            for _ in 0..count {
+            let _reference = numbers.number(2).ok_or(DAMAGED)?;
+            let base = numbers.number(base_size).ok_or(DAMAGED)?;
+            let count = numbers.number(2).ok_or(DAMAGED)?;
+            total.add(count)?;
+            let mut extent = || {
                 let _index = numbers.number(index_size)?;
-                let offset = base.checked_add(numbers.number(offset_size)?)?;
-                let length = numbers.number(length_size)?;
-                extents.push(Extent {
+                Some(Extent {
                     in_idat: method == 1,
-                    offset,
-                    length,
-                });
-            }
+                    offset: base.checked_add(numbers.number(offset_size)?)?,
+                    length: numbers.number(length_size)?,
+                })
+            };
+            let extents = (0..count).map(|_| extent()).collect::<Option<Vec<_>>>();
+            let extents = extents.ok_or(DAMAGED)?;
             // Those built of other items are none that browsers show.
             if let Some(item) = self.item_mut(id).filter(|_| method < 2) {
                 item.extents = extents;
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Item properties, and which item has which (23008-12, section 9.3).
-    fn read_properties(&mut self, content: &'a [u8]) -> Option<()> {
+    fn read_properties(&mut self, content: &'a [u8]) -> Result<(), Error> {
+        if Boxes::new(content).any(|found| found.is_err()) {
+            return Err(DAMAGED);
+        }
         let mut properties = Vec::new();
-        let mut associations = Vec::new();
-        for found in Boxes::new(content) {
-            let found = found.ok()?;
-            match &found.kind {
-                b"ipco" => {
-                    for property in Boxes::new(found.content) {
-                        properties.push(property.ok()?);
-                    }
-                }
-                b"ipma" => associations.push(found.content),
-                _ => {}
-            }
+        let mut count = Count::of("properties", MAX_PROPERTIES);
+        for property in children(content, *b"ipco").flat_map(Boxes::new) {
+            count.add(1)?;
+            properties.push(property.map_err(|_| DAMAGED)?);
         }
-        for content in associations {
-            let (version, flags, content) = full(content)?;
+        let mut entries = Count::of("items with properties", MAX_ITEMS);
+        let mut total = Count::of("properties of items", MAX_LINKS);
+        for content in children(content, *b"ipma") {
+            let (version, flags, content) = full(content).ok_or(DAMAGED)?;
             let mut numbers = Reader(content);
-            for _ in 0..numbers.short(4)? {
-                let id = numbers.short(if version < 1 { 2 } else { 4 })?;
-                let count = numbers.short(1)?;
-                let mut of_item: Vec<Box<'a>> = Vec::new();
+            for _ in 0..numbers.short(4).ok_or(DAMAGED)? {
+                entries.add(1)?;
+                let id_size = if version < 1 { 2 } else { 4 };
+                let id = numbers.short(id_size).ok_or(DAMAGED)?;
+                let count = numbers.short(1).ok_or(DAMAGED)?;
+                total.add(count.into())?;
+                let mut item = self.item_mut(id);
                 for _ in 0..count {
-                    let index = if flags & 1 == 1 {
-                        numbers.short(2)? & 0x7FFF
+                    let (size, mask) = if flags & 1 == 1 {
+                        (2, 0x7FFF)
                     } else {
-                        numbers.short(1)? & 0x7F
+                        (1, 0x7F)
                     };
+                    let index = numbers.short(size).ok_or(DAMAGED)? & mask;
                     // 0 stands for none.
-                    of_item.extend(
-                        (index as usize)
-                            .checked_sub(1)
-                            .and_then(|index| properties.get(index).copied()),
-                    );
-                }
-                if let Some(item) = self.item_mut(id) {
-                    for property in of_item {
-                        item.properties.add(property)?;
+                    let property = (index as usize)
+                        .checked_sub(1)
+                        .and_then(|index| properties.get(index));
+                    if let (Some(item), Some(property)) = (&mut item, property) {
+                        item.properties.add(*property).ok_or(DAMAGED)?;
                     }
                 }
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Item references (8.11.12).
-    fn read_references(&mut self, content: &'a [u8]) -> Option<()> {
-        let (version, _, content) = full(content)?;
+    fn read_references(&mut self, content: &'a [u8]) -> Result<(), Error> {
+        let (version, _, content) = full(content).ok_or(DAMAGED)?;
         let id_size = if version == 0 { 2 } else { 4 };
+        let mut total = Count::of("item references", MAX_LINKS);
         for found in Boxes::new(content) {
-            let found = found.ok()?;
+            let found = found.map_err(|_| DAMAGED)?;
             let mut numbers = Reader(found.content);
-            let from = numbers.short(id_size)?;
-            let count = numbers.number(2)?;
+            let from = numbers.short(id_size).ok_or(DAMAGED)?;
+            let count = numbers.number(2).ok_or(DAMAGED)?;
+            total.add(1 + count)?;
             let to = (0..count)
                 .map(|_| numbers.short(id_size))
-                .collect::<Option<Vec<_>>>()?;
+                .collect::<Option<Vec<_>>>();
             self.references.push(Reference {
                 kind: found.kind,
                 from,
-                to,
+                to: to.ok_or(DAMAGED)?,
             });
         }
-        Some(())
+        Ok(())
     }
+}
+
+/// What a table has of something, so that it is refused before it costs much.
+struct Count {
+    what: &'static str,
+    value: u64,
+    limit: u64,
+}
+
+impl Count {
+    fn of(what: &'static str, limit: u64) -> Self {
+        Self {
+            what,
+            value: 0,
+            limit,
+        }
+    }
+
+    fn add(&mut self, more: u64) -> Result<(), Error> {
+        self.value = self.value.saturating_add(more);
+        Error::complexity(self.what, self.value, self.limit)
+    }
+}
+
+/// The contents of the boxes of one kind.
+fn children(content: &[u8], kind: [u8; 4]) -> impl Iterator<Item = &[u8]> {
+    Boxes::new(content)
+        .flatten()
+        .filter(move |found| found.kind == kind)
+        .map(|found| found.content)
+}
+
+/// An entry of the item information, of version 2 or 3.
+fn read_item<'a>(version: u8, content: &[u8]) -> Option<Item<'a>> {
+    let mut numbers = Reader(content);
+    let id = numbers.short(if version == 2 { 2 } else { 4 })?;
+    let _protection = numbers.number(2)?;
+    Some(Item {
+        id,
+        kind: numbers.0.array(0)?,
+        ..Item::default()
+    })
 }
 
 /// Whether the last box of a file, which is longer than what remains, is one that such files have.

@@ -65,8 +65,10 @@ impl<'a> Properties<'a> {
             }
             b"auxC" => {
                 let (_, _, name) = full(content)?;
-                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-                self.is_alpha = ALPHA_TYPES.contains(&name);
+                self.is_alpha = ALPHA_TYPES.iter().any(|alpha| {
+                    let rest = name.strip_prefix(*alpha);
+                    rest.is_some_and(|rest| matches!(rest, [] | [0, ..]))
+                });
             }
             b"clap" => {
                 let mut numbers = Reader(content);
