@@ -9,9 +9,6 @@ pub(super) struct Progression {
 }
 
 impl Progression {
-    /// All of a picture.
-    pub(super) const WHOLE: u64 = 1 << 16;
-
     /// Nothing decoded yet.
     pub(super) fn new(components: usize) -> Self {
         Self {
@@ -54,25 +51,6 @@ impl Progression {
         for part in &scan.components {
             self.reached[part.index] = [Some(0); 64];
         }
-    }
-
-    /// The part of the picture that is there, of [`Progression::WHOLE`], when each component has so
-    /// many blocks: an estimate, for the bits of a progressive file cost what they must. A bit position
-    /// costs as much as all those above it, and a coefficient the less the higher its frequency.
-    pub(super) fn received(&self, blocks: impl Iterator<Item = u64>) -> u64 {
-        let (mut have, mut whole) = (0, 0);
-        for (coefficients, blocks) in self.reached.iter().zip(blocks) {
-            for (index, reached) in (1..).zip(coefficients) {
-                let cost = blocks.saturating_mul(Self::WHOLE) / index;
-                whole += cost;
-                have += reached.map_or(0, |bit| cost >> bit);
-            }
-        }
-        u128::from(have)
-            .saturating_mul(Self::WHOLE.into())
-            .checked_div(whole.into())
-            .and_then(|share| u64::try_from(share).ok())
-            .unwrap_or_default()
     }
 
     /// Whether every component has been in a scan.

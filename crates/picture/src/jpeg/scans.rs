@@ -97,18 +97,10 @@ impl<const N: usize> Decode<'_, '_, N> {
     fn scan(&mut self, scan: &Scan) -> Result<(), Error> {
         let start = self.markers.position();
         self.latch_steps(scan, start)?;
-        self.received.before = self.received.after;
         let end = if self.frame.progressive {
             self.progression
                 .book(scan)
                 .map_err(|what| damaged(start, what))?;
-            let components = self.frame.components.iter();
-            let blocks = components.map(|component| {
-                let (columns, rows) = component.padded_blocks;
-                (columns * rows) as u64
-            });
-            self.received.whole = Progression::WHOLE;
-            self.received.after = self.progression.received(blocks);
             if scan.band.0 == 0 {
                 self.progressive_dc(scan, start)?
             } else {
@@ -117,6 +109,7 @@ impl<const N: usize> Decode<'_, '_, N> {
         } else {
             self.progression.book_sequential(scan);
             self.received.whole = self.frame.block_count();
+            self.received.before = self.received.after;
             self.received.after += scan.block_count();
             self.sequential(scan, start)?
         };
@@ -302,7 +295,8 @@ fn conclude(
     Err(damaged(source.offset(&bits), what))
 }
 
-/// How much of the picture is there, in any unit.
+/// How much of the picture is there, in blocks. It stays 0 of 0, which is unknown, of a progressive
+/// picture: no header tells how many scans there are, nor what they are to bring.
 #[derive(Default)]
 pub(super) struct Received {
     before: u64,

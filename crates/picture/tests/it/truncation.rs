@@ -53,30 +53,10 @@ fn a_cut_says_how_much_is_there() {
 }
 
 #[test]
-fn a_cut_progressive_jpeg_says_about_how_much_is_there() {
-    let noisy = Pixels {
-        rgb: (0..300 * 300 * 3_u32)
-            .map(|i| {
-                ((i / 3 % 300 / 9 + i / 900 / 7) * 23 % 200 + (i.wrapping_mul(2_654_435_761) >> 27))
-                    as u8
-            })
-            .collect(),
-        ..Pixels::new(300, 300)
-    };
-    let jpeg = noisy.jpeg_with(|encoder| encoder.set_progressive(true));
-    let mut last = 0;
-    for tenths in 1..10 {
+fn a_cut_progressive_jpeg_claims_no_share() {
+    let jpeg = Pixels::new(300, 300).jpeg_with(|encoder| encoder.set_progressive(true));
+    for tenths in 4..10 {
         let cut = process(&jpeg[..jpeg.len() * tenths / 10], &Policy::default(), None);
-        let Err(Error::Truncated {
-            received: Some(percent),
-        }) = cut
-        else {
-            panic!("{cut:?}")
-        };
-        assert!(
-            percent >= last && percent.abs_diff(tenths as u8 * 10) <= 25,
-            "{percent} % of {tenths}0"
-        );
-        last = percent;
+        assert_eq!(cut, Err(Error::Truncated { received: None }), "{tenths}0 %");
     }
 }
