@@ -1,7 +1,7 @@
 mod foreign;
 
 use crate::jpeg::Footprint;
-use crate::{Error, Format, Policy, decode};
+use crate::{Crop, Error, Format, Policy, decode};
 
 /// What the header of a picture says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl From<u64> for DecoderMemory {
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::NotAnImage`], [`Error::UnsupportedFormat`], or
-/// [`Error::Truncated`] and [`Error::Damaged`] when that shows in the header.
+/// [`Error::Truncated`], [`Error::Damaged`] and [`Error::TooComplex`] when that shows in the header.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
@@ -95,8 +95,9 @@ impl Header {
         }
     }
 
-    /// Most bytes that [`process`](crate::process) holds at once for this picture, besides the
-    /// input itself.
+    /// Most bytes that [`process`](crate::process) holds at once for this picture and crop, besides
+    /// the input itself. A crop larger than the picture, which is refused before anything is decoded,
+    /// counts as the largest square.
     ///
     /// It is the sum of what the decoder holds, at most two profiles, the reduced square (below
     /// twice the [margin of 1.4](crate::Policy::sizes) of the largest size), the outputs, and a
@@ -107,22 +108,22 @@ impl Header {
     /// use veraicon_picture::{Policy, probe};
     ///
     /// let header = probe(b"BM\0\0\0\0\0\0\0\0\x1A\0\0\0\x0C\0\0\0\x40\0\x30\0")?;
-    /// assert!(header.peak_memory(&Policy::default()) < 64 << 20);
+    /// assert!(header.peak_memory(&Policy::default(), None) < 64 << 20);
     /// # Ok::<(), veraicon_picture::Error>(())
     /// ```
     #[must_use]
-    pub fn peak_memory(&self, policy: &Policy) -> u64 {
-        let square = u64::from(self.width.min(self.height));
-        let side = u64::from(policy.largest());
-        let reduced = square.min(side.saturating_mul(14).div_ceil(5).saturating_add(1));
-        let output = square.min(side);
+    pub fn peak_memory(&self, policy: &Policy, crop: Option<Crop>) -> u64 {
+        let whole = self.width.min(self.height);
+        let square = crop.map_or(whole, |crop| crop.size.min(whole));
+        let output = u64::from(square.min(policy.largest()));
+        let reduced = u64::from(square).min(output.saturating_mul(14).div_ceil(5) + 1);
         let area = |side: u64| side.saturating_mul(side);
         let (decoder, reduced_bytes, output_bytes) = match &self.decoder {
             DecoderMemory::Fixed(bytes) => (*bytes, REDUCED_BYTES, OPAQUE_BYTES + ALPHA_BYTES),
             // Never with alpha; the decoder's planes are the reduced square.
             DecoderMemory::Scaled(footprint) => {
                 let size = (self.width, self.height);
-                let decoder = decode::jpeg_memory(footprint, size, policy.largest());
+                let decoder = decode::jpeg_memory(footprint, size, square, policy.largest());
                 (decoder, 0, OPAQUE_BYTES)
             }
         };

@@ -235,13 +235,13 @@ fn peak_memory_is_an_upper_bound() {
                 max_bytes: 64 << 20,
                 ..Policy::default()
             };
-            let stated = header.peak_memory(&policy);
             for size in [None, Some(1400), Some(500), Some(90)] {
                 let crop = size.map(|size| Crop {
                     x: 101,
                     y: 33,
                     size,
                 });
+                let stated = header.peak_memory(&policy, crop);
                 // In a thread of its own, for the decoder keeps buffers a thread.
                 let (result, taken) = counting::peak(|| {
                     thread::scope(|scope| {

@@ -13,13 +13,11 @@ use crate::orientation::Orientation;
 use crate::planar::{self, Model, Planar};
 use crate::probe::DecoderMemory;
 use crate::raster::{Pixels, Samples, Window};
-use crate::reduce::MARGIN;
+use crate::reduce::enough;
 use crate::{Error, Format, Header, Policy, exif};
 
 /// Pixels around the square that the resize filter may look at.
 const RIM: u32 = 64;
-/// Samples along the side of a block.
-const BLOCK: u64 = 8;
 /// What a block of a scan costs, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
 
@@ -38,38 +36,28 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     ))
 }
 
-/// Most bytes that the decoder holds for outputs of `side`, whatever the crop: the smaller a square
-/// is, the less it is scaled down, so that each scale has a largest one.
-pub(crate) fn peak_memory(footprint: &Footprint, (width, height): (u32, u32), side: u32) -> u64 {
-    let whole = width.min(height);
-    let blocks = u64::from(enough(side.min(whole))) * BLOCK;
-    let mut previous = None::<Scale>;
-    let mut peak = 0;
-    for scale in Scale::ALL {
-        // One that the scale before this one does not make large enough.
-        let largest = previous.map_or(whole, |previous| {
-            let size = (blocks - 1) / previous.samples_per_block() as u64;
-            whole.min(u32::try_from(size).unwrap_or(u32::MAX))
-        });
-        previous = Some(scale);
-        if scale == Scale::Eighth && u64::from(whole) < blocks {
-            continue;
-        }
-        let region = around(Square {
-            x: (width - largest) / 2,
-            y: (height - largest) / 2,
-            size: largest,
-        });
-        // Elsewhere it may touch one more MCU of at most 32 pixels.
-        let region = Region {
-            x: region.x.saturating_sub(32),
-            y: region.y.saturating_sub(32),
-            width: region.width + 64,
-            height: region.height + 64,
-        };
-        peak = peak.max(footprint.peak_memory(scale, region));
-    }
-    peak + RETAINED as u64
+/// Most bytes that the decoder holds for outputs of at most `largest` of a square of `size`, wherever
+/// it lies.
+pub(crate) fn peak_memory(
+    footprint: &Footprint,
+    (width, height): (u32, u32),
+    size: u32,
+    largest: u32,
+) -> u64 {
+    let scale = Scale::at_least(size, enough(largest.min(size)));
+    let centred = around(Square {
+        x: width.saturating_sub(size) / 2,
+        y: height.saturating_sub(size) / 2,
+        size,
+    });
+    // Elsewhere it may touch one more MCU of at most 32 pixels.
+    let region = Region {
+        x: centred.x.saturating_sub(32),
+        y: centred.y.saturating_sub(32),
+        width: centred.width + 64,
+        height: centred.height + 64,
+    };
+    footprint.peak_memory(scale, region) + RETAINED as u64
 }
 
 pub(super) struct Jpeg<'a> {
@@ -117,16 +105,6 @@ impl<'a> Source<'a> for Jpeg<'a> {
         };
         Ok(Decoded { pixels, space })
     }
-}
-
-/// Pixels of the decoded square that an output of `side` is well made from.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a side is at most 65,535"
-)]
-fn enough(side: u32) -> u32 {
-    (f64::from(side) * MARGIN).ceil() as u32
 }
 
 fn around(square: Square) -> Region {

@@ -129,7 +129,7 @@ fn a_tile_beyond_its_grid_costs_nothing() {
             bytes[at..at + 8].copy_from_slice(&[0xFF; 8]);
         }
     }
-    assert!(probe(&bytes).unwrap().peak_memory(&Policy::default()) > 1 << 40);
+    assert!(probe(&bytes).unwrap().peak_memory(&Policy::default(), None) > 1 << 40);
     assert!(process(&bytes, &Policy::default(), None).is_err());
 }
 
