@@ -223,11 +223,12 @@ fn secrets(config: &Config) -> anyhow::Result<(Secret, Vec<Secret>)> {
 fn policy(config: &Config) -> Policy {
     let pictures = &config.pictures;
     Policy {
-        // A fault in the decoder of AV1 can end the whole process, and this one serves everybody.
+        // A fault in the decoders of AV1 and HEVC can end the whole process, and this one serves
+        // everybody.
         formats: Format::ACCEPTED
             .iter()
             .copied()
-            .filter(|format| *format != Format::Avif)
+            .filter(|format| !matches!(format, Format::Avif | Format::Heic))
             .collect(),
         max_bytes: pictures.max_bytes.0,
         max_pixels: pictures.max_pixels,

@@ -7,6 +7,6 @@ use veraicon_picture::{Policy, probe};
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(header) = probe(bytes) {
         assert!(header.width > 0 && header.height > 0);
-        assert!(header.peak_memory(&Policy::default()) > 0);
+        assert!(header.peak_memory(&Policy::default(), None) > 0);
     }
 });

@@ -9,7 +9,7 @@ fn policy() -> Policy {
         max_pixels: 1 << 20,
         max_frames: 64,
         max_profile_bytes: 1 << 18,
-        max_work: 1 << 23,
+        max_work: 1 << 22,
         sizes: vec![40, 16],
         ..Policy::default()
     }

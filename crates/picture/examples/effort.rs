@@ -1,109 +1,246 @@
-//! What libwebp's methods cost at equal quality: for each, the bytes and time of the quality
-//! at which its SSIMULACRA2 is that of method 4 at quality 80.
+//! What settings of libwebp's encoder cost at equal quality: the bytes of each, against method 4's, at
+//! the SSIMULACRA2 that method 4 has at some qualities, and its time, over all sizes of an avatar.
 //!
-//! `cargo run --release -p veraicon-picture --example effort -- SQUARE.webp...`, where each file
-//! is a square that `shape` made at quality 100.
+//! `cargo run --release -p veraicon-picture --example effort -- SQUARE.png... [-- SETTING...]`, where each
+//! picture is an opaque square that was never coded with loss, such as the references of
+//! `benches/quality.py --keep`. A setting is like `method=2,segments=1,filter=60/method=4`: what stands
+//! behind a slash is for the next smaller size and those below.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
+use std::env;
 use std::io::Cursor;
 use std::time::Instant;
-use std::{env, fs};
 
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use libwebp_sys as ffi;
 use ssimulacra2::{ColorPrimaries, Rgb, TransferCharacteristic, compute_frame_ssimulacra2};
 
+/// Sides of an avatar.
+const SIDES: [u32; 4] = [512, 256, 128, 64];
 /// Rounds of which the fastest counts.
 const ROUNDS: u32 = 7;
+/// Qualities at which method 4 sets the marks.
+const MARKS: [f32; 3] = [75.0, 80.0, 85.0];
+/// The quality that is timed, and from which the search for a score starts.
+const QUALITY: f32 = 80.0;
+/// How far apart the qualities lie between which bytes are interpolated.
+const STEP: f32 = 2.0;
 
-fn main() {
-    for path in env::args().skip(1) {
-        let Some((side, pixels)) = fs::read(&path).ok().and_then(|bytes| decode(&bytes)) else {
-            eprintln!("{path} is no WebP without alpha");
-            continue;
-        };
-        let (wanted, base, _) = score(&pixels, side, 4, 80.0);
-        println!("{path}: method 4 at quality 80: {base} bytes, SSIMULACRA2 {wanted:.2}");
-        for method in 0..=6 {
-            let (mut low, mut high) = (70.0, 95.0);
-            for _ in 0..9 {
-                let middle = f32::midpoint(low, high);
-                if score(&pixels, side, method, middle).0 < wanted {
-                    low = middle;
-                } else {
-                    high = middle;
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut parts = arguments.splitn(2, |argument| argument == "--");
+    let paths = parts.next().unwrap_or_default();
+    let mut settings: Vec<&str> = parts
+        .next()
+        .unwrap_or_default()
+        .iter()
+        .map(String::as_str)
+        .collect();
+    if settings.is_empty() {
+        settings = vec![
+            "method=0",
+            "method=2",
+            "method=3",
+            "method=4",
+            "method=2,filter=80/method=5",
+        ];
+    }
+    let squares = paths
+        .iter()
+        .map(|path| sizes(read(path)?))
+        .collect::<Result<Vec<_>, Error>>()?;
+    println!("{:40} {:>9} {:>9}   {:>8}", "", "bytes", "ms", "a picture");
+    let base = Setting::parse("method=4")?;
+    for name in settings {
+        let by_side = name
+            .split('/')
+            .map(Setting::parse)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut ratios = Vec::new();
+        let mut total = 0.0;
+        for sizes in &squares {
+            let (mut bytes, mut mark) = (0.0, 0.0);
+            let settings = by_side.iter().chain(by_side.last().into_iter().cycle());
+            for (square, &setting) in sizes.iter().zip(settings) {
+                for quality in MARKS {
+                    let wanted = square.coded(base, quality)?;
+                    mark += wanted.bytes;
+                    bytes += square.bytes_at(setting, wanted.score)?;
                 }
+                total += square.milliseconds(setting)?;
             }
-            let (_, bytes, milliseconds) = score(&pixels, side, method, high);
-            let (_, at_80, _) = score(&pixels, side, method, 80.0);
-            println!(
-                "  method {method}: quality {high:.1}, bytes {:+.1} %, {milliseconds:.1} ms ({at_80} bytes at 80)",
-                (bytes as f64 / base as f64 - 1.0) * 100.0
-            );
+            ratios.push(bytes / mark);
+        }
+        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+        let each: Vec<_> = ratios
+            .iter()
+            .map(|ratio| format!("{:+.1}", (ratio - 1.0) * 100.0))
+            .collect();
+        println!(
+            "{name:40} {:+8.1}% {:9.2}   {}",
+            (mean - 1.0) * 100.0,
+            total / squares.len() as f64,
+            each.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// A setting of libwebp's encoder; what it does not name is libwebp's default.
+#[derive(Clone, Copy)]
+struct Setting(ffi::WebPConfig);
+
+impl Setting {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let mut config = ffi::WebPConfig::new().map_err(|()| "libwebp")?;
+        for part in text.split(',') {
+            let (name, value) = part.split_once('=').ok_or("NAME=NUMBER")?;
+            let value = value.parse()?;
+            match name {
+                "method" => config.method = value,
+                "segments" => config.segments = value,
+                "sns" => config.sns_strength = value,
+                "filter" => config.filter_strength = value,
+                "sharpness" => config.filter_sharpness = value,
+                "type" => config.filter_type = value,
+                "autofilter" => config.autofilter = value,
+                "pass" => config.pass = value,
+                "preprocessing" => config.preprocessing = value,
+                "sharp" => config.use_sharp_yuv = value,
+                "partition_limit" => config.partition_limit = value,
+                _ => return Err(format!("no setting {name}").into()),
+            }
+        }
+        Ok(Self(config))
+    }
+}
+
+/// Pixels in RGB.
+struct Square {
+    side: u32,
+    pixels: Vec<u8>,
+}
+
+/// What a square became.
+struct Coded {
+    score: f64,
+    bytes: f64,
+}
+
+impl Square {
+    /// The bytes at a score, between those of the two qualities around it.
+    fn bytes_at(&self, setting: Setting, score: f64) -> Result<f64, Error> {
+        let mut quality = QUALITY;
+        let mut below = self.coded(setting, quality)?;
+        while below.score > score && quality > STEP {
+            quality -= STEP;
+            below = self.coded(setting, quality)?;
+        }
+        loop {
+            quality += STEP;
+            let above = self.coded(setting, quality)?;
+            if above.score > score || quality + STEP > 100.0 {
+                let share = (score - below.score) / (above.score - below.score);
+                return Ok(below.bytes + share * (above.bytes - below.bytes));
+            }
+            below = above;
         }
     }
-}
 
-fn decode(bytes: &[u8]) -> Option<(u32, Vec<u8>)> {
-    let mut decoder = image_webp::WebPDecoder::new(Cursor::new(bytes)).ok()?;
-    let mut pixels = vec![0; decoder.output_buffer_size()?];
-    decoder.read_image(&mut pixels).ok()?;
-    (!decoder.has_alpha()).then_some((decoder.dimensions().0, pixels))
-}
-
-/// SSIMULACRA2, bytes and milliseconds.
-fn score(pixels: &[u8], side: u32, method: i32, quality: f32) -> (f64, usize, f64) {
-    let mut fastest = f64::MAX;
-    let mut encoded = Vec::new();
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        encoded = encode(pixels, side, method, quality);
-        fastest = fastest.min(start.elapsed().as_secs_f64() * 1000.0);
+    fn coded(&self, setting: Setting, quality: f32) -> Result<Coded, Error> {
+        let bytes = encode(self, setting, quality)?;
+        let mut decoder = image_webp::WebPDecoder::new(Cursor::new(&bytes))?;
+        let mut pixels = vec![0; self.pixels.len()];
+        decoder.read_image(&mut pixels)?;
+        Ok(Coded {
+            score: compute_frame_ssimulacra2(
+                linear(&self.pixels, self.side)?,
+                linear(&pixels, self.side)?,
+            )?,
+            bytes: bytes.len() as f64,
+        })
     }
-    let decoded = decode(&encoded)
-        .map(|(_, pixels)| pixels)
-        .unwrap_or_default();
-    let score =
-        compute_frame_ssimulacra2(linear(pixels, side), linear(&decoded, side)).unwrap_or(0.0);
-    (score, encoded.len(), fastest)
+
+    fn milliseconds(&self, setting: Setting) -> Result<f64, Error> {
+        let mut fastest = f64::MAX;
+        for _ in 0..ROUNDS {
+            let start = Instant::now();
+            encode(self, setting, QUALITY)?;
+            fastest = fastest.min(start.elapsed().as_secs_f64() * 1000.0);
+        }
+        Ok(fastest)
+    }
 }
 
-fn linear(pixels: &[u8], side: u32) -> Rgb {
+fn read(path: &str) -> Result<Square, Error> {
+    let mut reader =
+        png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?)).read_info()?;
+    let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
+    let info = reader.next_frame(&mut pixels)?;
+    if info.color_type != png::ColorType::Rgb || info.width != info.height {
+        return Err(format!("{path} is no opaque square").into());
+    }
+    Ok(Square {
+        side: info.width,
+        pixels,
+    })
+}
+
+/// A square at each side, by Lanczos.
+fn sizes(square: Square) -> Result<Vec<Square>, Error> {
+    let source = ImageRef::new(square.side, square.side, &square.pixels, PixelType::U8x3)?;
+    let sizes = SIDES.map(|side| {
+        let mut target = Image::new(side, side, PixelType::U8x3);
+        Resizer::new().resize(&source, &mut target, &ResizeOptions::new())?;
+        Ok(Square {
+            side,
+            pixels: target.into_vec(),
+        })
+    });
+    sizes.into_iter().collect()
+}
+
+fn linear(pixels: &[u8], side: u32) -> Result<Rgb, Error> {
     let samples = pixels
         .as_chunks::<3>()
         .0
         .iter()
         .map(|rgb| rgb.map(|sample| f32::from(sample) / 255.0));
     let side = side as usize;
-    Rgb::new(
+    Ok(Rgb::new(
         samples.collect(),
         side,
         side,
         TransferCharacteristic::SRGB,
         ColorPrimaries::BT709,
-    )
-    .unwrap_or_else(|_| std::process::exit(1))
+    )?)
 }
 
-fn encode(pixels: &[u8], side: u32, method: i32, quality: f32) -> Vec<u8> {
-    let side = side.cast_signed();
-    let (Ok(mut config), Ok(mut picture)) = (ffi::WebPConfig::new(), ffi::WebPPicture::new())
-    else {
-        return Vec::new();
-    };
-    config.method = method;
+fn encode(square: &Square, setting: Setting, quality: f32) -> Result<Vec<u8>, Error> {
+    let side = square.side.cast_signed();
+    let mut config = setting.0;
     config.quality = quality;
+    let mut picture = ffi::WebPPicture::new().map_err(|()| "libwebp")?;
     (picture.width, picture.height) = (side, side);
+    picture.use_argb = config.use_sharp_yuv;
     let mut writer = std::mem::MaybeUninit::uninit();
     // SAFETY: configuration and picture are initialised, `pixels` holds `side` rows, and the
     // writer is set up before it is used and cleared after its bytes are copied.
     unsafe {
-        ffi::WebPPictureImportRGB(&raw mut picture, pixels.as_ptr(), side * 3);
+        ffi::WebPPictureImportRGB(&raw mut picture, square.pixels.as_ptr(), side * 3);
         ffi::WebPMemoryWriterInit(writer.as_mut_ptr());
         picture.writer = Some(ffi::WebPMemoryWrite);
         picture.custom_ptr = writer.as_mut_ptr().cast();
-        ffi::WebPEncode(&raw const config, &raw mut picture);
+        let done = ffi::WebPEncode(&raw const config, &raw mut picture);
         let mut writer = writer.assume_init();
-        let bytes = std::slice::from_raw_parts(writer.mem, writer.size).to_vec();
+        let bytes = if done == 0 {
+            Err("libwebp refuses the setting".into())
+        } else {
+            Ok(std::slice::from_raw_parts(writer.mem, writer.size).to_vec())
+        };
         ffi::WebPMemoryWriterClear(&raw mut writer);
         ffi::WebPPictureFree(&raw mut picture);
         bytes

@@ -19,7 +19,7 @@ fn main() {
         max_bytes: u64::MAX,
         ..Policy::default()
     };
-    let stated = probe(&bytes).map(|header| header.peak_memory(&policy));
+    let stated = probe(&bytes).map(|header| header.peak_memory(&policy, None));
     let before = peak_kib();
     for _ in 0..times {
         match process(&bytes, &policy, None) {

@@ -1,5 +1,5 @@
 //! Shapes a picture given on the command line, and writes the squares beside it:
-//! `cargo run --release -p veraicon-picture --example shape -- photo.jpg`
+//! `cargo run --release -p veraicon-picture --example shape -- [--quality 80] photo.jpg`
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,12 +8,23 @@ use std::{env, fs};
 use veraicon_picture::{Policy, process};
 
 fn main() -> ExitCode {
-    let paths: Vec<String> = env::args().skip(1).collect();
+    let mut paths: Vec<String> = env::args().skip(1).collect();
+    let mut policy = Policy::default();
+    if let [option, quality, ..] = paths.as_slice()
+        && option == "--quality"
+        && let Ok(quality) = quality.parse()
+    {
+        policy.quality = quality;
+        paths.drain(..2);
+    }
     if paths.is_empty() {
-        eprintln!("usage: shape PICTURE...");
+        eprintln!("usage: shape [--quality NUMBER] PICTURE...");
         return ExitCode::FAILURE;
     }
-    let failed = paths.iter().filter(|path| !shape(Path::new(path))).count();
+    let failed = paths
+        .iter()
+        .filter(|path| !shape(Path::new(path), &policy))
+        .count();
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -21,8 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn shape(path: &Path) -> bool {
-    let policy = Policy::default();
+fn shape(path: &Path, policy: &Policy) -> bool {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -30,7 +40,7 @@ fn shape(path: &Path) -> bool {
             return false;
         }
     };
-    let pictures = match process(&bytes, &policy, None) {
+    let pictures = match process(&bytes, policy, None) {
         Ok(pictures) => pictures,
         Err(error) => {
             eprintln!("{}: {error}", path.display());

@@ -1,13 +1,15 @@
 //! The decoders, one a format. Each reads its container itself, so that limits hold before any
 //! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
 
-mod avif;
 mod canvas;
 mod foreign;
 mod gif;
+mod heif;
 mod jpeg;
 mod png;
 mod webp;
+
+pub(crate) use jpeg::peak_memory as jpeg_memory;
 
 use crate::colour::ColourSpace;
 use crate::crop::Square;
@@ -50,7 +52,10 @@ pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
         Format::WebP => webp::header(bytes),
         Format::Bmp => foreign::bmp_header(bytes),
         Format::Tiff => foreign::tiff_header(bytes),
-        Format::Avif => avif::header(bytes),
+        Format::Avif => heif::header(bytes, format),
+        #[cfg(feature = "heic")]
+        Format::Heic => heif::header(bytes, format),
+        #[cfg(not(feature = "heic"))]
         Format::Heic => Err(Error::UnsupportedFormat {
             what: format.name(),
         }),
@@ -69,7 +74,10 @@ pub(crate) fn open<'a>(
         Format::Gif => Box::new(gif::Gif::open(bytes, header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
         Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, header)),
-        Format::Avif => Box::new(avif::Avif::open(bytes, policy)?),
+        Format::Avif => Box::new(heif::Heif::open(bytes, header.format, policy)?),
+        #[cfg(feature = "heic")]
+        Format::Heic => Box::new(heif::Heif::open(bytes, header.format, policy)?),
+        #[cfg(not(feature = "heic"))]
         Format::Heic => {
             return Err(Error::UnsupportedFormat {
                 what: header.format.name(),

@@ -48,7 +48,7 @@ pub enum Error {
     /// The picture ends before all of it is there.
     #[error("cut{}", received.map(|percent| format!(" after {percent} %")).unwrap_or_default())]
     Truncated {
-        /// Percent of the picture that is there, when known.
+        /// Percent of the picture that is there, when known: never of a progressive JPEG.
         received: Option<u8>,
     },
 

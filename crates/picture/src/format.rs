@@ -18,7 +18,7 @@ pub enum Format {
     Bmp,
     /// TIFF 6.0 and `BigTIFF`.
     Tiff,
-    /// HEVC in HEIF: recognised, and refused by this build.
+    /// HEVC in HEIF: decoded by builds with the feature `heic`, recognised and refused by others.
     Heic,
 }
 
@@ -32,6 +32,8 @@ impl Format {
         Self::Avif,
         Self::Bmp,
         Self::Tiff,
+        #[cfg(feature = "heic")]
+        Self::Heic,
     ];
 
     /// The usual name.

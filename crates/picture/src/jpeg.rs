@@ -42,4 +42,5 @@ pub use colour::cmyk_to_rgb;
 pub use decoder::{Decoder, RETAINED};
 pub use header::{ColourModel, Header, read_header};
 pub use limits::Limits;
+pub(crate) use memory::Footprint;
 pub use planes::{Plane, Planes, Region, Scale};

@@ -87,21 +87,42 @@ impl Orientation {
         }
     }
 
-    /// Turns a square of `side` × `side` pixels of `channels` bytes.
+    /// Turns a square of `side` × `side` pixels of `channels` bytes, 1 to 4.
     pub(crate) fn apply(self, pixels: Vec<u8>, side: u32, channels: usize) -> Vec<u8> {
-        if self == Self::Upright {
+        if self == Self::Upright || side == 0 {
             return pixels;
         }
-        let at = |x: u32, y: u32| (y as usize * side as usize + x as usize) * channels;
-        let mut upright = Vec::with_capacity(pixels.len());
-        for y in 0..side {
-            for x in 0..side {
-                let (from_x, from_y) = self.stored(x, y, side, side);
-                let from = at(from_x, from_y);
-                upright.extend_from_slice(pixels.get(from..from + channels).unwrap_or_default());
+        match channels {
+            1 => self.turn::<1>(&pixels, side),
+            2 => self.turn::<2>(&pixels, side),
+            3 => self.turn::<3>(&pixels, side),
+            _ => self.turn::<4>(&pixels, side),
+        }
+    }
+
+    /// Along a row of the upright square, one walks the stored one in even steps.
+    fn turn<const CHANNELS: usize>(self, pixels: &[u8], side: u32) -> Vec<u8> {
+        let pixels = pixels.as_chunks::<CHANNELS>().0;
+        let at = |(x, y): (u32, u32)| y as usize * side as usize + x as usize;
+        let mut upright = vec![[0; CHANNELS]; pixels.len()];
+        for (row, y) in upright.chunks_exact_mut(side as usize).zip(0..) {
+            let first = at(self.stored(0, y, side, side));
+            let last = at(self.stored(side - 1, y, side, side));
+            let step = first.abs_diff(last) / (side as usize - 1).max(1);
+            let stored = pixels.get(first.min(last)..).unwrap_or_default();
+            let stored = stored.iter().step_by(step.max(1)).take(side as usize);
+            if first <= last {
+                row.iter_mut()
+                    .zip(stored)
+                    .for_each(|(to, from)| *to = *from);
+            } else {
+                row.iter_mut()
+                    .rev()
+                    .zip(stored)
+                    .for_each(|(to, from)| *to = *from);
             }
         }
-        upright
+        upright.into_flattened()
     }
 }
 

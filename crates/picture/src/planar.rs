@@ -1,6 +1,7 @@
 //! Pictures as codecs keep them: a plane a component, chroma at its own resolution. They are
 //! resized plane by plane and turned into colours when few samples are left.
 
+use crate::jpeg::ColourModel;
 use crate::raster::{Channels, Raster, Samples, Window};
 use crate::{Error, resize, yuv};
 
@@ -26,10 +27,8 @@ pub(crate) enum Model {
     Rgb(yuv::Range),
     /// Luminance and two differences of colour.
     Yuv(yuv::Matrix),
-    /// Cyan, magenta, yellow, black as Adobe stores them: inverted, so that 255 is no ink.
-    InvertedCmyk,
-    /// As above, its first three turned into luminance and differences as if they were RGB.
-    InvertedYcck,
+    /// Those of a JPEG, of 8 bits.
+    Jpeg(ColourModel),
 }
 
 /// The components of a picture.
@@ -49,25 +48,12 @@ impl Planar {
                 .next()
                 .unwrap_or(Err(Error::Encoder { what: "planes" }))
         };
-        Ok(match model {
-            Model::Grey(range) => expanded(next()?, range),
-            Model::Rgb(range) => expanded(
-                interleave([next()?, next()?, next()?], Channels::Rgb),
-                range,
-            ),
-            Model::Yuv(matrix) => {
-                matrix.to_rgb(interleave([next()?, next()?, next()?], Channels::Rgb))
-            }
-            Model::InvertedCmyk => inverted(interleave(
-                [next()?, next()?, next()?, next()?],
-                Channels::Cmyk,
-            )),
-            Model::InvertedYcck => {
-                let colours = interleave([next()?, next()?, next()?], Channels::Rgb);
-                let [red, green, blue] = separate(&yuv::Matrix::JFIF.to_rgb(colours));
-                inverted(interleave([red, green, blue, next()?], Channels::Cmyk))
-            }
-        })
+        match model {
+            Model::Grey(range) => Ok(expanded(next()?, range)),
+            Model::Rgb(range) => Ok(expanded(interleave([next()?, next()?, next()?]), range)),
+            Model::Yuv(matrix) => Ok(matrix.to_rgb(interleave([next()?, next()?, next()?]))),
+            Model::Jpeg(model) => combined(model, &resized.collect::<Result<Vec<_>, _>>()?),
+        }
     }
 }
 
@@ -92,76 +78,61 @@ impl Plane {
     }
 }
 
-fn interleave<const N: usize>(planes: [Raster; N], channels: Channels) -> Raster {
-    let (width, height) = planes
-        .first()
-        .map_or((0, 0), |plane| (plane.width, plane.height));
-    let pixels = width as usize * height as usize;
-    let eight = |plane: &Raster| match &plane.samples {
-        Samples::Eight(samples) => Some(samples.clone()),
+fn combined(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
+    let failed = Error::Encoder { what: "planes" };
+    let samples = planes.iter().filter_map(|plane| match &plane.samples {
+        Samples::Eight(samples) => Some(samples.as_slice()),
         Samples::Sixteen(_) => None,
+    });
+    let (Some(first), samples) = (planes.first(), samples.collect::<Vec<_>>()) else {
+        return Err(failed);
     };
-    let samples = if planes
-        .iter()
-        .all(|plane| matches!(plane.samples, Samples::Eight(_)))
-    {
-        Samples::Eight(weave(
-            planes
-                .each_ref()
-                .map(|plane| eight(plane).unwrap_or_default()),
-            pixels,
-        ))
-    } else {
-        Samples::Sixteen(weave(
-            planes.map(|plane| plane.samples.into_sixteen()),
-            pixels,
-        ))
+    if samples.len() < model.channels() {
+        return Err(failed);
+    }
+    let mut pixels = Vec::new();
+    model.combine(&samples, &mut pixels);
+    Ok(Raster {
+        width: first.width,
+        height: first.height,
+        channels: match model {
+            ColourModel::Grey => Channels::Grey,
+            ColourModel::YCbCr | ColourModel::Rgb => Channels::Rgb,
+            ColourModel::Cmyk | ColourModel::Ycck => Channels::Cmyk,
+        },
+        samples: Samples::Eight(pixels),
+    })
+}
+
+/// Three planes as pixels, of 16 bits if any plane is.
+fn interleave(planes: [Raster; 3]) -> Raster {
+    let (width, height) = (planes[0].width, planes[0].height);
+    let pixels = width as usize * height as usize;
+    let samples = match planes.map(|plane| plane.samples) {
+        [Samples::Eight(a), Samples::Eight(b), Samples::Eight(c)] => {
+            Samples::Eight(weave([a, b, c], pixels))
+        }
+        planes => Samples::Sixteen(weave(planes.map(Samples::into_sixteen), pixels)),
     };
     Raster {
         width,
         height,
-        channels,
+        channels: Channels::Rgb,
         samples,
     }
 }
 
-fn weave<S: Copy + Default, const N: usize>(planes: [Vec<S>; N], pixels: usize) -> Vec<S> {
-    let mut woven = vec![S::default(); pixels * N];
-    for (channel, plane) in planes.iter().enumerate() {
-        for (pixel, &sample) in woven.as_chunks_mut::<N>().0.iter_mut().zip(plane) {
-            pixel[channel] = sample;
-        }
+fn weave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
+    let mut woven = vec![S::default(); pixels * 3];
+    let samples = a.iter().zip(&b).zip(&c);
+    for (pixel, ((&a, &b), &c)) in woven.as_chunks_mut().0.iter_mut().zip(samples) {
+        *pixel = [a, b, c];
     }
     woven
 }
 
-fn separate(raster: &Raster) -> [Raster; 3] {
-    let plane = |channel: usize| Raster {
-        width: raster.width,
-        height: raster.height,
-        channels: Channels::Grey,
-        samples: match &raster.samples {
-            Samples::Eight(samples) => {
-                Samples::Eight(samples.iter().skip(channel).step_by(3).copied().collect())
-            }
-            Samples::Sixteen(samples) => {
-                Samples::Sixteen(samples.iter().skip(channel).step_by(3).copied().collect())
-            }
-        },
-    };
-    [plane(0), plane(1), plane(2)]
-}
-
 fn expanded(mut raster: Raster, range: yuv::Range) -> Raster {
     range.expand(&mut raster.samples);
-    raster
-}
-
-fn inverted(mut raster: Raster) -> Raster {
-    match &mut raster.samples {
-        Samples::Eight(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
-        Samples::Sixteen(samples) => samples.iter_mut().for_each(|sample| *sample = !*sample),
-    }
     raster
 }
 
@@ -195,22 +166,27 @@ mod tests {
     #[test]
     fn inks_are_turned_the_right_way() {
         assert_eq!(
-            square(Model::InvertedCmyk, &[255, 200, 100, 0]),
+            square(Model::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
-        // White as luminance is no ink.
+        // The complement of what CMYK stores is turned into luminance, so black there is no ink.
         assert_eq!(
-            square(Model::InvertedYcck, &[255, 128, 128, 255]),
+            square(Model::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])
         );
     }
 
     #[test]
     fn a_plane_too_few_is_an_error_of_ours() {
-        let planar = Planar {
-            planes: Vec::new(),
-            model: Model::Yuv(yuv::Matrix::JFIF),
-        };
-        assert!(matches!(planar.square(1), Err(Error::Encoder { .. })));
+        for model in [
+            Model::Yuv(yuv::Matrix::VP8),
+            Model::Jpeg(ColourModel::YCbCr),
+        ] {
+            let planar = Planar {
+                planes: Vec::new(),
+                model,
+            };
+            assert!(matches!(planar.square(1), Err(Error::Encoder { .. })));
+        }
     }
 }

@@ -10,6 +10,16 @@ use crate::raster::{Channels, Raster, Samples, Window};
 /// the box filter shows: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
 pub(crate) const MARGIN: f64 = 1.4;
 
+/// Pixels of the decoded square that an output of `side` is well made from.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a side is at most 65,535"
+)]
+pub(crate) fn enough(side: u32) -> u32 {
+    (f64::from(side) * MARGIN).ceil() as u32
+}
+
 /// Largest factor: a band of this many rows of 8-bit colour times alpha still fits 32 bits.
 const MAX_FACTOR: u32 = 4096;
 

@@ -12,12 +12,6 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// 8 bits, all used.
-    pub(crate) const FULL: Self = Self {
-        bits: 8,
-        full: true,
-    };
-
     /// Factor and offset from a sample to a share of luminance, or of any component of RGB.
     fn luminance(self) -> (f32, f32) {
         if self.full {
@@ -115,10 +109,13 @@ const BT601: Kind = Kind::Weights {
 };
 
 impl Matrix {
-    /// BT.601 at full range: JFIF 1.02.
-    pub(crate) const JFIF: Self = Self {
+    /// BT.601 in 16 to 235: what VP8 means (RFC 6386, section 9.2).
+    pub(crate) const VP8: Self = Self {
         kind: BT601,
-        range: Range::FULL,
+        range: Range {
+            bits: 8,
+            full: false,
+        },
     };
 
     /// By code point (table 4). Those that no browser knows, and "unspecified", are BT.601.
@@ -149,11 +146,38 @@ impl Matrix {
     /// Turns three interleaved components into red, green and blue.
     pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
         match &mut raster.samples {
-            Samples::Eight(samples) if self == Self::JFIF => jfif(samples),
-            Samples::Eight(samples) => self.convert(samples),
+            Samples::Eight(samples) => self.convert_eight(samples),
             Samples::Sixteen(samples) => self.convert(samples),
         }
         raster
+    }
+
+    /// By tables of what each value of each component adds, with 16 bits of fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sums of shares, clamped"
+    )]
+    fn convert_eight(self, samples: &mut [u8]) {
+        let (luminance_factor, luminance_offset) = self.range.luminance();
+        let (chroma_factor, chroma_offset) = self.range.chroma();
+        let equations = Equations::of(self.kind);
+        let table = |[a, b, c]: [f32; 3], factor: f32, offset: f32| -> [[i32; 3]; 256] {
+            std::array::from_fn(|value| {
+                let share = value as f32 * factor + offset;
+                [a, b, c].map(|weight| (weight * share * 255.0 * 65_536.0).round() as i32)
+            })
+        };
+        let luminances = table([1.0; 3], luminance_factor, luminance_offset + 0.5 / 255.0);
+        let firsts = table(equations.first, chroma_factor, chroma_offset);
+        let seconds = table(equations.second, chroma_factor, chroma_offset);
+        for pixel in samples.as_chunks_mut::<3>().0 {
+            let [luminance, first, second] = pixel.map(usize::from);
+            let (a, b, c) = (luminances[luminance], firsts[first], seconds[second]);
+            *pixel = std::array::from_fn(|channel| {
+                ((a[channel] + b[channel] + c[channel]) >> 16).clamp(0, 255) as u8
+            });
+        }
     }
 
     pub(crate) fn convert<S: Level>(self, samples: &mut [S]) {
@@ -206,41 +230,39 @@ impl Equations {
     }
 }
 
-/// JFIF in fixed point of 16 bits: the path of nearly every photo.
-fn jfif(samples: &mut [u8]) {
-    for pixel in samples.as_chunks_mut::<3>().0 {
-        let [luminance, blue, red] = pixel.map(i32::from);
-        let luminance = (luminance << 16) + (1 << 15);
-        let (blue, red) = (blue - 128, red - 128);
-        let clamp = |level: i32| u8::try_from((level >> 16).clamp(0, 255)).unwrap_or_default();
-        *pixel = [
-            clamp(luminance + 91_881 * red),
-            clamp(luminance - 22_554 * blue - 46_802 * red),
-            clamp(luminance + 116_130 * blue),
-        ];
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn fixed_point_agrees_with_the_equations() {
-        for pixel in [
-            [0, 0, 0],
-            [255, 255, 255],
-            [76, 85, 255],
-            [150, 44, 21],
-            [29, 255, 107],
+    fn tables_agree_with_the_equations() {
+        let full = Range {
+            bits: 8,
+            full: true,
+        };
+        let limited = Range {
+            full: false,
+            ..full
+        };
+        for matrix in [
+            Matrix::VP8,
+            Matrix::coded(1, full),
+            Matrix::coded(8, full),
+            Matrix::coded(9, limited),
         ] {
-            let (mut fixed, mut exact) = (pixel, pixel);
-            jfif(&mut fixed);
-            Matrix::JFIF.convert(&mut exact);
-            assert!(
-                fixed.iter().zip(exact).all(|(a, b)| a.abs_diff(b) <= 1),
-                "{fixed:?} {exact:?}"
-            );
+            for pixel in [
+                [0, 0, 0],
+                [255, 255, 255],
+                [76, 85, 255],
+                [150, 44, 21],
+                [29, 255, 107],
+            ] {
+                let (mut fast, mut exact) = (pixel, pixel);
+                matrix.convert_eight(&mut fast);
+                matrix.convert(&mut exact);
+                let close = fast.iter().zip(exact).all(|(a, b)| a.abs_diff(b) <= 1);
+                assert!(close, "{matrix:?} {fast:?} {exact:?}");
+            }
         }
     }
 

@@ -1,17 +1,29 @@
-//! A folder of files named by `PICTURE_CORPUS`, judged and compared with the verdicts in its
-//! `labels.jsonl`, if it has one: a row a file with `path` and, a reference decoder each,
-//! `pillow` and `vips` as `{"ok": true, "w": …, "h": …}` or `{"ok": false}`.
+//! A folder of files named by `PICTURE_CORPUS`, judged and compared with a reference decoder's verdicts.
+//!
+//! `scripts/corpus FOLDER` has Pillow say what they are. Verdicts from elsewhere are rows of JSON in
+//! the folder's `labels.jsonl`, or in the file that `PICTURE_LABELS` names, a row a file: `path` and,
+//! a reference decoder each, `pillow` and `vips` as `{"ok": true, "w": …, "h": …}` or `{"ok": false}`;
+//! `square`, where there is one, is the upright centre square as 8 × 8 pixels of RGBA in base 64.
 //!
 //! `PICTURE_CORPUS=… cargo test --release -p veraicon-picture --test corpus -- --nocapture`
 //!
 //! A panic fails it. Differences are counted and printed, for people to judge: references differ too.
 #![expect(clippy::unwrap_used, reason = "a broken corpus ends the test")]
 
+#[path = "it/pictures.rs"]
+#[expect(
+    dead_code,
+    clippy::cast_possible_truncation,
+    reason = "shared with the other tests"
+)]
+mod pictures;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, panic};
 
+use pictures::Output;
 use serde_json::Value;
 use veraicon_picture::{Error, Pictures, Policy, process};
 
@@ -43,10 +55,10 @@ fn every_file_has_a_verdict() {
             Ok(_) => accepted += 1,
             Err(_) => refused += 1,
         }
-        if let Some(difference) = labels
+        let difference = labels
             .get(&name)
-            .and_then(|label| difference(&result, label))
-        {
+            .and_then(|label| difference(&result, label).or_else(|| colours(&result, label)));
+        if let Some(difference) = difference {
             differing += 1;
             println!("{name}: {difference}");
         }
@@ -96,8 +108,64 @@ fn difference(result: &Result<Pictures, Error>, label: &Value) -> Option<String>
     }
 }
 
+/// Side of the squares that references give.
+const SIDE: usize = 8;
+/// Mean difference of a sample that tells of other colours, or of another picture.
+const ALIKE: u64 = 8;
+
+/// How far the colours are from those of a reference that gives them.
+fn colours(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
+    let square = decode_base64(label["pillow"]["square"].as_str()?);
+    let output = Output::decode(&result.as_ref().ok()?.outputs.first()?.bytes);
+    let side = output.side as usize;
+    if !side.is_multiple_of(SIDE) {
+        return None;
+    }
+    let (mut sum, step) = (0, side / SIDE);
+    for (place, reference) in square.as_chunks::<4>().0.iter().enumerate() {
+        let mut means = [0_u64; 4];
+        for y in 0..step {
+            for x in 0..step {
+                let (x, y) = (place % SIDE * step + x, place / SIDE * step + y);
+                let start = (y * side + x) * output.channels;
+                let pixel = &output.pixels[start..start + output.channels];
+                let alpha = u64::from(pixel.get(3).copied().unwrap_or(255));
+                for (mean, &sample) in means.iter_mut().zip(&pixel[..3]) {
+                    *mean += u64::from(sample) * alpha;
+                }
+                means[3] += alpha * 255;
+            }
+        }
+        let alpha = u64::from(reference[3]);
+        for (index, (mean, &sample)) in means.into_iter().zip(reference).enumerate() {
+            let expected = u64::from(sample) * if index == 3 { 255 } else { alpha };
+            sum += (mean / (step * step) as u64).abs_diff(expected) / 255;
+        }
+    }
+    let mean = sum / (SIDE * SIDE * 4) as u64;
+    (mean > ALIKE).then(|| format!("colours differ by {mean} of 255"))
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let values: Vec<usize> = text
+        .bytes()
+        .filter_map(|letter| LETTERS.iter().position(|&known| known == letter))
+        .collect();
+    let bytes = values.chunks(4).flat_map(|group| {
+        let bits = group.iter().fold(0, |bits, value| bits << 6 | value) << (6 * (4 - group.len()));
+        [bits >> 16, bits >> 8, bits]
+            .map(|bits| u8::try_from(bits & 255).unwrap())
+            .into_iter()
+            .take(group.len() - 1)
+    });
+    bytes.collect()
+}
+
 fn labels(folder: &Path) -> BTreeMap<String, Value> {
-    let text = fs::read_to_string(folder.join("labels.jsonl")).unwrap_or_default();
+    let file =
+        env::var_os("PICTURE_LABELS").map_or_else(|| folder.join("labels.jsonl"), PathBuf::from);
+    let text = fs::read_to_string(file).unwrap_or_default();
     text.lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .map(|label| (label["path"].as_str().unwrap().to_owned(), label))

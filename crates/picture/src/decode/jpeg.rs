@@ -6,12 +6,14 @@ use std::cell::RefCell;
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::crop::Square;
-use crate::jpeg::{ColourModel, Decoder, Limits, Plane, RETAINED, Region, Scale, read_header};
+use crate::jpeg::{
+    ColourModel, Decoder, Footprint, Limits, Plane, RETAINED, Region, Scale, read_header,
+};
 use crate::orientation::Orientation;
 use crate::planar::{self, Model, Planar};
+use crate::probe::DecoderMemory;
 use crate::raster::{Pixels, Samples, Window};
-use crate::reduce::MARGIN;
-use crate::yuv::{Matrix, Range};
+use crate::reduce::enough;
 use crate::{Error, Format, Header, Policy, exif};
 
 /// Pixels around the square that the resize filter may look at.
@@ -26,14 +28,36 @@ thread_local! {
 
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     let header = read_header(bytes)?;
-    // At full size, since a header does not tell what will be wanted of it.
-    let decoder_bytes = header.peak_memory(Scale::Full, None) + RETAINED as u64;
     Ok(Header::new(
         Format::Jpeg,
         header.width,
         header.height,
-        decoder_bytes,
+        DecoderMemory::Scaled(header.footprint()),
     ))
+}
+
+/// Most bytes that the decoder holds for outputs of at most `largest` of a square of `size`, wherever
+/// it lies.
+pub(crate) fn peak_memory(
+    footprint: &Footprint,
+    (width, height): (u32, u32),
+    size: u32,
+    largest: u32,
+) -> u64 {
+    let scale = Scale::at_least(size, enough(largest.min(size)));
+    let centred = around(Square {
+        x: width.saturating_sub(size) / 2,
+        y: height.saturating_sub(size) / 2,
+        size,
+    });
+    // Elsewhere it may touch one more MCU of at most 32 pixels.
+    let region = Region {
+        x: centred.x.saturating_sub(32),
+        y: centred.y.saturating_sub(32),
+        width: centred.width + 64,
+        height: centred.height + 64,
+    };
+    footprint.peak_memory(scale, region) + RETAINED as u64
 }
 
 pub(super) struct Jpeg<'a> {
@@ -73,7 +97,7 @@ impl<'a> Source<'a> for Jpeg<'a> {
         let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
         let pixels = Pixels::Planar(Planar {
             planes: planes.collect(),
-            model: model(self.colour),
+            model: Model::Jpeg(self.colour),
         });
         let space = match self.profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
@@ -81,16 +105,6 @@ impl<'a> Source<'a> for Jpeg<'a> {
         };
         Ok(Decoded { pixels, space })
     }
-}
-
-/// Pixels of the decoded square that an output of `side` is well made from.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a side is at most 65,535"
-)]
-fn enough(side: u32) -> u32 {
-    (f64::from(side) * MARGIN).ceil() as u32
 }
 
 fn around(square: Square) -> Region {
@@ -127,15 +141,5 @@ fn cut(plane: Plane, square: Square) -> planar::Plane {
         height: height as u32,
         samples: Samples::Eight(plane.samples),
         window,
-    }
-}
-
-fn model(colour: ColourModel) -> Model {
-    match colour {
-        ColourModel::Grey => Model::Grey(Range::FULL),
-        ColourModel::YCbCr => Model::Yuv(Matrix::JFIF),
-        ColourModel::Rgb => Model::Rgb(Range::FULL),
-        ColourModel::Cmyk => Model::InvertedCmyk,
-        ColourModel::Ycck => Model::InvertedYcck,
     }
 }

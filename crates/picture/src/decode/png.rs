@@ -5,6 +5,8 @@ mod chunks;
 mod pieces;
 mod space;
 
+use std::io::{BufRead, Read, Seek};
+
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
 use super::{Decoded, Source, Wanted};
@@ -14,8 +16,8 @@ use crate::orientation::Orientation;
 use crate::raster::{Channels, Pixels, Raster, Window};
 use crate::reduce::{Reducer, Sample};
 use crate::{Error, Format, Header, Policy, exif};
-use chunks::Chunks;
-use pieces::Pieces;
+use chunks::{Chunks, Frame, FrameData};
+use pieces::{Forward, Pieces};
 
 const SIGNATURE_LENGTH: usize = 8;
 /// What the codec may use besides its rows: its window and tables.
@@ -58,6 +60,7 @@ fn decoder_bytes(bytes: &[u8], width: u32, height: u32) -> u64 {
 }
 
 pub(super) struct Png<'a> {
+    bytes: &'a [u8],
     chunks: Chunks<'a>,
     space: ColourSpace<'a>,
 }
@@ -66,13 +69,17 @@ impl<'a> Png<'a> {
     pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let chunks = Chunks::read(bytes, policy)?;
         let space = chunks.colour.space(policy)?;
-        Ok(Self { chunks, space })
+        Ok(Self {
+            bytes,
+            chunks,
+            space,
+        })
     }
 
     /// Decodes the default picture into `reducer`; rows arrive as bytes.
     fn read<S: Sample>(
         &self,
-        mut reader: png::Reader<Pieces<'_>>,
+        mut reader: png::Reader<Forward<Pieces<'_>>>,
         mut reducer: Reducer<S>,
         row: impl Fn(&[u8], &mut Vec<S>),
     ) -> Result<(Raster, Window), Error> {
@@ -111,23 +118,36 @@ impl<'a> Png<'a> {
     }
 }
 
+impl Png<'_> {
+    /// Decodes another frame of an animation, and drops it. The checksums of its chunks have been
+    /// found right.
+    fn verify(&self, frame: &Frame) -> Result<(), Error> {
+        let front = self.chunks.front(frame);
+        let data = FrameData::new(self.bytes, frame);
+        // The checksum of the chunk that all of them became, and the end.
+        let end = [0, 0, 0, 0, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0, 0, 0, 0];
+        let file = front.as_slice().chain(data).chain(end.as_slice());
+        let mut decoder = png::Decoder::new(Forward(file));
+        decoder.ignore_checksums(true);
+        let mut reader = limited(decoder)?;
+        while reader
+            .next_row()
+            .map_err(|error| refusal(&error))?
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
 impl<'a> Source<'a> for Png<'a> {
     fn orientation(&self) -> Orientation {
         self.chunks.exif.map(exif::orientation).unwrap_or_default()
     }
 
     fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let mut decoder = png::Decoder::new(self.chunks.picture());
+        let mut decoder = png::Decoder::new(Forward(self.chunks.picture()));
         decoder.set_transformations(Transformations::EXPAND);
-        let row_bytes = decoder
-            .read_header_info()
-            .map_err(|error| refusal(&error))?
-            .raw_row_length();
-        // The raw row, the one before it, and the expanded one of at most 32 times the bits.
-        decoder.set_limits(Limits {
-            bytes: row_bytes.saturating_mul(34).saturating_add(CODEC_BYTES),
-        });
-        let reader = decoder.read_info().map_err(|error| refusal(&error))?;
+        let reader = limited(decoder)?;
         let (colour, depth) = reader.output_color_type();
         let channels = match colour {
             ColorType::Grayscale => Channels::Grey,
@@ -155,11 +175,27 @@ impl<'a> Source<'a> for Png<'a> {
                 samples.extend_from_slice(bytes);
             })?
         };
+        for frame in &self.chunks.frames {
+            self.verify(frame)?;
+        }
         Ok(Decoded {
             pixels: Pixels::Interleaved(raster, window),
             space: self.space,
         })
     }
+}
+
+/// Starts a decoder that takes no more than it needs.
+fn limited<R: BufRead + Seek>(mut decoder: png::Decoder<R>) -> Result<png::Reader<R>, Error> {
+    let header = decoder
+        .read_header_info()
+        .map_err(|error| refusal(&error))?;
+    let row_bytes = header.raw_row_length();
+    // The raw row, the one before it, and the expanded one of at most 32 times the bits.
+    decoder.set_limits(Limits {
+        bytes: row_bytes.saturating_mul(34).saturating_add(CODEC_BYTES),
+    });
+    decoder.read_info().map_err(|error| refusal(&error))
 }
 
 fn is_end(error: &DecodingError) -> bool {

@@ -8,9 +8,12 @@ use std::borrow::Cow;
 use super::canvas::{self, Placement};
 use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
+use crate::crop::Square;
 use crate::orientation::Orientation;
+use crate::planar::{Model, Planar, Plane};
 use crate::raster::{Channels, Pixels, Raster, Samples, Window};
 use crate::reduce::MARGIN;
+use crate::yuv::Matrix;
 use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
 
@@ -49,36 +52,74 @@ impl<'a> WebP<'a> {
         Ok(Self { container, space })
     }
 
-    fn first(&self, frame: &Frame<'_>, wanted: Wanted<'_>) -> Result<(Raster, Window), Error> {
-        let channels = if frame.has_alpha {
-            Channels::Rgba
-        } else {
-            Channels::Rgb
-        };
-        let placement = frame.placement(self.container.canvas);
-        if placement.covers() && !(frame.has_alpha && frame.is_lossy) {
-            let (width, height) = scaled(self.container.canvas, wanted);
-            let pixels = codec::decode(&frame.file(), width, height, frame.has_alpha)?;
-            let raster = Raster {
-                width,
-                height,
-                channels,
-                samples: Samples::Eight(pixels),
-            };
-            let window = Window::scaled(wanted.square, self.container.canvas, (width, height));
-            return Ok((raster, window));
-        }
-        // libwebp scales lossy colours without regard to alpha, and has no canvas.
-        let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
-        let length = frame.width as usize * 4;
-        canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
-            let start = y as usize * length;
-            if let Some(pixels) = pixels.get(start..start + length) {
-                row.copy_from_slice(pixels);
+    fn first(&self, frame: &Frame<'_>, wanted: Wanted<'_>) -> Result<Pixels, Error> {
+        let canvas = self.container.canvas;
+        let placement = frame.placement(canvas);
+        let (width, height) = scaled(canvas, wanted);
+        match (placement.covers(), frame.is_lossy, frame.has_alpha) {
+            (true, true, false) => planes(&frame.file(), canvas, (width, height), wanted.square),
+            (true, false, has_alpha) => Ok(Pixels::Interleaved(
+                Raster {
+                    width,
+                    height,
+                    channels: if has_alpha {
+                        Channels::Rgba
+                    } else {
+                        Channels::Rgb
+                    },
+                    samples: Samples::Eight(codec::decode(
+                        &frame.file(),
+                        width,
+                        height,
+                        has_alpha,
+                    )?),
+                },
+                Window::scaled(wanted.square, canvas, (width, height)),
+            )),
+            // libwebp scales lossy colours without regard to alpha, and has no canvas.
+            _ => {
+                let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
+                let length = frame.width as usize * 4;
+                let (raster, window) =
+                    canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+                        let start = y as usize * length;
+                        if let Some(pixels) = pixels.get(start..start + length) {
+                            row.copy_from_slice(pixels);
+                        }
+                        Ok(())
+                    })?;
+                Ok(Pixels::Interleaved(raster, window))
             }
-            Ok(())
-        })
+        }
     }
+}
+
+/// A lossy picture as its planes. Those of colour need no more samples than this, since the outputs
+/// keep half of the resolution too.
+fn planes(
+    file: &[u8],
+    canvas: (u32, u32),
+    (width, height): (u32, u32),
+    square: Square,
+) -> Result<Pixels, Error> {
+    let [luminance, blue, red] = codec::decode_planes(file, width, height)?;
+    let plane = |samples, whole, (width, height)| Plane {
+        width,
+        height,
+        samples: Samples::Eight(samples),
+        window: Window::scaled(square, whole, (width, height)),
+    };
+    // A column or row of colour stands for two of luminance, the last one too where that is odd.
+    let even = (canvas.0.next_multiple_of(2), canvas.1.next_multiple_of(2));
+    let half = (width.div_ceil(2), height.div_ceil(2));
+    Ok(Pixels::Planar(Planar {
+        planes: vec![
+            plane(luminance, canvas, (width, height)),
+            plane(blue, even, half),
+            plane(red, even, half),
+        ],
+        model: Model::Yuv(Matrix::VP8),
+    }))
 }
 
 impl<'a> Source<'a> for WebP<'a> {
@@ -95,7 +136,7 @@ impl<'a> Source<'a> for WebP<'a> {
             .frames
             .split_first()
             .ok_or(Error::damaged("no picture data"))?;
-        let (raster, window) = self.first(first, wanted)?;
+        let pixels = self.first(first, wanted)?;
         let mut work = first.pixels();
         for frame in rest {
             work = work.saturating_add(frame.pixels());
@@ -104,7 +145,7 @@ impl<'a> Source<'a> for WebP<'a> {
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels,
             space: self.space,
         })
     }

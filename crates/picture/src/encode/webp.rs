@@ -9,16 +9,27 @@ use libwebp_sys as ffi;
 use crate::Error;
 use crate::colour::Finished;
 
-/// Effort of libwebp, 0 to 6. At equal SSIMULACRA2 method 2 takes half the time of the default, 4,
-/// for 5 to 11 % more bytes on a photograph, a painting and a screenshot; methods 0 and 1 take 6 to
-/// 40 % more bytes (`examples/effort.rs`).
-const METHOD: c_int = 2;
+/// Side up to which a square is small enough for effort.
+const SMALL: u32 = 256;
+/// libwebp's method, 0 to 6, for small squares.
+const SMALL_METHOD: c_int = 5;
+/// The method for larger ones, which decides by distortion alone and so takes half the time; and
+/// the strength of the loop filter, 0 to 100, that makes good for part of what this loses. At equal
+/// SSIMULACRA2 the four default sizes together are 2 to 6 % larger than with method 4, the default;
+/// with method 2 throughout and the default filter 4 to 11 % (`examples/effort.rs`).
+const LARGE_METHOD: c_int = 2;
+const LARGE_FILTER: c_int = 80;
 
 /// A lossy WebP with no chunks but those of the picture.
 pub(crate) fn encode(square: &Finished, quality: u8) -> Result<Vec<u8>, Error> {
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
     config.quality = f32::from(quality);
-    config.method = METHOD;
+    if square.side <= SMALL {
+        config.method = SMALL_METHOD;
+    } else {
+        config.method = LARGE_METHOD;
+        config.filter_strength = LARGE_FILTER;
+    }
     let mut picture = Picture::new(square)?;
     let mut writer = Writer::new();
     picture.0.writer = Some(ffi::WebPMemoryWrite);

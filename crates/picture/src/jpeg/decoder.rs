@@ -6,7 +6,7 @@ use super::limits::{Limits, Spent};
 use super::planes::{Plane, Planes, Rectangle, Region, Scale};
 use super::progression::Progression;
 use super::progressive::Store;
-use super::scans::Decode;
+use super::scans::{Decode, Received};
 use super::source::{WINDOW, Window};
 use crate::Error;
 
@@ -130,7 +130,7 @@ impl Decoder {
             planes,
             steps: vec![None; frame.components.len()],
             progression: Progression::new(frame.components.len()),
-            blocks_decoded: 0,
+            received: Received::default(),
         };
         decode.prepare();
         decode.scans(scan, spent, limits)?;

@@ -33,7 +33,8 @@ pub(super) struct Processor {
 type Decoded = Result<BitReader, Stop>;
 
 /// Defines a method that calls `$decode` with its arguments, compiled for the extensions if the
-/// processor has them. The selector differs between the two, so it is an argument of its own.
+/// processor has them. The selector differs between the two, so it is an argument of its own, and
+/// what needs one goes without the extensions where selecting by them is slow.
 macro_rules! dispatch {
     (
         $(#[$doc:meta])*
@@ -48,7 +49,9 @@ macro_rules! dispatch {
                 fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> Decoded {
                     $module::$decode::<N>($($argument,)* $($select)?)
                 }
-                if let Some(_select) = self.extended {
+                let usable = self.extended;
+                $(let usable = usable.filter(|$select| $select.is_fast());)?
+                if let Some(_select) = usable {
                     $(let $select = _select;)?
                     // SAFETY: the processor has all of the features that `extended` is compiled for.
                     return unsafe { extended::<N>($($argument,)* $($select)?) };

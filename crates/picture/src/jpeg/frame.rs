@@ -7,7 +7,7 @@ use crate::Error;
 pub(super) const BLOCK: usize = 8;
 
 /// A frame header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) progressive: bool,
     /// Pixels a line: X in T.81.
@@ -20,7 +20,7 @@ pub(super) struct Frame {
 }
 
 /// One component of a frame.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Component {
     pub(super) identifier: u8,
     /// Horizontal and vertical sampling factor, each 1 to 4: H and V in T.81.

@@ -30,8 +30,8 @@ pub(super) struct Decode<'d, 's, const N: usize> {
     /// Each component's quantisation steps: those in force at its first scan.
     pub(super) steps: Vec<Option<Steps>>,
     pub(super) progression: Progression,
-    /// Blocks in the scans behind us.
-    pub(super) blocks_decoded: u64,
+    /// How much of the picture the scans behind us and the one at hand bring.
+    pub(super) received: Received,
 }
 
 impl<const N: usize> Decode<'_, '_, N> {
@@ -72,7 +72,7 @@ impl<const N: usize> Decode<'_, '_, N> {
         if self.progression.has_all_components() {
             Ok(())
         } else {
-            Err(truncated(self.frame, self.blocks_decoded))
+            Err(self.received.cut())
         }
     }
 
@@ -91,7 +91,7 @@ impl<const N: usize> Decode<'_, '_, N> {
                 _ => header::skip(&segment)?,
             }
         }
-        Err(truncated(self.frame, self.blocks_decoded))
+        Err(self.received.cut())
     }
 
     fn scan(&mut self, scan: &Scan) -> Result<(), Error> {
@@ -108,10 +108,12 @@ impl<const N: usize> Decode<'_, '_, N> {
             }
         } else {
             self.progression.book_sequential(scan);
+            self.received.whole = self.frame.block_count();
+            self.received.before = self.received.after;
+            self.received.after += scan.block_count();
             self.sequential(scan, start)?
         };
         self.markers.resume_at(end);
-        self.blocks_decoded += scan.block_count();
         Ok(())
     }
 
@@ -156,7 +158,7 @@ impl<const N: usize> Decode<'_, '_, N> {
         let result = self
             .processor
             .sequential::<N>(&mut source, scan, &mut parts, units, interval);
-        conclude(source, result, scan, self.frame, self.blocks_decoded)
+        conclude(source, result, scan, &self.received)
     }
 
     fn progressive_dc(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
@@ -191,7 +193,7 @@ impl<const N: usize> Decode<'_, '_, N> {
         let result = self
             .processor
             .progressive_dc::<N>(&mut source, scan, &mut parts, interval);
-        conclude(source, result, scan, self.frame, self.blocks_decoded)
+        conclude(source, result, scan, &self.received)
     }
 
     fn progressive_ac(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
@@ -215,7 +217,7 @@ impl<const N: usize> Decode<'_, '_, N> {
         let result =
             self.processor
                 .progressive_ac::<N>(&mut source, scan, decoder, store, interval);
-        conclude(source, result, scan, self.frame, self.blocks_decoded)
+        conclude(source, result, scan, &self.received)
     }
 
     fn latch_steps(&mut self, scan: &Scan, start: usize) -> Result<(), Error> {
@@ -267,8 +269,7 @@ fn conclude(
     mut source: EntropySource<'_, '_>,
     result: Result<BitReader, Stop>,
     scan: &Scan,
-    frame: &Frame,
-    blocks_before: u64,
+    received: &Received,
 ) -> Result<usize, Error> {
     let total = scan.unit_count();
     let outcome = result.and_then(|bits| {
@@ -285,8 +286,7 @@ fn conclude(
     // Zeros stand in for data beyond the end, and may look corrupt before the end is noticed.
     let is_exhausted = fault == Fault::Exhausted || source.is_overrun(&bits);
     if is_exhausted && source.ends_the_picture() {
-        let blocks = scan.block_count() * units as u64 / total as u64;
-        return Err(truncated(frame, blocks_before + blocks));
+        return Err(received.cut_at(units, total));
     }
     let what = match fault {
         Fault::Corrupt(what) if !is_exhausted => what,
@@ -295,12 +295,27 @@ fn conclude(
     Err(damaged(source.offset(&bits), what))
 }
 
-/// The error for data that ends after so many blocks. How much more a progressive file would have
-/// had can not be told.
-fn truncated(frame: &Frame, blocks: u64) -> Error {
-    let percent = (blocks * 100 / frame.block_count()).min(99);
-    let received = u8::try_from(percent).ok().filter(|_| !frame.progressive);
-    Error::Truncated { received }
+/// How much of the picture is there, in blocks. It stays 0 of 0, which is unknown, of a progressive
+/// picture: no header tells how many scans there are, nor what they are to bring.
+#[derive(Default)]
+pub(super) struct Received {
+    before: u64,
+    after: u64,
+    whole: u64,
+}
+
+impl Received {
+    /// The error for a file that ends between scans.
+    fn cut(&self) -> Error {
+        Error::cut(self.after, self.whole)
+    }
+
+    /// The error for a file that ends after so many of a scan's MCUs.
+    fn cut_at(&self, units: usize, total: usize) -> Error {
+        let scan = self.after.saturating_sub(self.before);
+        let part = scan.saturating_mul(units as u64) / (total as u64).max(1);
+        Error::cut(self.before + part, self.whole)
+    }
 }
 
 fn arrange<const N: usize>(table: &QuantisationTable) -> Steps {

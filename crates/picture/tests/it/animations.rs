@@ -1,62 +1,9 @@
-use crate::pictures::{CORNERS, Output, Pixels, close};
+use crate::pictures::{CORNERS, Output, Pixels, animated_webp, close, interlaced, placed_gif};
 use veraicon_picture::{Error, Policy, process};
 
 fn shape(bytes: &[u8]) -> Output {
     let pictures = process(bytes, &Policy::default(), None).unwrap();
     Output::decode(&pictures.outputs[0].bytes)
-}
-
-fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(content.len()).unwrap().to_le_bytes();
-    let padding: &[u8] = if content.len() % 2 == 1 { &[0] } else { &[] };
-    [kind.as_slice(), &length, content, padding].concat()
-}
-
-fn three(value: u32) -> [u8; 3] {
-    value.to_le_bytes()[..3].try_into().unwrap()
-}
-
-/// A WebP of 100 × 100 whose frames of 40 × 40 lie at 20, 20.
-fn animated_webp(frames: usize) -> Vec<u8> {
-    let still = Pixels::new(40, 40).webp();
-    let bitstream = &still[12..];
-    let place = [three(10), three(10), three(39), three(39), three(100)].concat();
-    let frame = chunk(b"ANMF", &[&place, &[0][..], bitstream].concat());
-    let extended = [&[0x02, 0, 0, 0][..], &three(99), &three(99)].concat();
-    let body = [
-        b"WEBP".to_vec(),
-        chunk(b"VP8X", &extended),
-        chunk(b"ANIM", &[0; 6]),
-        frame.repeat(frames),
-    ]
-    .concat();
-    [
-        b"RIFF".as_slice(),
-        &u32::try_from(body.len()).unwrap().to_le_bytes(),
-        &body,
-    ]
-    .concat()
-}
-
-/// A GIF of 100 × 100 whose first frame of 40 × 40 lies at 20, 20; its index 3 is clear.
-fn placed_gif() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut encoder = gif::Encoder::new(&mut bytes, 100, 100, &CORNERS.concat()).unwrap();
-    let pixels: Vec<u8> = (0..40_u8)
-        .flat_map(|y| (0..40_u8).map(move |x| x / 20 + 2 * (y / 20)))
-        .collect();
-    let frame = gif::Frame {
-        left: 20,
-        top: 20,
-        width: 40,
-        height: 40,
-        transparent: Some(3),
-        buffer: pixels.into(),
-        ..gif::Frame::default()
-    };
-    encoder.write_frame(&frame).unwrap();
-    drop(encoder);
-    bytes
 }
 
 #[test]
@@ -125,11 +72,7 @@ fn interlaced_rows_find_their_place() {
 fn an_interlaced_png_is_the_same_picture() {
     // By hand: one pixel a pass is what a picture of 1 × 1 has.
     let plain = Pixels::new(1, 1).png();
-    let mut interlaced = plain.clone();
-    interlaced[28] = 1;
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&interlaced[12..29]);
-    interlaced[29..33].copy_from_slice(&crc.finalize().to_be_bytes());
+    let interlaced = interlaced(plain.clone());
     let policy = Policy::default();
     assert_eq!(
         process(&plain, &policy, None).unwrap(),
@@ -170,6 +113,89 @@ fn apng_keeps_its_default_picture() {
     assert!(matches!(
         process(&bytes, &Policy::default(), None),
         Err(Error::Damaged { .. })
+    ));
+}
+
+/// A chunk of PNG.
+fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(kind);
+    crc.update(content);
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    let end = crc.finalize().to_be_bytes();
+    [&length, kind.as_slice(), content, &end].concat()
+}
+
+/// An APNG of 50 × 50 with a second frame of `width` × `height` whose picture data is `data`, in
+/// two chunks.
+fn second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
+    let plain = Pixels::new(50, 50).png();
+    let control = |sequence: u32, width: u32, height: u32| {
+        let numbers = [sequence, width, height, 0, 0]
+            .map(u32::to_be_bytes)
+            .concat();
+        png_chunk(b"fcTL", &[&numbers[..], &[0, 1, 0, 10, 0, 0]].concat())
+    };
+    let (first, second) = data.split_at(data.len() / 2);
+    let piece = |sequence: u32, data: &[u8]| {
+        png_chunk(b"fdAT", &[&sequence.to_be_bytes()[..], data].concat())
+    };
+    let (header_end, end) = (8 + 25, plain.len() - 12);
+    [
+        &plain[..header_end],
+        &png_chunk(b"acTL", &[0, 0, 0, 2, 0, 0, 0, 0]),
+        &control(0, 50, 50),
+        &plain[header_end..end],
+        &control(1, width, height),
+        &piece(2, first),
+        &png_chunk(b"tEXt", b"Comment\0between"),
+        &piece(3, second),
+        &plain[end..],
+    ]
+    .concat()
+}
+
+#[test]
+fn frames_of_apng_are_decoded_to_their_end() {
+    let data = |width: u32, height: u32| {
+        let png = Pixels::new(width, height).png();
+        let at = png.windows(4).position(|window| window == b"IDAT").unwrap();
+        let length = u32::from_be_bytes(png[at - 4..at].try_into().unwrap()) as usize;
+        png[at + 4..at + 4 + length].to_vec()
+    };
+    let policy = Policy::default();
+    let whole = second_frame((30, 20), &data(30, 20));
+    assert_eq!(
+        shape(&whole).pixels,
+        shape(&Pixels::new(50, 50).png()).pixels
+    );
+
+    // Every checksum is right, and pixels are missing.
+    let short = data(30, 20);
+    let cut = second_frame((30, 20), &short[..short.len() - 12]);
+    assert!(process(&cut, &policy, None).is_err());
+    let lower = second_frame((30, 21), &data(30, 20));
+    assert!(process(&lower, &policy, None).is_err());
+    let outside = second_frame((51, 20), &data(51, 20));
+    assert!(matches!(
+        process(&outside, &policy, None),
+        Err(Error::Damaged { .. })
+    ));
+
+    let limited = |max_work| {
+        process(
+            &whole,
+            &Policy {
+                max_work,
+                ..Policy::default()
+            },
+            None,
+        )
+    };
+    assert!(limited(30 * 20).is_ok());
+    assert!(matches!(
+        limited(30 * 20 - 1),
+        Err(Error::TooComplex { .. })
     ));
 }
 

@@ -26,6 +26,30 @@ fn pictures() -> Vec<Vec<u8>> {
     pictures.push(pixels.jpeg_with(|encoder| encoder.add_app_segment(1, prefixed).unwrap()));
     pictures.push(pixels.png_with(|info| info.exif_metadata = Some(block.clone().into())));
     pictures.push(pixels.webp_with(|encoder| encoder.set_exif_metadata(block)));
+    // A comment behind SOI, and a profile that is none.
+    let comment = [&[0xFF, 0xFE, 0, 17], SECRET.as_bytes()].concat();
+    let profile = SECRET.repeat(20).into_bytes();
+    let jpeg = pixels.jpeg_with(|encoder| encoder.add_icc_profile(&profile).unwrap());
+    pictures.push([&jpeg[..2], &comment, &jpeg[2..]].concat());
+    pictures.push(pixels.png_with(|info| {
+        let text = (String::from("Comment"), String::from(SECRET));
+        info.uncompressed_latin1_text = vec![png::text_metadata::TEXtChunk::new(text.0, text.1)];
+        info.utf8_text = vec![png::text_metadata::ITXtChunk::new(
+            "XML:com.adobe.xmp",
+            SECRET,
+        )];
+        info.icc_profile = Some(profile.clone().into());
+    }));
+    // A comment extension before the trailer.
+    let gif = pixels.gif(2);
+    let comment = [&[0x21, 0xFE, 15], SECRET.as_bytes(), &[0]].concat();
+    pictures.push([&gif[..gif.len() - 1], &comment, b";"].concat());
+    pictures.push(pixels.webp_with(|encoder| {
+        encoder.set_xmp_metadata(SECRET.into());
+        encoder.set_icc_profile(profile);
+    }));
+    pictures.push(include_bytes!("avif/metadata.avif").to_vec());
+    pictures.push(include_bytes!("avif/grid.avif").to_vec());
     pictures.push(include_bytes!("avif/alpha.avif").to_vec());
     pictures.push(include_bytes!("avif/sequence.avif").to_vec());
     pictures
@@ -61,12 +85,13 @@ proptest! {
 
     #[test]
     fn changed_pictures_have_a_verdict(
-        which in 0..13_usize,
+        which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
         crop in prop::option::of((0..50_u32, 0..50_u32, 0..50_u32)),
     ) {
-        let mut bytes = pictures().swap_remove(which);
+        let mut pictures = pictures();
+        let mut bytes = pictures.swap_remove(which.index(pictures.len()));
         for (place, value) in changes {
             let place = place.index(bytes.len());
             bytes[place] = value;
@@ -78,8 +103,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_have_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..300), which in 0..13_usize, keep in 0..40_usize) {
-        let start = pictures().swap_remove(which);
+    fn any_bytes_have_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..300), which in any::<prop::sample::Index>(), keep in 0..40_usize) {
+        let mut pictures = pictures();
+        let start = pictures.swap_remove(which.index(pictures.len()));
         check(&[&start[..keep], &bytes].concat(), None);
     }
 }
@@ -87,6 +113,24 @@ proptest! {
 #[test]
 fn metadata_never_comes_out() {
     for bytes in pictures() {
+        assert!(process(&bytes, &policy(), None).is_ok());
         check(&bytes, None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn spliced_pictures_have_a_verdict(
+        first in any::<prop::sample::Index>(),
+        second in any::<prop::sample::Index>(),
+        end in any::<prop::sample::Index>(),
+        start in any::<prop::sample::Index>(),
+    ) {
+        let pictures = pictures();
+        let (first, second) = (first.get(&pictures), second.get(&pictures));
+        let (end, start) = (end.index(first.len()), start.index(second.len()));
+        check(&[&first[..end], &second[start..]].concat(), None);
     }
 }

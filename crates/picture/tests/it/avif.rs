@@ -28,6 +28,10 @@ fn every_chroma_and_range_gives_the_same_colours() {
         HALVED,
         include_bytes!("avif/full-chroma.avif"),
         include_bytes!("avif/limited-range.avif"),
+        include_bytes!("avif/rows-of-chroma.avif"),
+        include_bytes!("avif/ten-bits.avif"),
+        include_bytes!("avif/twelve-bits.avif"),
+        include_bytes!("avif/metadata.avif"),
         include_bytes!("avif/sequence.avif"),
     ] {
         let header = probe(bytes).unwrap();
@@ -61,6 +65,72 @@ fn alpha_is_kept() {
     assert!(output.at(0.25, 0.25)[3] > 250);
     assert!(output.at(0.75, 0.25)[3] < 5);
     assert!(close(&output.at(0.25, 0.75)[..3], &CORNERS[2]));
+}
+
+#[test]
+fn alpha_weighs_no_colour_twice() {
+    // The lower half is half clear; the first has its colours multiplied by alpha.
+    for bytes in [
+        include_bytes!("avif/premultiplied.avif").as_slice(),
+        include_bytes!("avif/half-alpha-10.avif"),
+    ] {
+        let output = shape(bytes);
+        assert_eq!(output.channels, 4);
+        assert!(output.at(0.25, 0.25)[3] > 250);
+        assert!(output.at(0.25, 0.75)[3].abs_diff(128) < 6);
+        for (found, expected) in corners(&output).into_iter().zip(CORNERS) {
+            assert!(alike(found, expected), "{found:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn tiles_of_a_grid_meet() {
+    for bytes in [
+        include_bytes!("avif/grid.avif").as_slice(),
+        include_bytes!("avif/large-grid.avif"),
+    ] {
+        for (found, expected) in shape(bytes).corners().into_iter().zip(CORNERS) {
+            assert!(alike(found, expected), "{found:?}, not {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn grain_is_no_other_picture() {
+    let output = shape(include_bytes!("avif/large-grain.avif"));
+    for (found, expected) in output.corners().into_iter().zip(CORNERS) {
+        assert!(alike(found, expected), "{found:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn a_clean_aperture_is_all_there_is() {
+    // The upper right field alone.
+    let bytes = include_bytes!("avif/cropped.avif");
+    let header = probe(bytes).unwrap();
+    assert_eq!((header.width, header.height), (48, 32));
+    for found in shape(bytes).corners() {
+        assert!(alike(found, CORNERS[1]), "{found:?}");
+    }
+}
+
+#[test]
+fn a_tile_beyond_its_grid_costs_nothing() {
+    let mut bytes = include_bytes!("avif/grid.avif").to_vec();
+    let sizes: Vec<usize> = bytes
+        .windows(4)
+        .enumerate()
+        .filter(|(_, window)| window == b"ispe")
+        .map(|(at, _)| at + 8)
+        .collect();
+    for at in sizes {
+        if bytes[at..at + 8] == [0, 0, 0, 64, 0, 0, 0, 64] {
+            bytes[at..at + 8].copy_from_slice(&[0xFF; 8]);
+        }
+    }
+    assert!(probe(&bytes).unwrap().peak_memory(&Policy::default(), None) > 1 << 40);
+    assert!(process(&bytes, &Policy::default(), None).is_err());
 }
 
 #[test]
@@ -118,4 +188,9 @@ fn a_claim_of_many_pixels_costs_nothing() {
         limit: 100_000_000,
     };
     assert_eq!(process(&bytes, &Policy::default(), None), Err(expected));
+    bytes[at..at + 8].copy_from_slice(&[0xFF; 8]);
+    assert!(matches!(
+        process(&bytes, &Policy::default(), None),
+        Err(Error::TooManyPixels { .. })
+    ));
 }

@@ -144,3 +144,20 @@ fn palettes_with_transparency_are_read() {
     assert_eq!(output.at(0.2, 0.5)[3], 0);
     near(output.at(0.8, 0.5)[..3].try_into().unwrap(), [200, 100, 50]);
 }
+
+#[test]
+fn inks_of_a_jpeg_are_read_however_they_are_coded() {
+    let inks = [30, 200, 60, 20_u8];
+    let left = |ink: u8| u16::from(255 - ink) * u16::from(255 - inks[3]) / 255;
+    let expected = [inks[0], inks[1], inks[2]].map(|ink| u8::try_from(left(ink)).unwrap());
+    for coded in [
+        jpeg_encoder::ColorType::Cmyk,
+        jpeg_encoder::ColorType::CmykAsYcck,
+    ] {
+        let mut bytes = Vec::new();
+        jpeg_encoder::Encoder::new(&mut bytes, 95)
+            .encode(&inks.repeat(32 * 32), 32, 32, coded)
+            .unwrap();
+        near(shape(&bytes), expected);
+    }
+}

@@ -1,5 +1,5 @@
 use crate::pictures::Pixels;
-use veraicon_picture::{Crop, Error, Policy, process};
+use veraicon_picture::{Crop, Error, Policy, probe, process};
 
 #[test]
 fn bytes_and_pixels_are_limited() {
@@ -44,6 +44,31 @@ fn a_small_file_that_claims_to_be_huge_costs_nothing() {
         limit: 100_000_000,
     };
     assert_eq!(process(gif, &Policy::default(), None), Err(expected));
+}
+
+#[test]
+fn a_crop_larger_than_the_picture_counts_as_all_of_it_and_is_refused_as_a_crop() {
+    let policy = Policy::default();
+    let crop = Crop {
+        x: 0,
+        y: 0,
+        size: 200_000,
+    };
+    for (name, bytes) in Pixels::new(300, 200).all() {
+        let header = probe(&bytes).unwrap();
+        let whole = header.peak_memory(&policy, None);
+        assert_eq!(header.peak_memory(&policy, Some(crop)), whole, "{name}");
+        let expected = Error::CropOutside {
+            crop,
+            width: 300,
+            height: 200,
+        };
+        assert_eq!(
+            process(&bytes, &policy, Some(crop)),
+            Err(expected),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -10,6 +10,9 @@ mod anything;
 mod avif;
 mod colour;
 mod formats;
+#[cfg(feature = "heic")]
+mod heic;
+mod items;
 mod limits;
 mod orientation;
 mod pictures;

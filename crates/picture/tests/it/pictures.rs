@@ -212,3 +212,61 @@ pub(crate) fn exif(orientation: u8, secret: &str) -> Vec<u8> {
     block.extend(secret.as_bytes());
     block
 }
+
+/// A chunk of RIFF.
+fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+    let padding: &[u8] = if content.len() % 2 == 1 { &[0] } else { &[] };
+    [kind.as_slice(), &length, content, padding].concat()
+}
+
+fn three(value: u32) -> [u8; 3] {
+    value.to_le_bytes()[..3].try_into().unwrap()
+}
+
+/// A WebP of 100 × 100 whose frames of 40 × 40 lie at 20, 20.
+pub(crate) fn animated_webp(frames: usize) -> Vec<u8> {
+    let still = Pixels::new(40, 40).webp();
+    let bitstream = &still[12..];
+    let place = [three(10), three(10), three(39), three(39), three(100)].concat();
+    let frame = chunk(b"ANMF", &[&place, &[0][..], bitstream].concat());
+    let extended = [&[0x02, 0, 0, 0][..], &three(99), &three(99)].concat();
+    let body = [
+        b"WEBP".to_vec(),
+        chunk(b"VP8X", &extended),
+        chunk(b"ANIM", &[0; 6]),
+        frame.repeat(frames),
+    ]
+    .concat();
+    chunk(b"RIFF", &body)
+}
+
+/// A GIF of 100 × 100 whose first frame of 40 × 40 lies at 20, 20; its index 3 is clear.
+pub(crate) fn placed_gif() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = gif::Encoder::new(&mut bytes, 100, 100, &CORNERS.concat()).unwrap();
+    let pixels: Vec<u8> = (0..40_u8)
+        .flat_map(|y| (0..40_u8).map(move |x| x / 20 + 2 * (y / 20)))
+        .collect();
+    let frame = gif::Frame {
+        left: 20,
+        top: 20,
+        width: 40,
+        height: 40,
+        transparent: Some(3),
+        buffer: pixels.into(),
+        ..gif::Frame::default()
+    };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    bytes
+}
+
+/// A PNG of one pixel, which has one pass, as an interlaced one.
+pub(crate) fn interlaced(mut png: Vec<u8>) -> Vec<u8> {
+    png[28] = 1;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&png[12..29]);
+    png[29..33].copy_from_slice(&crc.finalize().to_be_bytes());
+    png
+}

@@ -47,17 +47,23 @@ fn other_files_are_called_by_their_name() {
 
 #[test]
 fn pictures_of_other_kinds_are_unsupported() {
-    let cases: [(&'static str, &[u8]); 6] = [
+    let cases: [(&'static str, &[u8]); 5] = [
         ("PSD", b"8BPS\0\x01"),
         ("ICO", b"\0\0\x01\0\x01\0"),
         ("JPEG XL", b"\xFF\x0A\0\0"),
         ("JPEG 2000", b"\0\0\0\x0CjP  \r\n\x87\n"),
-        ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"),
         ("Netpbm", b"P6\n1 1\n255\n"),
     ];
     for (what, bytes) in cases {
         assert_eq!(probe(bytes), Err(Error::UnsupportedFormat { what }));
     }
+}
+
+#[cfg(not(feature = "heic"))]
+#[test]
+fn heic_is_called_by_its_name() {
+    let expected = Error::UnsupportedFormat { what: "HEIC" };
+    assert_eq!(probe(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Err(expected));
 }
 
 #[test]

@@ -51,3 +51,12 @@ fn a_cut_says_how_much_is_there() {
     };
     assert!((40..=60).contains(&percent), "{percent} %");
 }
+
+#[test]
+fn a_cut_progressive_jpeg_claims_no_share() {
+    let jpeg = Pixels::new(300, 300).jpeg_with(|encoder| encoder.set_progressive(true));
+    for tenths in 4..10 {
+        let cut = process(&jpeg[..jpeg.len() * tenths / 10], &Policy::default(), None);
+        assert_eq!(cut, Err(Error::Truncated { received: None }), "{tenths}0 %");
+    }
+}

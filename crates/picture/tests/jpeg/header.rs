@@ -339,5 +339,6 @@ fn last_bits_of_a_progressive_picture_may_be_left_out() {
     let file = libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &COARSE));
     assert!(decode(&file).is_ok());
     let cut = &file[..file.len() - 2];
-    assert_eq!(decode(cut).err(), Some(Error::Truncated { received: None }));
+    let cut = decode(cut).err();
+    assert_eq!(cut, Some(Error::Truncated { received: None }));
 }

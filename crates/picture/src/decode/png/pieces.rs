@@ -37,8 +37,26 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// Asked for by the codec's signatures, and never called by it.
-impl Seek for Pieces<'_> {
+/// A reader with the seeking that the codec's signatures ask for and that it never does.
+pub(super) struct Forward<R>(pub(super) R);
+
+impl<R: BufRead> BufRead for Forward<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+impl<R: Read> Read for Forward<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        self.0.read(target)
+    }
+}
+
+impl<R> Seek for Forward<R> {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }

@@ -1,7 +1,7 @@
 //! The part of a picture that is wanted, plane by plane, laid together from one frame or from
 //! the tiles of a grid.
 
-use super::codec::{Frame, Layout, Row};
+use super::frame::{Frame, Layout, Row};
 use crate::crop::{Rectangle, Square};
 use crate::planar::Plane;
 use crate::raster::{Samples, Window};
@@ -78,13 +78,13 @@ impl Canvas {
     }
 
     /// Lays a frame at an even place of the picture.
-    pub(super) fn lay(&mut self, frame: &Frame<'_>, x: u32, y: u32) {
+    pub(super) fn lay(&mut self, frame: &dyn Frame, x: u32, y: u32) {
         for plane in 0..self.planes.len() {
             let (left, top, columns, rows) = self.kept_of(plane);
             let halved = |at: u32, axis: bool| if plane > 0 && axis { at / 2 } else { at } as usize;
             let x = halved(x, self.layout.subsampling.0);
             let y = halved(y, self.layout.subsampling.1);
-            let (width, height) = frame.layout.plane(plane);
+            let (width, height) = frame.layout().plane(plane);
             let shift = 16_u8.saturating_sub(self.layout.bits);
             for row in y.max(top)..(y + height as usize).min(top + rows) {
                 let Some(source) = u32::try_from(row - y)
@@ -109,6 +109,15 @@ impl Canvas {
                         {
                             for (target, &source) in target.iter_mut().zip(source) {
                                 *target = source << shift;
+                            }
+                        }
+                    }
+                    #[cfg(feature = "heic")]
+                    (Row::Pairs(source), Some(Samples::Sixteen(target))) => {
+                        if let (Some(source), Some(target)) = (source.get(from), target.get_mut(to))
+                        {
+                            for (target, &source) in target.iter_mut().zip(source) {
+                                *target = u16::from_ne_bytes(source) << shift;
                             }
                         }
                     }

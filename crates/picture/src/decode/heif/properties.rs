@@ -1,6 +1,7 @@
 //! Properties of items (ISO/IEC 23008-12, section 6.5).
 
 use super::boxes::{Box, Reader, full};
+use super::frame::Signal;
 use crate::bytes::Bytes;
 use crate::crop::Rectangle;
 use crate::orientation::Orientation;
@@ -16,10 +17,13 @@ const ALPHA_TYPES: [&[u8]; 2] = [
 pub(super) struct Properties<'a> {
     pub(super) size: Option<(u32, u32)>,
     pub(super) profile: Option<&'a [u8]>,
-    pub(super) signal: Option<super::codec::Signal>,
+    pub(super) signal: Option<Signal>,
     pub(super) is_alpha: bool,
     /// Bytes that two pixels of the decoded frame take, as its configuration says.
     pixel_pair_bytes: Option<u64>,
+    /// The configuration of an HEVC item, and the chroma format in it (ITU-T H.265, table 6-1).
+    #[cfg(feature = "heic")]
+    pub(super) hevc: Option<(&'a [u8], u8)>,
     aperture: Option<[u32; 8]>,
     /// Quarter turns anticlockwise.
     rotation: u8,
@@ -39,7 +43,7 @@ impl<'a> Properties<'a> {
             b"colr" => match content.array(0)? {
                 [b'n', b'c', b'l', b'x'] => {
                     let code = |at| content.be16(at).and_then(|code| u8::try_from(code).ok());
-                    self.signal = Some(super::codec::Signal {
+                    self.signal = Some(Signal {
                         primaries: code(4)?,
                         transfer: code(6)?,
                         matrix: code(8)?,
@@ -51,11 +55,20 @@ impl<'a> Properties<'a> {
                 }
                 _ => {}
             },
-            b"av1C" => self.pixel_pair_bytes = Some(pixel_pair_bytes(content.byte(2)?)),
+            b"av1C" => self.pixel_pair_bytes = Some(av1_pair_bytes(content.byte(2)?)),
+            b"hvcC" => {
+                self.pixel_pair_bytes = Some(hevc_pair_bytes(content.byte(16)?, content.byte(17)?));
+                #[cfg(feature = "heic")]
+                {
+                    self.hevc = Some((content, content.byte(16)? & 3));
+                }
+            }
             b"auxC" => {
                 let (_, _, name) = full(content)?;
-                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-                self.is_alpha = ALPHA_TYPES.contains(&name);
+                self.is_alpha = ALPHA_TYPES.iter().any(|alpha| {
+                    let rest = name.strip_prefix(*alpha);
+                    rest.is_some_and(|rest| matches!(rest, [] | [0, ..]))
+                });
             }
             b"clap" => {
                 let mut numbers = Reader(content);
@@ -120,7 +133,7 @@ impl<'a> Properties<'a> {
 
 /// Bytes of two pixels by the third byte of an AV1 configuration (AV1-ISOBMFF, section 2.3.3):
 /// high bit depth, twelve bits, monochrome, chroma halved across and down.
-fn pixel_pair_bytes(flags: u8) -> u64 {
+fn av1_pair_bytes(flags: u8) -> u64 {
     let sample = if flags & 0x40 == 0 { 1 } else { 2 };
     let samples = match flags >> 2 & 7 {
         0b100..=0b111 => 2,
@@ -129,6 +142,18 @@ fn pixel_pair_bytes(flags: u8) -> u64 {
         _ => 6,
     };
     samples * sample
+}
+
+/// Bytes of two pixels by the chroma format and the bits beyond 8 of an HEVC configuration
+/// (ISO/IEC 14496-15, section 8.3.3.1).
+fn hevc_pair_bytes(chroma: u8, depth: u8) -> u64 {
+    let samples = match chroma & 3 {
+        0 => 2,
+        1 => 3,
+        2 => 4,
+        _ => 6,
+    };
+    samples * if depth & 7 == 0 { 1 } else { 2 }
 }
 
 /// Start and length of a clean aperture along one axis: its length and the offset of its centre

@@ -15,46 +15,26 @@ use re_rav1d::include::dav1d::headers::{
 use re_rav1d::include::dav1d::picture::Dav1dPicture;
 use re_rav1d::src::lib as dav1d;
 
+use super::frame::{Frame, Layout, Row, Signal};
 use crate::Error;
 
-/// A decoded frame, as long as the decoder's memory is lent.
-pub(super) struct Frame<'a> {
+/// A frame, as long as the decoder's memory is lent.
+struct Lent<'a> {
     picture: &'a Dav1dPicture,
-    pub(super) layout: Layout,
-    /// What the bitstream says of its colours.
-    pub(super) signal: Signal,
+    layout: Layout,
+    signal: Signal,
 }
 
-/// Size and kind of a frame's planes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// Bits a sample: 8, 10 or 12.
-    pub(super) bits: u8,
-    pub(super) has_chroma: bool,
-    /// Whether chroma has half the columns, and half the rows.
-    pub(super) subsampling: (bool, bool),
-}
+impl Frame for Lent<'_> {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
 
-/// Code points of ITU-T H.273.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Signal {
-    pub(super) primaries: u8,
-    pub(super) transfer: u8,
-    pub(super) matrix: u8,
-    pub(super) full_range: bool,
-}
+    fn signal(&self) -> Signal {
+        self.signal
+    }
 
-/// A row of samples, of 8 bits or of more in 16.
-pub(super) enum Row<'a> {
-    Eight(&'a [u8]),
-    Sixteen(&'a [u16]),
-}
-
-impl Frame<'_> {
-    /// Row `y` of a plane: luminance, then the differences.
-    pub(super) fn row(&self, plane: usize, y: u32) -> Option<Row<'_>> {
+    fn row(&self, plane: usize, y: u32) -> Option<Row<'_>> {
         let (width, height) = self.layout.plane(plane);
         let data = self.picture.data.get(plane).copied().flatten()?;
         if y >= height {
@@ -81,27 +61,12 @@ impl Frame<'_> {
     }
 }
 
-impl Layout {
-    /// Columns and rows of a plane.
-    pub(super) fn plane(self, plane: usize) -> (u32, u32) {
-        let half = |length: u32, halved: bool| if halved { length.div_ceil(2) } else { length };
-        match plane {
-            0 => (self.width, self.height),
-            1 | 2 if self.has_chroma => (
-                half(self.width, self.subsampling.0),
-                half(self.height, self.subsampling.1),
-            ),
-            _ => (0, 0),
-        }
-    }
-}
-
 /// Decodes the picture in `data` (AV1 Bitstream specification, section 5: OBUs), of at most
 /// `max_pixels`, and lends it to `take`.
 pub(super) fn decode<T>(
     data: &[u8],
     max_pixels: u64,
-    take: impl FnOnce(&Frame<'_>) -> Result<T, Error>,
+    take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let decoder = Decoder::new(max_pixels)?;
     let picture = decoder.picture(data)?;
@@ -203,7 +168,7 @@ impl Drop for Data {
 struct Picture(Dav1dPicture);
 
 impl Picture {
-    fn frame(&self) -> Result<Frame<'_>, Error> {
+    fn frame(&self) -> Result<Lent<'_>, Error> {
         let parameters = &self.0.p;
         let size = |length| u32::try_from(length).map_err(|_| DAMAGED);
         let layout = Layout {
@@ -227,7 +192,7 @@ impl Picture {
             matrix: code(header.mtrx)?,
             full_range: header.color_range != 0,
         };
-        Ok(Frame {
+        Ok(Lent {
             picture: &self.0,
             layout,
             signal,
@@ -238,6 +203,11 @@ impl Picture {
 impl Drop for Picture {
     fn drop(&mut self) {
         // SAFETY: empty, or filled by `dav1d_get_picture`; released once.
-        unsafe { dav1d::dav1d_picture_unref(Some(NonNull::from(&mut self.0))) }
+        unsafe { dav1d::dav1d_picture_unref(Some(NonNull::from(&mut self.0))) };
+        // What is left is an empty picture, and an empty list of metadata that nobody else frees.
+        if let Some(list) = self.0.itut_t35_ref.take() {
+            // SAFETY: `dav1d_picture_unref` has just made the list, and only this points to it.
+            drop(unsafe { list.into_arc() });
+        }
     }
 }

@@ -1,10 +1,15 @@
-//! AVIF (AV1 Image File Format 1.1): the container read here, the AV1 by rav1d.
+//! HEIF (ISO/IEC 23008-12): AVIF (AV1 Image File Format 1.1), and HEIC where it is built in. The
+//! container is read here, the AV1 by rav1d, the HEVC by libheif.
 //!
 //! Of a sequence the primary item is shown, which is its first frame.
 
+mod av1;
 mod boxes;
+mod budget;
 mod canvas;
-mod codec;
+mod frame;
+#[cfg(feature = "heic")]
+mod hevc;
 mod meta;
 mod opacity;
 mod properties;
@@ -21,43 +26,60 @@ use crate::raster::Pixels;
 use crate::yuv::{Matrix, Range};
 use crate::{Error, Format, Header, Policy};
 use boxes::Reader;
+use budget::Budget;
 use canvas::Canvas;
-use codec::Signal;
+use frame::{Frame, Layout, Signal};
 use meta::{Item, Meta};
 
 /// Matrix code point of components that are green, blue and red themselves.
 const IDENTITY: u8 = 0;
 
-/// Copies of the picture that are held at once: the frame, one with film grain, what the loop
-/// filters keep, the canvas, and its bytes for the resizer.
-const COPIES: u64 = 5;
+/// Copies that are held at once of a frame, or of a tile of a grid: the frame, one with film grain,
+/// and what the codec keeps of each block.
+const FRAME_COPIES: u64 = 3;
+/// Copies of the whole picture: the canvas, and its bytes for the resizer.
+const CANVAS_COPIES: u64 = 2;
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
+pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
     let meta = Meta::read(bytes)?;
     let primary = meta.primary()?;
     let (width, height) = size(primary)?;
     let visible = primary.properties.visible(width, height);
-    // A grid says nothing of its tiles, so the first of them does.
-    let tile = meta
-        .referred(primary.id, *b"dimg")
-        .first()
-        .and_then(|id| meta.item(*id))
-        .unwrap_or(primary);
-    let alpha = if meta.alpha(primary.id).is_some() {
-        4
-    } else {
-        0
-    };
-    let pair = tile.properties.pixel_pair_bytes() + alpha;
-    let decoder_bytes = (pixels((width, height)) * pair / 2)
-        .saturating_mul(COPIES)
-        .saturating_add(bytes.len() as u64 * 2);
+    let alpha = meta.alpha(primary.id).map(|(alpha, _)| alpha);
+    let items = [Some(primary), alpha];
+    // Of whole pairs of pixels, which chroma shares.
+    let held = items.into_iter().flatten().map(|item| {
+        let tile = first_tile(&meta, item);
+        let pair = tile.properties.pixel_pair_bytes();
+        let frame = pixels(padded(tile.properties.size.unwrap_or_default()));
+        let canvas = pixels(padded((width, height)));
+        frame
+            .saturating_mul(FRAME_COPIES)
+            .saturating_add(canvas.saturating_mul(CANVAS_COPIES))
+            .saturating_mul(pair)
+            / 2
+    });
+    let decoder_bytes = held
+        .fold(0, u64::saturating_add)
+        .saturating_add((bytes.len() as u64).saturating_mul(2));
     Ok(Header::new(
-        Format::Avif,
+        format,
         visible.width,
         visible.height,
         decoder_bytes,
     ))
+}
+
+/// What a grid is made of, which the grid itself says nothing of; any other item is its own.
+fn first_tile<'a, 'm>(meta: &'m Meta<'a>, item: &'m Item<'a>) -> &'m Item<'a> {
+    let tiles = meta.referred(item.id, *b"dimg");
+    tiles.first().and_then(|id| meta.item(*id)).unwrap_or(item)
+}
+
+/// Whole superblocks, which codecs keep (AV1 Bitstream specification, section 3: 128 × 128).
+fn padded((width, height): (u32, u32)) -> (u32, u32) {
+    let up = |length: u32| length.checked_next_multiple_of(128).unwrap_or(u32::MAX);
+    (up(width), up(height))
 }
 
 /// The size of an item, which it must state (section 6.5.3 of ISO/IEC 23008-12).
@@ -67,14 +89,42 @@ fn size(item: &Item<'_>) -> Result<(u32, u32), Error> {
         .ok_or(Error::damaged("an item without a size"))
 }
 
-pub(super) struct Avif<'a> {
+/// What decodes the coded items of a file.
+#[derive(Clone, Copy)]
+enum Codec {
+    Av1,
+    #[cfg(feature = "heic")]
+    Hevc,
+}
+
+impl Codec {
+    fn of(format: Format) -> Self {
+        match format {
+            #[cfg(feature = "heic")]
+            Format::Heic => Self::Hevc,
+            _ => Self::Av1,
+        }
+    }
+
+    /// The type of the items that it decodes.
+    fn kind(self) -> &'static [u8; 4] {
+        match self {
+            Self::Av1 => b"av01",
+            #[cfg(feature = "heic")]
+            Self::Hevc => b"hvc1",
+        }
+    }
+}
+
+pub(super) struct Heif<'a> {
+    codec: Codec,
     meta: Meta<'a>,
     orientation: Orientation,
     visible: Rectangle,
 }
 
-impl<'a> Avif<'a> {
-    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
+impl<'a> Heif<'a> {
+    pub(super) fn open(bytes: &'a [u8], format: Format, policy: &Policy) -> Result<Self, Error> {
         let meta = Meta::read(bytes)?;
         let primary = meta.primary()?;
         let (width, height) = size(primary)?;
@@ -94,6 +144,7 @@ impl<'a> Avif<'a> {
         let orientation = primary.properties.orientation();
         let visible = primary.properties.visible(width, height);
         Ok(Self {
+            codec: Codec::of(format),
             meta,
             orientation,
             visible,
@@ -105,27 +156,60 @@ impl<'a> Avif<'a> {
         &self,
         item: &Item<'a>,
         square: Square,
-        policy: &Policy,
+        budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         match &item.kind {
-            b"av01" => self.frame(item, square),
-            b"grid" => self.grid(item, square, policy),
+            b"grid" => self.grid(item, square, budget),
+            kind if kind == self.codec.kind() => self.frame(item, square, budget),
             _ => Err(Error::UnsupportedFormat {
                 what: "this kind of HEIF item",
             }),
         }
     }
 
-    fn frame(&self, item: &Item<'a>, square: Square) -> Result<(Canvas, Signal), Error> {
+    fn frame(
+        &self,
+        item: &Item<'a>,
+        square: Square,
+        budget: &mut Budget,
+    ) -> Result<(Canvas, Signal), Error> {
         let size = size(item)?;
-        codec::decode(&self.meta.data(item)?, pixels(size), |frame| {
-            if (frame.layout.width, frame.layout.height) != size {
-                return Err(Error::damaged("two sizes"));
-            }
-            let mut canvas = Canvas::new(size, frame.layout, square);
+        self.decode_item(item, budget, |frame| {
+            let mut canvas = Canvas::new(size, frame.layout(), square);
             canvas.lay(frame, 0, 0);
-            Ok((canvas, frame.signal))
+            Ok((canvas, frame.signal()))
         })
+    }
+
+    /// Decodes a coded item, and lends its frame to `take`.
+    fn decode_item<T>(
+        &self,
+        item: &Item<'a>,
+        budget: &mut Budget,
+        take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let size = size(item)?;
+        let data = self.meta.data(item)?;
+        let take = |frame: &dyn Frame| frame.check_size(size).and_then(|()| take(frame));
+        match self.codec {
+            Codec::Av1 => {
+                budget.spend(data.len(), budget::av1_frames(&data), pixels(size))?;
+                av1::decode(&data, pixels(size), take)
+            }
+            #[cfg(feature = "heic")]
+            Codec::Hevc => {
+                budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
+                let missing = Error::damaged("an item without a configuration");
+                let (configuration, chroma) = item.properties.hevc.ok_or(missing)?;
+                let coded = hevc::Coded {
+                    configuration,
+                    chroma,
+                    size,
+                    data: &data,
+                };
+                hevc::decode(&coded, take)
+            }
+        }
     }
 
     /// A grid of tiles (section 6.6.2.3 of ISO/IEC 23008-12), row by row.
@@ -133,13 +217,12 @@ impl<'a> Avif<'a> {
         &self,
         item: &Item<'a>,
         square: Square,
-        policy: &Policy,
+        budget: &mut Budget,
     ) -> Result<(Canvas, Signal), Error> {
         const DAMAGED: Error = Error::damaged("the grid");
         let whole = size(item)?;
         let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
         let tiles = self.meta.referred(item.id, *b"dimg");
-        Error::complexity("tiles", tiles.len() as u64, policy.max_frames.into())?;
         if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
             return Err(DAMAGED);
         }
@@ -148,7 +231,7 @@ impl<'a> Avif<'a> {
             let tile = self
                 .meta
                 .item(*id)
-                .filter(|tile| &tile.kind == b"av01")
+                .filter(|tile| &tile.kind == self.codec.kind())
                 .ok_or(DAMAGED)?;
             let size = size(tile)?;
             if laid.as_ref().is_some_and(|(_, _, first)| *first != size)
@@ -156,16 +239,17 @@ impl<'a> Avif<'a> {
             {
                 return Err(DAMAGED);
             }
-            codec::decode(&self.meta.data(tile)?, pixels(size), |frame| {
+            self.decode_item(tile, budget, |frame| {
                 let (canvas, ..) = laid.get_or_insert_with(|| {
-                    (Canvas::new(whole, frame.layout, square), frame.signal, size)
+                    let canvas = Canvas::new(whole, frame.layout(), square);
+                    (canvas, frame.signal(), size)
                 });
-                let alike = codec::Layout {
+                let alike = Layout {
                     width: whole.0,
                     height: whole.1,
-                    ..frame.layout
+                    ..frame.layout()
                 } == canvas.layout;
-                if (frame.layout.width, frame.layout.height) != size || !alike {
+                if !alike {
                     return Err(Error::damaged("tiles that differ"));
                 }
                 canvas.lay(frame, number % columns * size.0, number / columns * size.1);
@@ -201,7 +285,7 @@ fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
     fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
 }
 
-impl<'a> Source<'a> for Avif<'a> {
+impl<'a> Source<'a> for Heif<'a> {
     fn orientation(&self) -> Orientation {
         self.orientation
     }
@@ -213,7 +297,8 @@ impl<'a> Source<'a> for Avif<'a> {
             y: wanted.square.y + self.visible.y,
             ..wanted.square
         };
-        let (colours, coded) = self.canvas(primary, square, wanted.policy)?;
+        let mut budget = Budget::new(self.meta.length(), wanted.policy);
+        let (colours, coded) = self.canvas(primary, square, &mut budget)?;
         let signal = primary.properties.signal.unwrap_or(coded);
         let space = match primary.properties.profile {
             Some(profile) => ColourSpace::Icc(Cow::Borrowed(profile)),
@@ -248,7 +333,7 @@ impl<'a> Source<'a> for Avif<'a> {
         if size(alpha)? != size(primary)? {
             return Err(Error::damaged("alpha of another size"));
         }
-        let (opacity, coded) = self.canvas(alpha, square, wanted.policy)?;
+        let (opacity, coded) = self.canvas(alpha, square, &mut budget)?;
         let full = alpha.properties.signal.unwrap_or(coded).full_range;
         let joint = opacity::Joint {
             place: colours.place(square),

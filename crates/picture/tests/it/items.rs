@@ -1,0 +1,166 @@
+//! The tables of a HEIF file, which are read before anything is known of the picture: each is counted,
+//! and refused where it lists more than any picture needs.
+
+use veraicon_picture::{Error, probe};
+
+const ID: u8 = 1;
+
+fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(8 + content.len()).unwrap();
+    [&length.to_be_bytes(), &kind, content].concat()
+}
+
+/// A full box of version 0 without flags.
+fn full(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    boxed(kind, &[&[0; 4], content].concat())
+}
+
+fn long(count: usize) -> [u8; 4] {
+    u32::try_from(count).unwrap().to_be_bytes()
+}
+
+/// The low half of a count, which 16 bits wrap: readers go by the bytes that follow.
+fn short(count: usize) -> [u8; 2] {
+    let [.., high, low] = long(count);
+    [high, low]
+}
+
+/// How often each table has its entry.
+#[derive(Clone, Copy)]
+struct Tables {
+    items: usize,
+    locations: usize,
+    extents: usize,
+    properties: usize,
+    /// Items that the associations name, none of which there is but the first.
+    owners: usize,
+    /// Properties of each of these.
+    owned: u8,
+    /// References, each of one item to one.
+    references: usize,
+    /// Boxes that say nothing.
+    empty: usize,
+}
+
+const FEW: Tables = Tables {
+    items: 1,
+    locations: 1,
+    extents: 1,
+    properties: 1,
+    owners: 1,
+    owned: 1,
+    references: 0,
+    empty: 0,
+};
+
+impl Tables {
+    fn file(self) -> Vec<u8> {
+        let entry = boxed(*b"infe", &[2, 0, 0, 0, 0, ID, 0, 0, b'a', b'v', b'0', b'1']);
+        let items = [&short(self.items)[..], &entry.repeat(self.items)].concat();
+
+        let extents = [&short(self.extents)[..], &[0; 8].repeat(self.extents)].concat();
+        let location = [&[0, ID, 0, 0], &extents[..]].concat();
+        let locations = [
+            &[0x44, 0][..],
+            &short(self.locations),
+            &location.repeat(self.locations),
+        ];
+
+        let size = full(*b"ispe", &[long(96), long(64)].concat());
+        let properties = boxed(*b"ipco", &size.repeat(self.properties));
+        let owned = [&[self.owned][..], &[1].repeat(self.owned.into())].concat();
+        let other = [&[0, 99], &owned[..]].concat();
+        let owners = [
+            &long(self.owners)[..],
+            &[0, ID],
+            &owned,
+            &other.repeat(self.owners - 1),
+        ];
+        let owners = full(*b"ipma", &owners.concat());
+
+        let reference = boxed(*b"cdsc", &[0, ID, 0, 1, 0, ID]);
+        let meta = [
+            full(*b"pitm", &[0, ID]),
+            full(*b"iinf", &items),
+            full(*b"iloc", &locations.concat()),
+            boxed(*b"iprp", &[properties, owners].concat()),
+            full(*b"iref", &reference.repeat(self.references)),
+            boxed(*b"free", &[]).repeat(self.empty),
+        ];
+        [
+            boxed(*b"ftyp", b"avif\0\0\0\0avif"),
+            full(*b"meta", &meta.concat()),
+        ]
+        .concat()
+    }
+}
+
+/// What is refused, and the count and limit that it is refused with.
+fn refusal(tables: Tables) -> Option<(&'static str, u64, u64)> {
+    match probe(&tables.file()) {
+        Err(Error::TooComplex { what, value, limit }) => Some((what, value, limit)),
+        _ => None,
+    }
+}
+
+#[test]
+fn tables_as_long_as_pictures_need_them_are_read() {
+    let tables = Tables {
+        items: 4096,
+        locations: 4096,
+        extents: 16,
+        properties: 4096,
+        owners: 4096,
+        owned: 16,
+        references: 32_768,
+        empty: 100_000,
+    };
+    let header = probe(&tables.file()).unwrap();
+    assert_eq!((header.width, header.height), (96, 64));
+}
+
+#[test]
+fn longer_tables_are_refused_where_the_limit_is_passed() {
+    let items = Tables {
+        items: 900_000,
+        ..FEW
+    };
+    assert_eq!(refusal(items), Some(("items", 4097, 4096)));
+    let locations = Tables {
+        locations: 25_000,
+        ..FEW
+    };
+    assert_eq!(refusal(locations), Some(("item locations", 25_000, 4096)));
+    let extents = Tables {
+        extents: 65_535,
+        locations: 2,
+        ..FEW
+    };
+    assert_eq!(refusal(extents), Some(("item extents", 131_070, 65_536)));
+    let properties = Tables {
+        properties: 25_000,
+        ..FEW
+    };
+    assert_eq!(refusal(properties), Some(("properties", 4097, 4096)));
+    let owners = Tables {
+        owners: 120_000,
+        ..FEW
+    };
+    assert_eq!(refusal(owners), Some(("items with properties", 4097, 4096)));
+    let owned = Tables {
+        owners: 4096,
+        owned: 255,
+        ..FEW
+    };
+    let (what, value, limit) = refusal(owned).unwrap();
+    assert_eq!((what, limit), ("properties of items", 65_536));
+    assert!((65_537..=65_536 + 255).contains(&value), "{value}");
+    let references = Tables {
+        references: 100_000,
+        ..FEW
+    };
+    assert_eq!(
+        refusal(references),
+        Some(("item references", 65_538, 65_536))
+    );
+}
