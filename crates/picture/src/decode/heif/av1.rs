@@ -110,7 +110,6 @@ impl Decoder {
 
     fn picture(&self, bytes: &[u8]) -> Result<Picture, Error> {
         let mut data = Data::new(bytes)?;
-        let mut picture = Picture(Dav1dPicture::default());
         for _ in 0..TRIES {
             if data.0.sz > 0 {
                 // SAFETY: the context is open, and `data` was made by `dav1d_data_create`.
@@ -120,6 +119,8 @@ impl Decoder {
                     return Err(DAMAGED);
                 }
             }
+            // One for each try, for one without a picture leaves a list behind too.
+            let mut picture = Picture(Dav1dPicture::default());
             // SAFETY: the context is open, and `picture` is empty.
             let got =
                 unsafe { dav1d::dav1d_get_picture(self.0, Some(NonNull::from(&mut picture.0))) };
