@@ -17,7 +17,7 @@ use crate::{
         token::Tokens,
     },
     avatar::{Avatars, default_picture::DefaultPictures},
-    clock::Clock,
+    clock::{Clock, Milliseconds},
     config::{Config, PictureFormat},
     database::Database,
     node::Membership,
@@ -64,7 +64,7 @@ impl App {
     pub async fn open(config: Config, clock: Clock, port: u16) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let public_url = config.public_url(port);
-        let (signing, previous) = secrets(&config)?;
+        let (signing, previous) = secrets(&config, clock.now())?;
         let tokens = Tokens::new(
             &signing,
             &previous,
@@ -204,12 +204,13 @@ impl std::ops::Deref for App {
 }
 
 /// The secret that signs, and those whose tokens are still good.
-fn secrets(config: &Config) -> anyhow::Result<(Secret, Vec<Secret>)> {
+fn secrets(config: &Config, now: Milliseconds) -> anyhow::Result<(Secret, Vec<Secret>)> {
     let kept = match &config.tokens.key {
         Some(key) => vec![key.clone()],
         None => {
             let path = config.key_path();
-            key::load_or_create(&path).with_context(|| format!("tokens.key: {}", path.display()))?
+            key::load_or_create(&path, now)
+                .with_context(|| format!("tokens.key: {}", path.display()))?
         }
     };
     let mut secrets = kept

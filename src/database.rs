@@ -14,7 +14,7 @@ pub mod users;
 
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 
 pub use self::{
@@ -91,4 +91,9 @@ where
     let row = row.into_active_model().reset_all();
     E::insert(row).exec_without_returning(connection).await?;
     Ok(())
+}
+
+/// Whether a row was refused since another has the same key.
+fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }

@@ -49,12 +49,12 @@ impl Secret {
     }
 }
 
-/// Reads the secrets kept in `path`: the first signs, all are good. At the first start one is made and kept there,
+/// Reads the secrets kept in `path`, at a start `now`: the first signs, all are good. At the first start one is made and kept there,
 /// readable by its owner alone; a file that others may read is made its owner's alone again.
 ///
 /// # Errors
 /// The file cannot be read or written, or holds too short a secret.
-pub fn load_or_create(path: &Path) -> io::Result<Vec<SecretString>> {
+pub fn load_or_create(path: &Path, now: Milliseconds) -> io::Result<Vec<SecretString>> {
     let _lock = lock(path)?;
     let lines = match read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -62,9 +62,22 @@ pub fn load_or_create(path: &Path) -> io::Result<Vec<SecretString>> {
             write(path, &lines)?;
             lines
         }
-        outcome => outcome?,
+        lines => retire(path, lines?, now)?,
     };
     Ok(lines.into_iter().map(|line| line.secret).collect())
+}
+
+/// Dates the secrets that sign no longer from this start on: until it they may have signed.
+fn retire(path: &Path, mut lines: Vec<Line>, now: Milliseconds) -> io::Result<Vec<Line>> {
+    let mut changed = false;
+    for line in lines.iter_mut().skip(1) {
+        changed |= line.retired_at.is_none();
+        line.retired_at.get_or_insert(now);
+    }
+    if changed {
+        write(path, &lines)?;
+    }
+    Ok(lines)
 }
 
 /// Puts a new secret before those kept in `path`, where there are any. A secret that was retired `keep` ago or earlier
@@ -78,13 +91,8 @@ pub fn rotate(path: &Path, now: Milliseconds, keep: Milliseconds) -> io::Result<
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         outcome => outcome?,
     };
-    for line in &mut lines {
-        line.retired_at.get_or_insert(now);
-    }
-    lines.retain(|line| {
-        line.retired_at
-            .is_none_or(|at| now.saturating_sub(at) < keep)
-    });
+    let stays = |at| now.saturating_sub(at) < keep;
+    lines.retain(|line| keep > 0 && line.retired_at.is_none_or(stays));
     let kept = lines.len();
     lines.insert(0, Line::random()?);
     write(path, &lines)?;

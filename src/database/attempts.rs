@@ -1,7 +1,7 @@
 //! What is left of the allowances that failed attempts use up, shared by all nodes and kept over restarts.
 
 use sea_orm::{
-    Condition, SqlErr,
+    Condition,
     entity::prelude::*,
     sea_query::{CaseStatement, ExprTrait},
 };
@@ -82,12 +82,7 @@ impl Database {
             let Some(before) = before else {
                 match super::insert::<Entity, _>(&transaction, after.clone()).await {
                     Ok(()) => continue,
-                    Err(error)
-                        if matches!(
-                            error.sql_err(),
-                            Some(SqlErr::UniqueConstraintViolation(_))
-                        ) =>
-                    {
+                    Err(error) if super::is_duplicate(&error) => {
                         return Ok(false);
                     }
                     Err(error) => return Err(error.into()),

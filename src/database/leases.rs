@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    Condition, DbBackend, SqlErr, Statement,
+    Condition, DbBackend, Statement,
     entity::prelude::*,
     sea_query::{ColumnDef as NewColumn, Table},
 };
@@ -87,7 +87,7 @@ pub(super) async fn prepare(connection: &Patient) -> Result<(), DbErr> {
         .col(NewColumn::new(Column::UntilAt).big_integer().not_null());
     match connection.execute(&table).await {
         // Two nodes that make it at once: PostgreSQL tells the second so.
-        Err(error) if is_duplicate(&error) => Ok(()),
+        Err(error) if super::is_duplicate(&error) => Ok(()),
         made => made.map(|_| ()),
     }
 }
@@ -121,7 +121,7 @@ pub(super) async fn take(
     };
     match super::insert::<Entity, _>(connection, row).await {
         Ok(()) => Ok(true),
-        Err(error) if is_duplicate(&error) => Ok(false),
+        Err(error) if super::is_duplicate(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -151,8 +151,4 @@ async fn now(connection: &Patient) -> Result<Milliseconds, DbErr> {
         .await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the database's time".to_owned()))?;
     row.try_get("", "now")
-}
-
-fn is_duplicate(error: &DbErr) -> bool {
-    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
 }

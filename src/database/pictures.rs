@@ -9,7 +9,7 @@
 //! and the upload starts again instead of naming objects that may not be there.
 
 use sea_orm::{
-    Condition, QueryOrder, QuerySelect, SqlErr,
+    Condition, QueryOrder, QuerySelect,
     entity::prelude::*,
     sea_query::{IntoCondition, Query},
 };
@@ -105,12 +105,7 @@ impl Database {
                 };
                 match super::insert::<Entity, _>(&self.writer, new).await {
                     Ok(()) => return Ok(Declared::Row(id)),
-                    Err(error)
-                        if matches!(
-                            error.sql_err(),
-                            Some(SqlErr::UniqueConstraintViolation(_))
-                        ) =>
-                    {
+                    Err(error) if super::is_duplicate(&error) => {
                         refused = Some(error);
                         continue;
                     }

@@ -1,6 +1,6 @@
 //! Accounts.
 
-use sea_orm::{Condition, SqlErr, entity::prelude::*};
+use sea_orm::{Condition, entity::prelude::*};
 
 use super::{
     Database,
@@ -64,7 +64,7 @@ impl Database {
         let Err(error) = super::insert::<Entity, _>(&self.writer, user.clone()).await else {
             return Ok(user);
         };
-        let taken = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)));
+        let taken = super::is_duplicate(&error);
         // The identifier must be one of a kind too: that it is not would be a fault of the service.
         let of_that_name = Entity::find().filter(Column::UsernameKey.eq(&user.username_key));
         if taken && of_that_name.one(&self.writer).await?.is_some() {

@@ -180,22 +180,35 @@ fn rotation_puts_a_new_key_first_and_keeps_the_others_until_their_tokens_are_ove
             .map(|secret| secret.expose_secret().to_owned());
         texts.collect::<Vec<_>>()
     };
-    let load = || texts(key::load_or_create(&path).unwrap());
-    let first = load();
+    let load = |now| texts(key::load_or_create(&path, now).unwrap());
+    let first = load(START);
     assert_eq!(first.len(), 1);
     assert_eq!(key::rotate(&path, START, 30 * DAY).unwrap(), 1);
-    let second = load();
+    let second = load(START);
     assert_eq!(second[1..], first);
     assert_eq!(key::rotate(&path, START + 29 * DAY, 30 * DAY).unwrap(), 2);
-    let third = load();
+    let third = load(START + 29 * DAY);
     assert_eq!(third[1..], second);
     // The first was retired thirty days ago, the second one day.
     assert_eq!(key::rotate(&path, START + 30 * DAY, 30 * DAY).unwrap(), 2);
-    assert_eq!(load()[1..], third[..2]);
+    assert_eq!(load(START + 30 * DAY)[1..], third[..2]);
     assert_eq!(mode(&path), 0o600);
     assert!(lines(&path)[2].ends_with(" 2026-05-30T00:00:00Z"));
     assert_eq!(key::rotate(&path, START + 30 * DAY, 0).unwrap(), 0);
-    assert_eq!(load().len(), 1);
+    assert_eq!(load(START + 30 * DAY).len(), 1);
+}
+
+#[test]
+fn a_key_is_retired_by_the_start_that_takes_up_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens.key");
+    key::load_or_create(&path, START).unwrap();
+    key::rotate(&path, START, 30 * DAY).unwrap();
+    // The service went on signing with the first.
+    key::load_or_create(&path, START + 20 * DAY).unwrap();
+    assert_eq!(key::rotate(&path, START + 30 * DAY, 30 * DAY).unwrap(), 2);
+    key::load_or_create(&path, START + 31 * DAY).unwrap();
+    assert_eq!(key::rotate(&path, START + 50 * DAY, 30 * DAY).unwrap(), 2);
 }
 
 #[test]
@@ -210,7 +223,7 @@ fn every_key_in_the_file_must_be_long_enough() {
     ] {
         fs::write(&path, text).unwrap();
         let refusals = [
-            key::load_or_create(&path).map(|_| ()).unwrap_err(),
+            key::load_or_create(&path, START).map(|_| ()).unwrap_err(),
             key::rotate(&path, START, DAY).map(|_| ()).unwrap_err(),
         ];
         for refusal in refusals {
@@ -219,7 +232,7 @@ fn every_key_in_the_file_must_be_long_enough() {
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     fs::write(&path, format!("\n{NEW}\n  {OLD}\t2026-05-30T00:00:00Z\n")).unwrap();
-    let secrets = key::load_or_create(&path).unwrap();
+    let secrets = key::load_or_create(&path, START).unwrap();
     let texts: Vec<_> = secrets.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(texts, [NEW, OLD]);
 }
@@ -230,6 +243,6 @@ fn a_key_file_that_others_may_read_is_its_owners_alone_again() {
     let path = folder.path().join("tokens.key");
     fs::write(&path, NEW).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    key::load_or_create(&path).unwrap();
+    key::load_or_create(&path, START).unwrap();
     assert_eq!(mode(&path), 0o600);
 }
