@@ -229,12 +229,7 @@ async fn logging_out_ends_this_session_alone() {
         answer.succeeded().body,
         json!({ "base": { "code": 10000, "msg": "success" } })
     );
-    service
-        .get("/user/info")
-        .with(&here)
-        .answer()
-        .await
-        .refused("token_invalid");
+    service.shuts_out(&here).await;
     service.info(&there).await;
 }
 
@@ -256,12 +251,7 @@ async fn a_deleted_account_is_gone_with_its_pictures_and_its_name_stays_taken() 
         "2026-05-01 08:01:00"
     );
     assert_eq!(service.fetch(url).await.status(), 404);
-    service
-        .get("/user/info")
-        .with(&session)
-        .answer()
-        .await
-        .refused("token_invalid");
+    service.shuts_out(&session).await;
     service
         .login("leaver", PASSWORD)
         .await

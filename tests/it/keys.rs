@@ -59,12 +59,7 @@ async fn tokens_of_the_key_before_are_good_and_renewed_under_the_new_one() {
 
     let service = service.restarted(keys(NEW, &[])).await;
     service.info(&renewed).await;
-    service
-        .get("/user/info")
-        .with(&session)
-        .answer()
-        .await
-        .refused("token_invalid");
+    service.shuts_out(&session).await;
     renew(&service, &idle).await.refused("token_invalid");
     renew(&service, &renewed).await.succeeded();
 }

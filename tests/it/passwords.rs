@@ -65,12 +65,7 @@ async fn a_new_password_may_be_set_while_a_login_makes_the_hash_of_the_old_one_a
     let (old, new) = (PASSWORD.into(), "battery staple 9".into());
     let accounts = &service.app.accounts;
     accounts.change_password(&before, &old, &new).await.unwrap();
-    service
-        .get("/user/info")
-        .with(&session)
-        .answer()
-        .await
-        .refused("token_invalid");
+    service.shuts_out(&session).await;
     // And one that comes later than the new password cannot bring the old one back.
     let database = &service.app.database;
     database

@@ -168,6 +168,12 @@ impl Service {
         answer.succeeded().data().clone()
     }
 
+    /// Holds that the session's access token opens nothing any more.
+    pub(crate) async fn shuts_out(&self, session: &Session) {
+        let answer = self.get("/user/info").with(session).answer().await;
+        answer.refused("token_invalid");
+    }
+
     pub(crate) fn upload_form(&self, session: &Session, form: multipart::Form) -> RequestBuilder {
         let request = self.request(Method::PUT, "/user/avatar/upload");
         request.with(session).multipart(form)

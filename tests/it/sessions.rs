@@ -84,12 +84,7 @@ async fn a_session_that_is_ended_is_over_at_once_and_the_others_go_on() {
     let other = listed.iter().find(|session| session["current"] == false);
     let other = id(other.unwrap());
     service.end(&here, other).await.succeeded();
-    service
-        .get("/user/info")
-        .with(&there)
-        .answer()
-        .await
-        .refused("token_invalid");
+    service.shuts_out(&there).await;
     let refresh = service
         .post("/user/refresh")
         .header("Refresh-Token", &there.refresh);
