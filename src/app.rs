@@ -5,7 +5,7 @@ use std::{fs::File, io, sync::Arc, thread, time::Duration};
 use anyhow::Context;
 use jiff::tz::TimeZone;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use veraicon_picture::{Format, OutputFormat, Policy};
+use veraicon_picture::{OutputFormat, Policy};
 
 use crate::{
     accounts::Accounts,
@@ -18,12 +18,13 @@ use crate::{
     },
     avatar::{Avatars, default_picture::DefaultPictures},
     clock::{Clock, Milliseconds},
-    config::{Config, PictureFormat},
+    config::{Config, PictureFormat, SandboxNeed},
     database::Database,
+    metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
     storage::{Storage, create_durably},
-    workers::Workers,
+    workers::{Budget, Program, Sandbox, Workers},
 };
 
 /// How long background work may take to come to an end.
@@ -46,6 +47,8 @@ pub struct Parts {
     pub storage: Storage,
     pub database: Database,
     pub time_zone: TimeZone,
+    pub metrics: Metrics,
+    pub sandbox: Sandbox,
     ids: Arc<Snowflakes>,
     /// Where other nodes may share the database.
     membership: Option<Membership>,
@@ -57,11 +60,17 @@ pub struct Parts {
 }
 
 impl App {
-    /// Opens everything that the settings name. `port` is the one that the service is bound to.
+    /// Opens everything that the settings name. `port` is the one that the service is bound to, `program` what worker
+    /// processes run.
     ///
     /// # Errors
     /// What cannot be opened, and why.
-    pub async fn open(config: Config, clock: Clock, port: u16) -> anyhow::Result<Self> {
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        port: u16,
+        program: Program,
+    ) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let public_url = config.public_url(port);
         let (signing, previous) = secrets(&config, clock.now())?;
@@ -71,9 +80,7 @@ impl App {
             config.tokens.access_ttl,
             config.tokens.refresh_ttl,
         );
-        let database = Database::open(&config.database_location())
-            .await
-            .context("database.url: the database cannot be opened")?;
+        let database = open_database(&config).await?;
         let (membership, node) = if config.database_is_shared() {
             let joined = Membership::join(database.clone()).await;
             let (membership, node) = joined.context("database.url")?;
@@ -94,7 +101,6 @@ impl App {
         let storage = Storage::open(config.storage_folder(), url_base)
             .await
             .context("storage.url: the store cannot be opened")?;
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
         let default_pictures = DefaultPictures::new(
@@ -103,27 +109,23 @@ impl App {
             policy.format,
             policy.quality,
         );
-        let workers = if config.pictures.workers == 0 {
-            cores
-        } else {
-            config.pictures.workers
-        };
+        let metrics = Metrics::default();
+        let budget = budget(&config, &policy)?;
+        let workers = Workers::new(budget, Arc::clone(&policy), program, metrics.clone());
+        let sandbox = workers.open().await;
+        let sandbox = sandbox.context("a worker process cannot be started")?;
+        check(&sandbox, &config)?;
         let avatars = Avatars {
             database: database.clone(),
             storage: storage.clone(),
-            workers: Workers::new(
-                workers,
-                config.pictures.queue,
-                Arc::clone(&policy),
-                config.pictures.timeout.duration(),
-            ),
+            workers,
             clock: clock.clone(),
             ids: Arc::clone(&ids),
             grace: config.storage.grace.milliseconds(),
             format: policy.format,
             default_pictures: default_pictures.clone(),
         };
-        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores)
+        let passwords = Passwords::new(config.accounts.bcrypt_cost, cores())
             .context("the threads that hash passwords cannot be started")?;
         let throttle = Throttle::new(
             database.clone(),
@@ -145,6 +147,8 @@ impl App {
             ids,
             membership,
             time_zone: TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?,
+            metrics,
+            sandbox,
             policy,
             avatars,
             default_pictures,
@@ -191,6 +195,7 @@ impl App {
         if ended.is_err() {
             tracing::warn!("the sweep did not end in time; the next start goes on with it");
         }
+        self.0.avatars.workers.close();
         self.0.database.clone().close().await;
     }
 }
@@ -221,16 +226,27 @@ fn secrets(config: &Config, now: Milliseconds) -> anyhow::Result<(Secret, Vec<Se
     Ok((signing, secrets.collect()))
 }
 
-fn policy(config: &Config) -> Policy {
+/// Says how far workers are closed in, and goes no further where that is not far enough.
+fn check(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()> {
+    if sandbox.possible.is_empty() {
+        let denied = sandbox.denied.join(", ");
+        tracing::info!("worker processes are closed in; tried and denied: {denied}");
+        return Ok(());
+    }
+    let possible = sandbox.possible.join(", ");
+    anyhow::ensure!(
+        config.pictures.sandbox == SandboxNeed::IfOffered,
+        "pictures.sandbox: required, and this system leaves possible to worker processes: {possible}"
+    );
+    tracing::warn!("worker processes are not closed in; tried and possible: {possible}");
+    Ok(())
+}
+
+/// What pictures are taken, and what comes out.
+#[must_use]
+pub fn policy(config: &Config) -> Policy {
     let pictures = &config.pictures;
     Policy {
-        // A fault in the decoders of AV1 and HEVC can end the whole process, and this one serves
-        // everybody.
-        formats: Format::ACCEPTED
-            .iter()
-            .copied()
-            .filter(|format| !matches!(format, Format::Avif | Format::Heic))
-            .collect(),
         max_bytes: pictures.max_bytes.0,
         max_pixels: pictures.max_pixels,
         sizes: pictures.sizes.clone(),
@@ -242,7 +258,34 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-fn lock(config: &Config) -> anyhow::Result<File> {
+/// How much may be done with pictures at once.
+///
+/// # Errors
+/// The settings contradict each other.
+pub fn budget(config: &Config, policy: &Policy) -> anyhow::Result<Budget> {
+    let budget = Budget::new(&config.pictures, policy, cores());
+    budget.map_err(|what| anyhow::anyhow!("pictures.memory: {what}"))
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Opens the database, its tables brought up to date.
+///
+/// # Errors
+/// It cannot be reached, or its tables cannot be brought up to date.
+pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
+    Database::open(&config.database_location())
+        .await
+        .context("database.url: the database cannot be opened")
+}
+
+/// Keeps other processes of the service away from the data directory.
+///
+/// # Errors
+/// One is there already, or the directory cannot be written.
+pub fn lock(config: &Config) -> anyhow::Result<File> {
     let folder = &config.data_dir;
     create_durably(folder)
         .with_context(|| format!("data_dir: cannot make {}", folder.display()))?;

@@ -13,9 +13,8 @@ mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use veraicon_picture::{Crop, OutputFormat, Pictures};
+use veraicon_picture::{Crop, OutputFormat, Picture as Square};
 
 use crate::{
     clock::{Clock, Milliseconds},
@@ -23,7 +22,7 @@ use crate::{
     failure::Failure,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
-    workers::{Place, Workers},
+    workers::{Place, Shaped, Workers, buffer::Picture},
 };
 
 /// How long an upload may take to write its objects, before the sweep takes them for abandoned.
@@ -59,12 +58,12 @@ pub struct AvatarUrl {
 }
 
 impl Avatars {
-    /// Takes a place in the queue for an upload whose body is not read yet.
+    /// Takes a place in the queue for an upload whose body, of at most so many bytes, is not read yet.
     ///
     /// # Errors
     /// [`Failure::Busy`].
-    pub fn admit(&self) -> Result<Place, Failure> {
-        self.workers.admit()
+    pub async fn admit(&self, body: u64) -> Result<Place, Failure> {
+        self.workers.admit(body).await
     }
 
     /// Makes these bytes the user's picture. On any failure the old one stays.
@@ -75,11 +74,17 @@ impl Avatars {
         &self,
         place: Place,
         owner: Owner,
-        bytes: Bytes,
+        picture: Picture,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
-        let pictures = self.workers.shape(place, bytes, crop).await?;
-        to_its_end(self.clone().store(owner, pictures)).await
+        let Shaped { squares, seat } = self.workers.shape(place, picture, crop).await?;
+        let this = self.clone();
+        to_its_end(async move {
+            let user = this.store(owner, squares).await;
+            drop(seat);
+            user
+        })
+        .await
     }
 
     /// Goes back to the default picture; what was stored is removed at once.
@@ -138,19 +143,18 @@ impl Avatars {
     }
 
     /// Steps 2 to 4, again where the sweep came between.
-    async fn store(self, owner: Owner, pictures: Pictures) -> Result<User, Failure> {
+    async fn store(&self, owner: Owner, squares: Vec<Square>) -> Result<User, Failure> {
         let key = PictureKey {
             user: owner.user,
-            digest: digest(&pictures),
+            digest: digest(&squares),
         };
-        let sizes: Vec<_> = pictures
-            .outputs
+        let sizes: Vec<_> = squares
             .iter()
-            .map(|picture| picture.size.to_string())
+            .map(|square| square.size.to_string())
             .collect();
         let sizes = sizes.join(",");
         for _ in 0..ATTEMPTS {
-            let pass = self.store_and_publish(owner, &key, &sizes, pictures.clone());
+            let pass = self.store_and_publish(owner, &key, &sizes, squares.clone());
             match pass.await? {
                 Some(user) => return Ok(user),
                 None => tokio::time::sleep(PAUSE).await,
@@ -167,7 +171,7 @@ impl Avatars {
         owner: Owner,
         key: &PictureKey,
         sizes: &str,
-        pictures: Pictures,
+        squares: Vec<Square>,
     ) -> Result<Option<User>, Failure> {
         let until = self.clock.now() + WRITING_TIME;
         let id = self.ids.next().await?;
@@ -179,7 +183,7 @@ impl Avatars {
             return Ok(None);
         };
         let extension = self.format.extension();
-        if let Err(failure) = self.storage.put(key, extension, pictures.outputs).await {
+        if let Err(failure) = self.storage.put(key, extension, squares).await {
             // The sweep removes folders too: a write that fails for want of one is tried again.
             if self.database.picture_was_swept(row).await? {
                 return Ok(None);
@@ -226,11 +230,11 @@ async fn to_its_end<T: Send + 'static>(
     tokio::spawn(work).await.map_err(Failure::internal)?
 }
 
-/// SHA-256 over all outputs, largest first, in hexadecimal.
-fn digest(pictures: &Pictures) -> String {
+/// SHA-256 over all squares, largest first, in hexadecimal.
+fn digest(squares: &[Square]) -> String {
     let mut hash = Sha256::new();
-    for picture in &pictures.outputs {
-        hash.update(&picture.bytes);
+    for square in squares {
+        hash.update(&square.bytes);
     }
     hex::encode(hash.finalize())
 }

@@ -4,6 +4,7 @@ use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -11,12 +12,15 @@ use clap::{Parser, Subcommand};
 use tokio::{net::TcpListener, signal};
 
 use crate::{
-    app::App,
+    app::{self, App},
     auth::key,
     clock::Clock,
     config::{self, Config, LogFormat, Overrides},
-    http, serve,
+    http,
+    metrics::Metrics,
+    serve,
     storage::create_durably,
+    workers::{self, Program, Workers},
 };
 
 /// Proves that uploads are pictures, and serves them as avatars.
@@ -64,6 +68,10 @@ const EXIT_INVALID: u8 = 2;
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before any thread is started: a worker could not be closed in any more.
+    if let Some(exit) = workers::process::enter(std::env::args_os()) {
+        return exit;
+    }
     let arguments = Arguments::parse();
     let config = match config::load(&arguments.overrides(), config::environment()) {
         Ok(config) => config,
@@ -105,7 +113,10 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve => block_on(run_service(config)),
         Command::Migrate => block_on(migrate(config)),
-        Command::CheckConfig => print(&toml::to_string(&config)?),
+        Command::CheckConfig => {
+            print(&toml::to_string(&config)?)?;
+            block_on(try_sandbox(config))
+        }
         Command::RotateKey { forget } => rotate_key(&config, forget),
         Command::Openapi => print(&format!(
             "{:#}\n",
@@ -132,7 +143,19 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
     let address = listener.local_addr()?;
     let data_dir = config.data_dir.clone();
-    let app = App::open(config, Clock::System, address.port()).await?;
+    let metrics = match config.server.metrics_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("server.metrics_listen: cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
+    let program = Program::this().context("this program cannot be found")?;
+    let app = App::open(config, Clock::System, address.port(), program).await?;
+    if let Some(listener) = metrics {
+        tokio::spawn(http::serve_metrics(listener, app.metrics.clone()));
+    }
     print(&format!(
         "veraicon listens on {}; data lies in {}\n",
         app.public_url(),
@@ -144,8 +167,25 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
 
 async fn migrate(config: Config) -> anyhow::Result<()> {
     start_log(&config);
-    App::open(config, Clock::System, 0).await?.close().await;
+    let _lock = app::lock(&config)?;
+    app::open_database(&config).await?.close().await;
     Ok(())
+}
+
+/// Starts one worker process to learn what this system offers.
+async fn try_sandbox(config: Config) -> anyhow::Result<()> {
+    let policy = Arc::new(app::policy(&config));
+    let budget = app::budget(&config, &policy)?;
+    let program = Program::this().context("this program cannot be found")?;
+    let workers = Workers::new(budget.clone(), policy, program, Metrics::default());
+    let sandbox = workers.open().await;
+    workers.close();
+    let sandbox = sandbox.context("a worker process cannot be started")?;
+    print(&format!(
+        "\n# {budget}\n# worker processes, tried and denied: {}\n# worker processes, tried and possible: {}\n",
+        sandbox.denied.join(", "),
+        sandbox.possible.join(", "),
+    ))
 }
 
 fn rotate_key(config: &Config, forget: bool) -> anyhow::Result<()> {

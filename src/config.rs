@@ -22,7 +22,7 @@ use crate::database::Location;
 pub use self::{
     limits::Limits,
     source::{Invalid, Overrides, environment, load},
-    value::{LogFormat, Network, Period, PictureFormat, Registration},
+    value::{LogFormat, Network, Period, PictureFormat, Registration, SandboxNeed},
 };
 
 /// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
@@ -75,6 +75,9 @@ pub struct Server {
     /// Origins of browser apps that may call the service: `https://app.example.com`.
     #[serde(deserialize_with = "value::list")]
     pub allowed_origins: Vec<String>,
+    /// Where counts can be read (`GET /metrics`); absent, nowhere.
+    #[serde(deserialize_with = "value::optional")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "value::list")]
     pub trusted_proxies: Vec<Network>,
@@ -180,9 +183,15 @@ pub struct Pictures {
     /// How many uploads may wait for a worker, before the next is turned away.
     #[serde(deserialize_with = "value::scalar")]
     pub queue: usize,
-    /// How long an upload waits for its picture to be shaped.
+    /// The most memory for bodies of uploads and worker processes together.
+    #[serde(deserialize_with = "value::scalar")]
+    pub memory: ByteSize,
+    /// How long an upload waits for a worker, and how long the worker may take.
     #[serde(deserialize_with = "value::scalar")]
     pub timeout: Period,
+    /// Whether the service runs where worker processes cannot be closed in.
+    #[serde(deserialize_with = "value::scalar")]
+    pub sandbox: SandboxNeed,
 }
 
 /// What is logged, and how. Logs go to standard error.
@@ -328,6 +337,7 @@ impl Default for Server {
             base_path: String::new(),
             public_url: None,
             allowed_origins: Vec::new(),
+            metrics_listen: None,
             trusted_proxies: Vec::new(),
             header_timeout: Period::seconds(10),
             body_timeout: Period::seconds(30),
@@ -493,6 +503,11 @@ impl Pictures {
             "pictures.queue",
             format!("{}; allowed: 0 to 100000", self.queue),
         )?;
+        check(
+            self.memory.0 <= 1 << 40,
+            "pictures.memory",
+            format!("{}; allowed: up to 1TiB", self.memory.display().iec()),
+        )?;
         check_period("pictures.timeout", self.timeout)
     }
 }
@@ -507,7 +522,9 @@ impl Default for Pictures {
             quality: 80,
             workers: 0,
             queue: 64,
+            memory: ByteSize::mib(320),
             timeout: Period::seconds(10),
+            sandbox: SandboxNeed::IfOffered,
         }
     }
 }

@@ -21,12 +21,12 @@ pub enum Failure {
     /// The bytes are no picture; `kind` is what they are, where that is known.
     NotAnImage {
         /// A word such as `PDF`.
-        kind: Option<&'static str>,
+        kind: Option<String>,
     },
     /// A picture of a kind that is not taken.
     UnsupportedFormat {
         /// A word such as `HEIC`.
-        what: &'static str,
+        what: String,
     },
     /// The picture ends before all of it is there.
     ImageTruncated {
@@ -62,7 +62,7 @@ pub enum Failure {
     /// The picture asks for more work than any honest one.
     TooComplex {
         /// What there is too much of.
-        what: &'static str,
+        what: String,
         /// How much.
         value: u64,
         /// The most that is taken.
@@ -220,38 +220,6 @@ impl Failure {
             Self::Busy { .. } => "busy",
             Self::Unavailable => "unavailable",
             Self::Internal(_) => "internal",
-        }
-    }
-}
-
-impl From<veraicon_picture::Error> for Failure {
-    fn from(error: veraicon_picture::Error) -> Self {
-        use veraicon_picture::Error as Picture;
-        match error {
-            Picture::Empty => Self::EmptyFile,
-            Picture::TooManyBytes { bytes, limit } => Self::TooLarge {
-                bytes: Some(bytes),
-                limit,
-            },
-            Picture::NotAnImage { kind } => Self::NotAnImage { kind },
-            Picture::UnsupportedFormat { what } => Self::UnsupportedFormat { what },
-            Picture::TooManyPixels {
-                width,
-                height,
-                limit,
-            } => Self::TooManyPixels {
-                width,
-                height,
-                limit,
-            },
-            Picture::Truncated { received } => Self::ImageTruncated { received },
-            Picture::Damaged { offset, .. } => Self::ImageDamaged { offset },
-            Picture::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
-            Picture::CropOutside { width, height, .. } => Self::InvalidField {
-                field: "crop_size",
-                problem: FieldProblem::OutsidePicture { width, height },
-            },
-            fault => Self::internal(fault),
         }
     }
 }

@@ -9,6 +9,7 @@ mod fields;
 mod finish;
 mod health;
 mod linger;
+mod metrics;
 mod multipart;
 mod openapi;
 mod picture;
@@ -25,7 +26,7 @@ use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub(crate) use self::linger::{Lingering, Waits};
-pub use self::openapi::document as openapi_document;
+pub use self::{metrics::serve as serve_metrics, openapi::document as openapi_document};
 use crate::{app::App, failure::Failure};
 
 /// Carries an access token, in requests and in answers.

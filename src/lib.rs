@@ -13,6 +13,7 @@ pub mod config;
 pub mod database;
 pub mod failure;
 pub mod http;
+pub mod metrics;
 pub mod node;
 pub mod serve;
 pub mod snowflake;

@@ -1,98 +1,509 @@
-//! Shaping pictures, away from the threads that serve requests: so many at once, so many waiting, no more.
+//! Shaping pictures in worker processes: so many at once, so many waiting, so much memory, no more.
+//!
+//! The process that serves requests never reads a byte of a picture: probing too is a worker's. A picture that breaks its
+//! worker costs one request.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
+mod budget;
+pub mod buffer;
+mod channel;
+#[cfg(debug_assertions)]
+pub mod fault;
+mod message;
+mod pool;
+pub mod process;
+mod sandbox;
+
+use std::{io, process::ExitStatus, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+use veraicon_picture::{Crop, Format, Picture as Square, Policy, probe};
+
+pub use self::{budget::Budget, pool::Program};
+use self::{
+    buffer::{Buffer, Picture},
+    message::{Job, Order, Outcome, Report, Start},
+    pool::{Pool, Process},
+};
+use crate::{
+    failure::Failure,
+    metrics::{Kind, Metrics},
 };
 
-use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use veraicon_picture::{Crop, Pictures, Policy};
-
-use crate::failure::Failure;
-
+/// What an upload's body may have beside the picture, in bytes: heads of parts and a few short texts.
+pub const FORM_BYTES: u64 = 64 << 10;
 /// How long a client is told to wait when all places are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Memory is counted in these, in bytes.
+const UNIT: u64 = 4096;
 
-/// The workers and the queue before them.
-#[derive(Clone, Debug)]
-pub struct Workers {
+/// Worker processes and the queue before them. Cheap to clone.
+#[derive(Clone)]
+pub struct Workers(Arc<Parts>);
+
+struct Parts {
+    budget: Budget,
+    policy: Arc<Policy>,
     /// Every upload at work or waiting holds a place.
     places: Arc<Semaphore>,
-    /// Every upload at work holds a worker.
-    workers: Arc<Semaphore>,
-    policy: Arc<Policy>,
-    timeout: Duration,
+    /// Every body in memory holds as many units as it may have bytes.
+    bodies: Arc<Semaphore>,
+    /// Every picture at work holds one.
+    running: Arc<Semaphore>,
+    /// Every picture at work holds as many units as it takes.
+    pictures: Arc<Semaphore>,
+    pool: Pool,
+    metrics: Metrics,
 }
 
-/// A place in the queue. It is taken before the upload's body is read, since the body takes memory.
-#[derive(Debug)]
+/// A place in the queue, and room for the body. It is taken before the body is read.
 pub struct Place {
+    /// Room for the body, given back with it.
+    body: OwnedSemaphorePermit,
+    seat: Seat,
+}
+
+/// What an upload holds until its pictures are stored.
+pub struct Seat {
     _permit: OwnedSemaphorePermit,
+    metrics: Metrics,
+}
+
+/// What closes the workers in.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Sandbox {
+    /// What a worker tried at its start and was denied.
+    pub denied: Vec<String>,
+    /// What it tried and could do: nothing, where the sandbox is whole.
+    pub possible: Vec<String>,
+}
+
+/// Squares of a picture, and what its upload holds while they are stored.
+pub struct Shaped {
+    /// Largest first.
+    pub squares: Vec<Square>,
+    /// Until they are stored.
+    pub seat: Seat,
 }
 
 impl Workers {
-    /// `workers` uploads at work and `queue` waiting; an answer is given up after `timeout`.
+    /// Workers by this budget. No process is started yet.
     #[must_use]
-    pub fn new(workers: usize, queue: usize, policy: Arc<Policy>, timeout: Duration) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(workers + queue)),
-            workers: Arc::new(Semaphore::new(workers)),
+    pub fn new(budget: Budget, policy: Arc<Policy>, program: Program, metrics: Metrics) -> Self {
+        let start = Start {
+            policy: (*policy).clone(),
+            memory: budget.pictures,
+            body: policy.max_bytes + FORM_BYTES,
+            grant: budget::GRANT,
+            processor_seconds: budget.processor_seconds,
+        };
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        Self(Arc::new(Parts {
+            places: semaphore(budget.workers + budget.queue),
+            bodies: semaphore(units(budget.bodies) as usize),
+            running: semaphore(budget.workers),
+            pictures: semaphore(units(budget.pictures) as usize),
+            pool: Pool::new(program, start, budget.processes(), metrics.clone()),
+            budget,
             policy,
-            timeout,
-        }
+            metrics,
+        }))
     }
 
-    /// Takes a place in the queue.
+    /// Starts the first process; the others follow.
     ///
     /// # Errors
-    /// [`Failure::Busy`] at once, where all are taken.
-    pub fn admit(&self) -> Result<Place, Failure> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        place
-            .map(|permit| Place { _permit: permit })
-            .map_err(|_| Failure::Busy {
-                retry_after: RETRY_AFTER,
-            })
+    /// It cannot be started, or does not get ready.
+    pub async fn open(&self) -> io::Result<Sandbox> {
+        let ready = self.0.pool.open().await?;
+        Ok(Sandbox {
+            denied: ready.denied,
+            possible: ready.possible,
+        })
     }
 
-    /// Proves that the bytes are a picture and shapes it.
+    /// Ends all processes: idle ones now, the others with their work.
+    pub fn close(&self) {
+        self.0.pool.close();
+    }
+
+    /// How many processes there are.
+    #[must_use]
+    pub fn alive(&self) -> usize {
+        self.0.pool.alive()
+    }
+
+    /// The identifiers of the processes that wait for pictures.
+    #[must_use]
+    pub fn idle(&self) -> Vec<u32> {
+        self.0.pool.idle_ids()
+    }
+
+    /// Takes a place in the queue, and room for a body of so many bytes.
     ///
     /// # Errors
-    /// What is wrong with the picture; [`Failure::Busy`] where no answer came in time.
+    /// [`Failure::Busy`]: at once where all places are taken, and after the time for waiting where room does not come free.
+    pub async fn admit(&self, body: u64) -> Result<Place, Failure> {
+        let places = Arc::clone(&self.0.places).try_acquire_owned();
+        let seat = Seat::new(places.map_err(|_| BUSY)?, &self.0.metrics);
+        let room = Arc::clone(&self.0.bodies).acquire_many_owned(units(body));
+        let room = timeout(self.0.budget.timeout, room).await;
+        Ok(Place {
+            body: room.map_err(|_| BUSY)?.map_err(Failure::internal)?,
+            seat,
+        })
+    }
+
+    /// Proves that the bytes are a picture and shapes it. Once begun, the work keeps its places to its end, whoever waits.
+    ///
+    /// # Errors
+    /// What is wrong with the picture; [`Failure::Busy`] where no worker came free, or did not end in time;
+    /// [`Failure::Internal`] where the worker was lost.
     pub async fn shape(
         &self,
         place: Place,
-        bytes: Bytes,
+        picture: Picture,
         crop: Option<Crop>,
-    ) -> Result<Pictures, Failure> {
-        let policy = Arc::clone(&self.policy);
-        let work = async {
-            let worker = Arc::clone(&self.workers)
-                .acquire_owned()
-                .await
-                .map_err(Failure::internal)?;
-            // Both permits move into the work: a request that goes away frees nothing that still runs.
-            let work = move || {
-                let outcome = catch_unwind(AssertUnwindSafe(|| {
-                    veraicon_picture::process(&bytes, &policy, crop)
-                }));
-                drop((bytes, worker, place));
-                outcome
-            };
-            let outcome = tokio::task::spawn_blocking(work)
-                .await
-                .map_err(Failure::internal)?;
-            outcome
-                .map_err(|_| Failure::internal("a decoder panicked"))?
-                .map_err(Failure::from)
+    ) -> Result<Shaped, Failure> {
+        let Place { body, seat } = place;
+        let this = self.clone();
+        let work = async move {
+            let squares = this.work(&picture, crop).await;
+            drop((picture, body));
+            Ok(Shaped {
+                squares: squares?,
+                seat,
+            })
         };
-        let timed_out = |_| Failure::Busy {
-            retry_after: RETRY_AFTER,
-        };
-        tokio::time::timeout(self.timeout, work)
-            .await
-            .map_err(timed_out)?
+        tokio::spawn(work).await.map_err(Failure::internal)?
     }
+
+    async fn work(&self, picture: &Picture, crop: Option<Crop>) -> Result<Vec<Square>, Failure> {
+        let patience = Instant::now() + self.0.budget.timeout;
+        let (running, memory, mut process) = timeout_at(patience, async {
+            let running = Arc::clone(&self.0.running).acquire_owned().await;
+            let memory = self.memory(budget::GRANT).await;
+            (running, memory, self.0.pool.take().await)
+        })
+        .await
+        .map_err(|_| BUSY)?;
+        let _running = running.map_err(Failure::internal)?;
+        let memory = memory?;
+        let outcome = self
+            .attempt(&mut process, picture, crop, memory, patience)
+            .await;
+        match outcome {
+            Ok(Worked { verdict, spent }) => {
+                process.jobs += 1;
+                if process.jobs < self.0.budget.jobs && spent < self.retirement() {
+                    self.0.pool.give_back(process);
+                }
+                verdict
+            }
+            Err(lost) => {
+                let late = matches!(lost, Lost::Late);
+                let process_id = process.id.as_raw_nonzero();
+                let status = process.end().await;
+                let kind = lost.kind(status);
+                tracing::error!(
+                    process_id,
+                    kind,
+                    status = status.map(|status| status.to_string()),
+                    cause = lost.cause(),
+                    "a worker process was lost at a picture"
+                );
+                self.count(kind);
+                if late {
+                    Err(BUSY)
+                } else {
+                    Err(Failure::internal("a worker process was lost"))
+                }
+            }
+        }
+    }
+
+    /// One job in one process.
+    async fn attempt(
+        &self,
+        process: &mut Process,
+        picture: &Picture,
+        crop: Option<Crop>,
+        mut memory: OwnedSemaphorePermit,
+        patience: Instant,
+    ) -> Result<Worked, Lost> {
+        if !process.channel.is_silent() {
+            return Err(Lost::Broken(io::Error::other("it spoke out of turn")));
+        }
+        self.lend(process, picture, budget::GRANT)?;
+        let order = Order::Job(Job {
+            length: picture.body.len(),
+            start: picture.range.start,
+            end: picture.range.end,
+            crop,
+        });
+        let descriptor = Some(picture.body.descriptor());
+        let first = self.in_time(async {
+            process.channel.send(&order, descriptor).await?;
+            process.channel.receive().await
+        });
+        let mut report = first.await?;
+        if let Report::NeedsMemory(bytes) = report {
+            // What is waited for while something is held could be waited for for ever.
+            drop(memory);
+            memory = match self.more_memory(bytes, patience).await {
+                Ok(granted) => granted,
+                Err(failure) => {
+                    let leave = process.channel.send(&Order::Leave, None);
+                    self.in_time(leave).await?;
+                    return Ok(Worked::refused(failure));
+                }
+            };
+            self.lend(process, picture, bytes)?;
+            let rest = self.in_time(async {
+                process.channel.send(&Order::GoOn, None).await?;
+                process.channel.receive().await
+            });
+            report = rest.await?;
+        }
+        let Report::Done {
+            outcome,
+            processor_milliseconds,
+        } = report
+        else {
+            return Err(Lost::Broken(io::Error::other("a report out of turn")));
+        };
+        let verdict = match outcome {
+            Outcome::Shaped(heads) => Ok(self.in_time(self.squares(process, &heads)).await?),
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            Outcome::Fault(what) => {
+                let what = message::plain(&what);
+                tracing::error!(what, "a worker process failed at a picture and goes on");
+                self.count("panic");
+                Err(Failure::internal("a decoder failed"))
+            }
+        };
+        drop(memory);
+        Ok(Worked {
+            verdict,
+            spent: Duration::from_millis(processor_milliseconds),
+        })
+    }
+
+    /// Reads the squares that a worker has announced, and holds it to what was asked for: it may have been taken over by
+    /// the picture that it worked on.
+    async fn squares(
+        &self,
+        process: &mut Process,
+        heads: &[message::Square],
+    ) -> io::Result<Vec<Square>> {
+        let mut sizes = self.0.policy.sizes.clone();
+        sizes.sort_unstable_by(|left, right| right.cmp(left));
+        if !heads.iter().map(|head| head.size).eq(sizes) {
+            return Err(io::Error::other(
+                "squares of other sizes than were asked for",
+            ));
+        }
+        let mut squares = Vec::with_capacity(heads.len());
+        for head in heads {
+            if head.side > head.size || head.length > most_bytes(head.side) {
+                return Err(io::Error::other("a square that is too large"));
+            }
+            let bytes = process.channel.receive_bytes(head.length).await?;
+            if !is_square(&bytes, head.side) {
+                return Err(io::Error::other("a square that is none"));
+            }
+            squares.push(Square {
+                size: head.size,
+                side: head.side,
+                bytes,
+            });
+        }
+        Ok(squares)
+    }
+
+    /// Lets a process use as much address space as this picture takes.
+    fn lend(&self, process: &Process, picture: &Picture, granted: u64) -> Result<(), Lost> {
+        let Some(space) = process.ready.address_space else {
+            return Ok(());
+        };
+        let bytes = space.for_job(picture.body.len() as u64, granted);
+        set_address_space(process, bytes, space.most).map_err(Lost::Broken)
+    }
+
+    async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Failure> {
+        let memory = Arc::clone(&self.0.pictures).acquire_many_owned(units(bytes));
+        memory.await.map_err(Failure::internal)
+    }
+
+    async fn more_memory(
+        &self,
+        bytes: u64,
+        patience: Instant,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
+        let limit = self.0.budget.pictures;
+        if bytes > limit {
+            return Err(Failure::TooComplex {
+                what: "bytes of memory".into(),
+                value: bytes,
+                limit,
+            });
+        }
+        let memory = timeout_at(patience, self.memory(bytes));
+        memory.await.map_err(|_| BUSY)?
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
+        let outcome = timeout(self.0.budget.timeout, work).await;
+        outcome.map_err(|_| Lost::Late)?.map_err(Lost::Broken)
+    }
+
+    /// The processor time after which a process could not finish its next picture.
+    fn retirement(&self) -> Duration {
+        let life = Duration::from_secs(self.0.budget.processor_seconds);
+        life.saturating_sub(self.0.budget.timeout)
+    }
+
+    fn count(&self, kind: &'static str) {
+        let faults = &self.0.metrics.worker_faults;
+        faults.get_or_create(&Kind { kind }).inc();
+    }
+}
+
+const BUSY: Failure = Failure::Busy {
+    retry_after: RETRY_AFTER,
+};
+
+/// A job that came to its end.
+struct Worked {
+    verdict: Result<Vec<Square>, Failure>,
+    /// Processor time of the process since its start.
+    spent: Duration,
+}
+
+impl Worked {
+    fn refused(failure: Failure) -> Self {
+        Self {
+            verdict: Err(failure),
+            spent: Duration::ZERO,
+        }
+    }
+}
+
+/// Why a process is of no use any more.
+enum Lost {
+    /// It did not answer in time.
+    Late,
+    /// Its socket broke, or it broke the rules.
+    Broken(io::Error),
+}
+
+impl Lost {
+    fn cause(&self) -> String {
+        match self {
+            Self::Late => "it did not end in time".into(),
+            Self::Broken(error) => error.to_string(),
+        }
+    }
+
+    /// For the counts.
+    fn kind(&self, status: Option<ExitStatus>) -> &'static str {
+        use std::os::unix::process::ExitStatusExt;
+
+        use rustix::process::Signal;
+
+        let signal = status.and_then(|status| status.signal());
+        match self {
+            Self::Late => "timeout",
+            Self::Broken(_) if signal == Some(Signal::XCPU.as_raw()) => "processor_time",
+            Self::Broken(_) if signal == Some(Signal::ABORT.as_raw()) => "abort",
+            Self::Broken(_) if signal.is_some_and(|signal| signal != Signal::KILL.as_raw()) => {
+                "crash"
+            }
+            Self::Broken(_) => "broken",
+        }
+    }
+}
+
+impl Place {
+    /// Somewhere to read the body into.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`] where the system has no descriptor or memory to spare.
+    pub fn buffer(&self) -> Result<Buffer, Failure> {
+        Buffer::new().map_err(out_of_means)
+    }
+}
+
+/// The system has nothing to spare for an upload at the moment.
+pub fn out_of_means(error: io::Error) -> Failure {
+    tracing::warn!(%error, "there is no memory or descriptor for an upload");
+    BUSY
+}
+
+impl Seat {
+    fn new(permit: OwnedSemaphorePermit, metrics: &Metrics) -> Self {
+        metrics.places.inc();
+        Self {
+            _permit: permit,
+            metrics: metrics.clone(),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.metrics.places.dec();
+    }
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+/// More than any encoder makes of a square: its pixels as they are, and a head.
+fn most_bytes(side: u32) -> usize {
+    let side = side as usize;
+    side * side * 4 + 4096
+}
+
+/// A WebP of this side that is as long as it says, with coded pixels and nothing beside (RFC 9649, section 2.3).
+fn is_square(bytes: &[u8], side: u32) -> bool {
+    const CODED: [&[u8]; 4] = [b"VP8 ", b"VP8L", b"VP8X", b"ALPH"];
+    let length = |bytes: &[u8]| {
+        let bytes = bytes.get(4..8)?.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(bytes)).ok()
+    };
+    if length(bytes).is_none_or(|length| length + 8 != bytes.len()) {
+        return false;
+    }
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while !rest.is_empty() {
+        let chunk = length(rest).and_then(|length| rest.get(8 + length.next_multiple_of(2)..));
+        match chunk {
+            Some(next) if CODED.contains(&&rest[..4]) => rest = next,
+            _ => return false,
+        }
+    }
+    probe(bytes).is_ok_and(|header| {
+        (header.format, header.width, header.height) == (Format::WebP, side, side)
+    })
+}
+
+/// Changes how much address space a process may take.
+#[cfg(target_os = "linux")]
+fn set_address_space(process: &Process, bytes: u64, most: u64) -> io::Result<()> {
+    let limit = rustix::process::Rlimit {
+        current: Some(bytes.min(most)),
+        maximum: Some(most),
+    };
+    rustix::process::prlimit(Some(process.id), rustix::process::Resource::As, limit)?;
+    Ok(())
+}
+
+/// Here a worker's address space is not known, and has no bound.
+#[cfg(not(target_os = "linux"))]
+fn set_address_space(_process: &Process, _bytes: u64, _most: u64) -> io::Result<()> {
+    Ok(())
 }

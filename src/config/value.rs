@@ -152,6 +152,16 @@ words! {
 }
 
 words! {
+    /// Whether the service runs where worker processes cannot be closed in.
+    SandboxNeed {
+        /// It does, and says so.
+        IfOffered = "if-offered",
+        /// It does not.
+        Required = "required",
+    }
+}
+
+words! {
     /// How log lines are written.
     LogFormat {
         /// For people.
@@ -205,17 +215,35 @@ pub(super) fn scalar<'de, D: Deserializer<'de>, T: Setting>(
 }
 
 /// As [`scalar`]; an empty text is no value.
-pub(super) fn optional<'de, D: Deserializer<'de>>(
+pub(super) fn optional<'de, D: Deserializer<'de>, T: Setting>(
     deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    scalar(deserializer).map(|text: String| (!text.is_empty()).then_some(text))
+) -> Result<Option<T>, D::Error> {
+    scalar(deserializer).map(|Optional(value)| value)
+}
+
+/// A value, or an empty text.
+struct Optional<T>(Option<T>);
+
+impl<T: Setting> FromStr for Optional<T> {
+    type Err = T::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" => Ok(Self(None)),
+            text => text.parse().map(|value| Self(Some(value))),
+        }
+    }
+}
+
+impl<T: Setting> Setting for Optional<T> {
+    const ALLOWED: &'static str = T::ALLOWED;
 }
 
 /// As [`optional`], for what must never be shown.
 pub(super) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
-    Ok(optional(deserializer)?.map(SecretString::from))
+    Ok(optional::<_, String>(deserializer)?.map(SecretString::from))
 }
 
 /// Shows that a secret is set, and nothing of it.

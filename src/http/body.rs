@@ -21,11 +21,10 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.typed_get::<ContentLength>().map(|length| length.0)
 }
 
-/// Reads a whole body.
+/// Reads a whole body into memory of its own.
 ///
 /// # Errors
-/// [`Failure::RequestTimeout`] where the client pauses too long or takes longer than `longest` in all, and what `too_large` makes
-/// where there are more than `limit` bytes; the rest is then not read.
+/// As [`read`].
 pub(super) async fn whole(
     app: &App,
     request: Request,
@@ -33,10 +32,32 @@ pub(super) async fn whole(
     longest: Duration,
     too_large: impl Fn() -> Failure,
 ) -> Result<Vec<u8>, Failure> {
-    let pause = app.config.server.body_timeout.duration();
-    let end = Instant::now() + longest;
     let expected = content_length(request.headers()).unwrap_or(0).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+    read(app, request, limit, longest, too_large, |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })
+    .await?;
+    Ok(bytes)
+}
+
+/// Reads a whole body, and hands out each piece as it arrives.
+///
+/// # Errors
+/// [`Failure::RequestTimeout`] where the client pauses too long or takes longer than `longest` in all, what `too_large` makes
+/// where there are more than `limit` bytes, and what `take` says; the rest is then not read.
+pub(super) async fn read(
+    app: &App,
+    request: Request,
+    limit: u64,
+    longest: Duration,
+    too_large: impl Fn() -> Failure,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let pause = app.config.server.body_timeout.duration();
+    let end = Instant::now() + longest;
+    let mut length = 0;
     let give_up = request
         .extensions()
         .get::<GiveUp>()
@@ -50,16 +71,17 @@ pub(super) async fn whole(
                 give_up.set();
                 return Err(Failure::RequestTimeout);
             }
-            Ok(None) => return Ok(bytes),
+            Ok(None) => return Ok(()),
             // The client broke off, or broke the rules of HTTP: either way it is told, where it still listens.
             Ok(Some(frame)) => frame.map_err(|_| Failure::MalformedBody { expected: "HTTP" })?,
         };
         let Ok(piece) = frame.into_data() else {
             continue;
         };
-        if (bytes.len() + piece.len()) as u64 > limit {
+        length += piece.len() as u64;
+        if length > limit {
             return Err(too_large());
         }
-        bytes.extend_from_slice(&piece);
+        take(&piece)?;
     }
 }

@@ -11,7 +11,7 @@ pub(super) async fn live() -> Result<Answer, Failure> {
     Answer::data(&json!({ "status": "live" }))
 }
 
-/// `GET /health/ready`: database and store answer too.
+/// `GET /health/ready`: database and store answer too, and there are workers.
 pub(super) async fn ready(State(app): State<App>) -> Result<Answer, Failure> {
     for outcome in [app.database.ping().await, app.storage.ping().await] {
         outcome.map_err(|failure| {
@@ -19,5 +19,13 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Answer, Failure> {
             Failure::Unavailable
         })?;
     }
-    Answer::data(&json!({ "status": "ready" }))
+    let processes = app.avatars.workers.alive();
+    if processes == 0 {
+        tracing::error!("not ready: there is no worker process");
+        return Err(Failure::Unavailable);
+    }
+    Answer::data(&json!({
+        "status": "ready",
+        "workers": { "processes": processes, "sandbox": app.sandbox },
+    }))
 }

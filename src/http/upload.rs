@@ -1,19 +1,17 @@
 //! Uploads, and what they may be.
 
 use axum::extract::{Request, State};
-use bytes::Bytes;
 use serde_json::json;
 use veraicon_picture::{Crop, Format};
 
 use super::{answer::Answer, body, caller::Caller, multipart};
 use crate::{
     app::App,
-    database::Owner,
+    database::{Owner, User},
     failure::{Failure, FieldProblem},
+    workers::{FORM_BYTES, buffer::Picture, out_of_means},
 };
 
-/// What a form may have beside the picture, in bytes: heads of parts and a few short texts.
-const FORM_BYTES: u64 = 64 << 10;
 const CROP_FIELDS: [&str; 3] = ["crop_x", "crop_y", "crop_size"];
 
 /// `PUT /user/avatar/upload`
@@ -34,24 +32,38 @@ pub(super) async fn upload(
         });
     }
     let boundary = multipart::boundary(&headers)?;
-    let place = app.avatars.admit()?;
+    let owner = Owner {
+        user: caller.user.id,
+        session: caller.session,
+    };
+    let outcome = accept(&app, request, &boundary, length, owner).await;
+    app.metrics.count_upload(&outcome);
+    Answer::user(&app, &outcome?)
+}
+
+/// Reads an upload and makes it the owner's picture.
+async fn accept(
+    app: &App,
+    request: Request,
+    boundary: &str,
+    length: Option<u64>,
+    owner: Owner,
+) -> Result<User, Failure> {
+    let limit = app.policy.max_bytes;
+    let most = limit + FORM_BYTES;
+    let place = app.avatars.admit(length.unwrap_or(most)).await?;
     let longest = app.config.server.body_deadline.duration();
     let too_large = || Failure::TooLarge {
         bytes: length,
         limit,
     };
-    let body = body::whole(&app, request, limit + FORM_BYTES, longest, too_large).await?;
-    let body = Bytes::from(body);
-    let form = Form::read(&body, &boundary, limit)?;
-    let data = body.slice_ref(form.data);
-    let crop = form.crop;
-    let owner = Owner {
-        user: caller.user.id,
-        session: caller.session,
-    };
-    drop(body);
-    let user = app.avatars.upload(place, owner, data, crop).await?;
-    Answer::user(&app, &user)
+    let mut buffer = place.buffer()?;
+    let take = |piece: &[u8]| buffer.extend(piece).map_err(out_of_means);
+    body::read(app, request, most, longest, too_large, take).await?;
+    let body = buffer.seal().map_err(out_of_means)?;
+    let Form { data, crop } = Form::read(&body, boundary, limit)?;
+    let picture: Picture = body.picture(data);
+    app.avatars.upload(place, owner, picture, crop).await
 }
 
 /// `GET /user/avatar/policy`

@@ -22,3 +22,4 @@ mod settings;
 mod throttle;
 mod tokens;
 mod uploads;
+mod workers;

@@ -8,7 +8,14 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use veraicon::{app::App, clock::Clock, config::Config, database::Location, http, serve};
+use veraicon::{
+    app::App,
+    clock::Clock,
+    config::Config,
+    database::Location,
+    http, serve,
+    workers::{Program, process::FAULTS},
+};
 
 use crate::database;
 
@@ -107,7 +114,9 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let root = format!("http://127.0.0.1:{port}{}", config.server.base_path);
-        let app = App::open(config, clock.clone(), port).await.unwrap();
+        let app = App::open(config, clock.clone(), port, program())
+            .await
+            .unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(serve::run(listener, app.clone(), async {
             let _ = stopped.await;
@@ -192,6 +201,13 @@ impl Service {
             .replace("//localhost:", "//127.0.0.1:");
         self.client.get(url).send().await.unwrap()
     }
+}
+
+/// Worker processes that break on request.
+pub(crate) fn program() -> Program {
+    let mut program = Program::worker(env!("CARGO_BIN_EXE_veraicon").into());
+    program.arguments.push(FAULTS.into());
+    program
 }
 
 pub(crate) fn file(bytes: Vec<u8>) -> multipart::Part {

@@ -35,7 +35,7 @@ fn the_example_holds_every_setting_at_its_default() {
         }
     }
     // Settings without a default stand there too, commented out.
-    for key in ["public_url", "url", "key"] {
+    for key in ["public_url", "metrics_listen", "url", "key"] {
         assert!(text.contains(&format!("# {key} = ")), "{key}");
     }
 }

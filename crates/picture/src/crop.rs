@@ -1,6 +1,7 @@
 use crate::Error;
 
 /// A square to keep, in whole pixels of the upright picture.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
     /// Left edge.

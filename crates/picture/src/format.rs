@@ -1,6 +1,7 @@
 use crate::bytes::Bytes;
 
 /// A picture format that is told apart from others.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {

@@ -11,6 +11,7 @@ const WEBP_MAX_SIDE: u32 = 16_383;
 /// let policy = Policy { sizes: vec![256, 32], quality: 75, ..Policy::default() };
 /// assert!(policy.validate().is_ok());
 /// ```
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Formats that are taken. Default all that this build decodes.
@@ -85,6 +86,7 @@ impl Policy {
 }
 
 /// A format that outputs are encoded in.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutputFormat {

@@ -1,4 +1,4 @@
-//! BMP and TIFF, as the `image` crate reads them: full frames, for they are rare.
+//! BMP and TIFF, as the `image` crate reads them: full frames, for they are rare, reduced row by row.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -12,7 +12,8 @@ use super::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Samples};
+use crate::raster::{Channels, Pixels, Raster, Window};
+use crate::reduce::Reducer;
 use crate::{Error, Format, Header, exif};
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
@@ -34,15 +35,18 @@ pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
         Format::Bmp,
         width,
         height,
-        frame_bytes(width, height, 4),
+        frame_bytes(width, height, 4, 1),
     ))
 }
 
-/// The frame as read, as samples, as the resizer takes it and with alpha multiplied.
-fn frame_bytes(width: u32, height: u32, pixel: u64) -> u64 {
+/// The frame, so many times, a row as samples, and the sums that rows are reduced in (8 bytes for each of 4 samples).
+fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
+    const ROW_BYTES: u64 = 8 + 32;
+    let row = u64::from(width) * ROW_BYTES;
     (u64::from(width) * u64::from(height))
         .saturating_mul(pixel)
-        .saturating_mul(4)
+        .saturating_mul(times)
+        .saturating_add(row)
 }
 
 /// The size, from the first directory.
@@ -53,7 +57,13 @@ pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
         Format::Tiff,
         width,
         height,
-        frame_bytes(width, height, decoder.color_type().bytes_per_pixel().into()),
+        // The codec makes a frame of its own, which is copied.
+        frame_bytes(
+            width,
+            height,
+            decoder.color_type().bytes_per_pixel().into(),
+            2,
+        ),
     ))
 }
 
@@ -100,15 +110,9 @@ impl<'a> Whole<'a> {
         decoder
             .read_image(&mut pixels)
             .map_err(|error| refusal(&error))?;
-        let (channels, samples) = samples(pixels, colour)?;
-        let raster = Raster {
-            width: self.width,
-            height: self.height,
-            channels,
-            samples,
-        };
+        let (raster, window) = reduce(&pixels, self.width, colour, wanted)?;
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, wanted.square.into()),
+            pixels: Pixels::Interleaved(raster, window),
             space,
         })
     }
@@ -137,7 +141,13 @@ impl<'a> Source<'a> for Whole<'a> {
     }
 }
 
-fn samples(pixels: Vec<u8>, colour: ColorType) -> Result<(Channels, Samples), Error> {
+/// Keeps of a frame what the outputs need.
+fn reduce(
+    pixels: &[u8],
+    width: u32,
+    colour: ColorType,
+    wanted: Wanted<'_>,
+) -> Result<(Raster, Window), Error> {
     let channels = match colour {
         ColorType::L8 | ColorType::L16 => Channels::Grey,
         ColorType::La8 | ColorType::La16 => Channels::GreyAlpha,
@@ -149,26 +159,37 @@ fn samples(pixels: Vec<u8>, colour: ColorType) -> Result<(Channels, Samples), Er
             });
         }
     };
-    let samples = match colour.bytes_per_pixel() / colour.channel_count() {
-        1 => Samples::Eight(pixels),
-        2 => Samples::Sixteen(
-            pixels
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&pair| u16::from_ne_bytes(pair))
-                .collect(),
-        ),
-        _ => Samples::Sixteen(
-            pixels
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&quad| whole(f32::from_ne_bytes(quad)))
-                .collect(),
-        ),
+    let rows = pixels.chunks_exact(width as usize * usize::from(colour.bytes_per_pixel()));
+    let sample = usize::from(colour.bytes_per_pixel() / colour.channel_count());
+    if sample == 1 {
+        let mut reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+        rows.for_each(|row| reducer.push(row));
+        return Ok(reducer.finish());
+    }
+    let sixteen = |row: &[u8], to: &mut Vec<u16>| {
+        to.clear();
+        match sample {
+            2 => to.extend(
+                row.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&pair| u16::from_ne_bytes(pair)),
+            ),
+            _ => to.extend(
+                row.as_chunks()
+                    .0
+                    .iter()
+                    .map(|&quad| whole(f32::from_ne_bytes(quad))),
+            ),
+        }
     };
-    Ok((channels, samples))
+    let mut reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+    let mut samples = Vec::new();
+    for row in rows {
+        sixteen(row, &mut samples);
+        reducer.push(&samples);
+    }
+    Ok(reducer.finish())
 }
 
 /// A share of one as 16 bits.

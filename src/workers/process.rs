@@ -1,0 +1,205 @@
+//! A worker process: it closes itself in, then shapes one picture after the other until its socket closes.
+//!
+//! It is the same program as the service, entered before any thread exists. Standard input is the socket to the service.
+
+use std::{
+    fs::File,
+    io::{self, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    sync::Mutex,
+};
+
+use rustix::{
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    time::{ClockId, clock_gettime},
+};
+use veraicon_picture::{Pictures, Policy, probe, process};
+
+use super::{
+    buffer,
+    message::{self, Job, Order, Outcome, Report, Square, Start},
+    sandbox,
+};
+
+/// The first argument of a worker process.
+pub(super) const ARGUMENT: &str = "worker";
+/// Lets a worker of a debug build break on request; see [`super::fault`].
+#[cfg(debug_assertions)]
+pub const FAULTS: &str = "--faults";
+
+/// Becomes a worker, where the command line says so.
+pub fn enter(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+    if arguments.nth(1)? != ARGUMENT {
+        return None;
+    }
+    #[cfg(debug_assertions)]
+    super::fault::allow(arguments.any(|argument| argument == FAULTS));
+    Some(match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error leads nowhere when the service started this; a person who did reads why nothing happens.
+            let _ = writeln!(
+                io::stderr(),
+                "veraicon: a worker is for the service alone: {error}"
+            );
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn run() -> io::Result<()> {
+    let mut channel = Channel {
+        socket: io::stdin().as_fd().try_clone_to_owned()?.into(),
+    };
+    let Some((Order::Start(start), _)) = channel.receive()? else {
+        return Err(io::Error::other("no orders"));
+    };
+    remember_panics();
+    let ready = sandbox::close(&start)?;
+    channel.send(&Report::Ready(ready))?;
+    while let Some((order, descriptor)) = channel.receive()? {
+        let (Order::Job(job), Some(descriptor)) = (order, descriptor) else {
+            return Err(io::Error::other("an order out of turn"));
+        };
+        let Some((outcome, pictures)) = channel.work(&start, &job, descriptor.into())? else {
+            continue;
+        };
+        channel.send(&Report::Done {
+            outcome,
+            processor_milliseconds: processor_milliseconds(),
+        })?;
+        for picture in pictures.iter().flat_map(|pictures| &pictures.outputs) {
+            channel.socket.write_all(&picture.bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The worker's end of the socket.
+struct Channel {
+    socket: UnixStream,
+}
+
+impl Channel {
+    /// The next order, and the descriptor that came with it; nothing, where the service has gone.
+    fn receive(&mut self) -> io::Result<Option<(Order, Option<OwnedFd>)>> {
+        let mut head = [0; 4];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let pieces = &mut [IoSliceMut::new(&mut head)];
+        let received = recvmsg(&self.socket, pieces, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        self.socket.read_exact(&mut head[received.bytes..])?;
+        let mut json = vec![0; message::length(head)?];
+        self.socket.read_exact(&mut json)?;
+        Ok(Some((message::decode(&json)?, descriptor)))
+    }
+
+    fn send(&mut self, report: &Report) -> io::Result<()> {
+        self.socket.write_all(&message::encode(report)?)
+    }
+
+    /// Asks for the memory that a picture takes; whether it was given.
+    fn ask(&mut self, bytes: u64) -> io::Result<bool> {
+        self.send(&Report::NeedsMemory(bytes))?;
+        match self.receive()? {
+            Some((Order::GoOn, _)) => Ok(true),
+            Some((Order::Leave, _)) => Ok(false),
+            _ => Err(io::Error::other("an order out of turn")),
+        }
+    }
+
+    /// Does one job; nothing, where the service has called it off.
+    fn work(
+        &mut self,
+        start: &Start,
+        job: &Job,
+        body: File,
+    ) -> io::Result<Option<(Outcome, Option<Pictures>)>> {
+        let body = buffer::map(&body, job.length)?;
+        let bytes = body
+            .get(job.start..job.end)
+            .ok_or_else(|| io::Error::other("a picture outside its body"))?;
+        let needed = guarded(|| memory(bytes, start, job));
+        if let Ok(Some(needed)) = needed
+            && needed > start.grant
+            && !self.ask(needed)?
+        {
+            return Ok(None);
+        }
+        let shaped = guarded(|| {
+            #[cfg(debug_assertions)]
+            super::fault::obey(bytes);
+            process(bytes, &start.policy, job.crop)
+        });
+        Ok(Some(match shaped {
+            Ok(Ok(pictures)) => (Outcome::Shaped(heads(&pictures)), Some(pictures)),
+            Ok(Err(error)) => (error.into(), None),
+            Err(panic) => (Outcome::Fault(panic), None),
+        }))
+    }
+}
+
+/// The memory that a picture states, where its header lets it through at all.
+fn memory(bytes: &[u8], start: &Start, job: &Job) -> Option<u64> {
+    let header = probe(bytes).ok()?;
+    let Policy {
+        formats,
+        max_pixels,
+        ..
+    } = &start.policy;
+    let pixels = u64::from(header.width) * u64::from(header.height);
+    let passes = formats.contains(&header.format) && pixels <= *max_pixels;
+    passes.then(|| header.peak_memory(&start.policy, job.crop))
+}
+
+fn heads(pictures: &Pictures) -> Vec<Square> {
+    let outputs = pictures.outputs.iter();
+    outputs
+        .map(|picture| Square {
+            size: picture.size,
+            side: picture.side,
+            length: picture.bytes.len(),
+        })
+        .collect()
+}
+
+/// Since the process began.
+fn processor_milliseconds() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    u64::try_from(time.tv_sec * 1000 + time.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+/// What the last panic said, and where.
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Nobody reads a worker's standard error; what a panic says goes to the service instead.
+fn remember_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        if let Ok(mut last) = LAST_PANIC.lock() {
+            *last = panic.to_string();
+        }
+    }));
+}
+
+/// What a panic says comes back as an error.
+fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        LAST_PANIC
+            .lock()
+            .map(|last| last.clone())
+            .unwrap_or_default()
+    })
+}

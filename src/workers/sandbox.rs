@@ -1,0 +1,108 @@
+//! How a worker closes itself in, and how it finds out whether that holds.
+//!
+//! What is closed off: files, the network, other processes and threads, programs, executable memory, capabilities. What
+//! is bounded: address space, processor time, descriptors. Denied calls fail; nothing is killed for trying.
+
+#[cfg(target_os = "linux")]
+mod attempts;
+#[cfg(target_os = "linux")]
+mod filter;
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::{
+    budget,
+    message::{AddressSpace, Ready, Start},
+};
+
+/// Descriptors of a worker: its socket, standard output and error, and one upload, with some to spare.
+const MOST_DESCRIPTORS: u64 = 16;
+
+/// Closes this process in, for good, and tries to get out.
+pub(super) fn close(start: &Start) -> io::Result<Ready> {
+    let address_space = address_space(start);
+    for (resource, most) in [
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, MOST_DESCRIPTORS),
+    ] {
+        limit(resource, most, most)?;
+    }
+    // At the first a signal says why, a second later the kernel kills.
+    let seconds = start.processor_seconds;
+    limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
+    if let Some(space) = address_space {
+        limit(Resource::As, usual(space, start), space.most)?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        limit(Resource::Nproc, 0, 0)?;
+        ignore_signals();
+        filter::close()?;
+    }
+    let (denied, possible) = attempts(start, address_space);
+    Ok(Ready {
+        denied,
+        possible,
+        address_space,
+    })
+}
+
+/// The address space at a picture that takes no more than is granted to all, in bytes.
+fn usual(space: AddressSpace, start: &Start) -> u64 {
+    space.for_job(start.body, start.grant)
+}
+
+/// Lowers a limit; one that is lower already stays.
+fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
+    let inherited = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+    Ok(setrlimit(
+        resource,
+        Rlimit {
+            current: Some(current.min(inherited)),
+            maximum: Some(maximum.min(inherited)),
+        },
+    )?)
+}
+
+/// Of this process (proc(5), `/proc/self/statm`).
+#[cfg(target_os = "linux")]
+fn address_space(start: &Start) -> Option<AddressSpace> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split(' ').next()?.parse().ok()?;
+    let own = pages * rustix::param::page_size() as u64 + budget::IDLE;
+    let most = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
+    Some(AddressSpace {
+        own,
+        most: most.min(own + start.body + start.memory),
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn address_space(_start: &Start) -> Option<AddressSpace> {
+    None
+}
+
+/// A service manager and a terminal send these to all processes of the service; it alone decides when a worker ends.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the standard library has no call for it")]
+fn ignore_signals() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: no handler of ours is involved.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// What was tried and denied, and what was tried and possible.
+#[cfg(target_os = "linux")]
+fn attempts(start: &Start, space: Option<AddressSpace>) -> (Vec<String>, Vec<String>) {
+    attempts::all(space.map(|space| (usual(space, start), space.most)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn attempts(_start: &Start, _space: Option<AddressSpace>) -> (Vec<String>, Vec<String>) {
+    let anything = "anything: this system has no sandbox";
+    (Vec::new(), vec![anything.into()])
+}
