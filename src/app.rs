@@ -208,8 +208,11 @@ impl std::ops::Deref for App {
     }
 }
 
-/// The secret that signs, and those whose tokens are still good.
-fn secrets(config: &Config, now: Milliseconds) -> anyhow::Result<(Secret, Vec<Secret>)> {
+/// The secret that signs, made where there is none, and those whose tokens are still good.
+///
+/// # Errors
+/// Secrets can be neither read nor made.
+pub fn secrets(config: &Config, now: Milliseconds) -> anyhow::Result<(Secret, Vec<Secret>)> {
     let kept = match &config.tokens.key {
         Some(key) => vec![key.clone()],
         None => {

@@ -168,6 +168,7 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
 async fn migrate(config: Config) -> anyhow::Result<()> {
     start_log(&config);
     let _lock = app::lock(&config)?;
+    app::secrets(&config, Clock::System.now())?;
     app::open_database(&config).await?.close().await;
     Ok(())
 }

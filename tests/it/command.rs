@@ -77,7 +77,11 @@ async fn alone_it_serves_says_where_and_ends_cleanly() {
     assert!(interrupted.success());
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(text(&output.stderr), "");
+    let log: Vec<_> = text(&output.stderr).lines().collect();
+    assert!(
+        log.len() == 1 && log[0].contains("worker processes are closed in"),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
