@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Sends many uploads of one large picture at once, and looks at what that does to the service: answers, memory, and
+how long other clients wait for a picture meanwhile.
+
+usage: benches/flood.py PICTURE [UPLOADS] [KEY=VALUE ...]
+Needs as many descriptors as uploads. The settings are the defaults, but for those given and the limits an address.
+"""
+
+import asyncio
+import collections
+import http.client
+import json
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+from service import Service, form, verdict
+
+PAUSE = 0.01
+
+
+async def upload(service, token, body, kind):
+    begun = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(
+        f"PUT /user/avatar/upload HTTP/1.1\r\nHost: localhost\r\nAccess-Token: {token}\r\nConnection: close\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    )
+    # Piece by piece, as a network would: asyncio keeps what it cannot send at once, and the body counts once.
+    view = memoryview(body)
+    try:
+        for start in range(0, len(view), 1 << 18):
+            writer.write(view[start : start + (1 << 18)])
+            await writer.drain()
+    except ConnectionError:
+        pass
+    answer = await reader.read()
+    writer.close()
+    head, _, text = answer.partition(b"\r\n\r\n")
+    return verdict(int(head.split()[1]), text), time.perf_counter() - begun
+
+
+def look(port, path, stop, results):
+    """Fetches one avatar again and again."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    times = []
+    while not stop.is_set():
+        begun = time.perf_counter()
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 200, response.status
+        times.append((time.perf_counter() - begun) * 1000)
+        time.sleep(PAUSE)
+    results.put(sorted(times))
+
+
+async def flood(service, token, body, kind, uploads):
+    most = [0, 0]
+
+    async def watch():
+        while True:
+            most[0], most[1] = max(most[0], service.memory()), max(most[1], service.resident())
+            await asyncio.sleep(0.05)
+
+    watcher = asyncio.create_task(watch())
+    outcomes = await asyncio.gather(*(upload(service, token, body, kind) for _ in range(uploads)))
+    watcher.cancel()
+    return outcomes, most
+
+
+def main():
+    picture = Path(sys.argv[1])
+    uploads = int(sys.argv[2]) if len(sys.argv) > 2 and "=" not in sys.argv[2] else 200
+    settings = [argument for argument in sys.argv[2:] if "=" in argument]
+    body, kind = form(picture.read_bytes())
+    with Service(*settings) as service:
+        token = service.access_token()
+        first = asyncio.run(upload(service, token, body, kind))
+        info = http.client.HTTPConnection("127.0.0.1", service.port)
+        info.request("GET", "/user/info", headers={"Access-Token": token})
+        url = json.loads(info.getresponse().read())["data"]["avatar_url"]
+        path = url.removeprefix(service.url)
+        before = service.memory()
+        stop, results = multiprocessing.Event(), multiprocessing.Queue()
+        looker = multiprocessing.Process(target=look, args=(service.port, path, stop, results))
+        looker.start()
+        begun = time.perf_counter()
+        outcomes, (most, resident) = asyncio.run(flood(service, token, body, kind, uploads))
+        took = time.perf_counter() - begun
+        stop.set()
+        times = results.get()
+        looker.join()
+        time.sleep(1)
+        print(f"{picture.name}, {len(body) / 1e6:.1f} MB; one alone: {first[0]} in {first[1]:.2f} s")
+        print(f"{uploads} at once: all answered in {took:.1f} s")
+        for outcome, count in collections.Counter(outcome for outcome, _ in outcomes).most_common():
+            waits = sorted(wait for what, wait in outcomes if what == outcome)
+            print(f"  {count:4} × {outcome}, after {waits[0]:.2f} to {waits[-1]:.2f} s")
+        print(f"memory of all processes: {before:.0f} MiB before, {most:.0f} at most, {service.memory():.0f} after")
+        print(f"resident, shared pages counted several times: {resident:.0f} MiB at most")
+        p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+        print(f"GET of an avatar meanwhile, {len(times)} times: p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {times[-1]:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
