@@ -1,7 +1,7 @@
 //! What it costs to shape pictures in worker processes: the same pictures in this process and in workers, in turn.
 //!
 //! `cargo bench --bench workers -- [ROUNDS] FILE...` prints, a file: processor time a picture and pictures a second on all
-//! cores, both ways, medians over the rounds. A worker's start is left out, since it serves a thousand pictures.
+//! cores, both ways, medians over the rounds. A worker's start is left out, since it serves a hundred pictures.
 
 use std::{
     process::ExitCode,
@@ -69,7 +69,7 @@ fn measure() -> anyhow::Result<()> {
         let begun = Instant::now();
         here(&bytes, &policy, 1, 1)?;
         let each = begun.elapsed().max(Duration::from_micros(50));
-        let many = (RUN.as_secs_f64() * cores as f64 / each.as_secs_f64()).ceil() as usize;
+        let many = usize::try_from((RUN.as_micros() * cores as u128).div_ceil(each.as_micros()))?;
         let mut figures = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
             figures[0].push(here(&bytes, &policy, many, cores)?);
@@ -93,25 +93,43 @@ fn measure() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shapes the picture so many times on threads of this process.
-fn here(bytes: &[u8], policy: &Policy, many: usize, threads: usize) -> anyhow::Result<Figures> {
-    let next = AtomicUsize::new(0);
-    let (before, begun) = (processor_time(), Instant::now());
-    thread::scope(|scope| {
-        let work = || {
-            while next.fetch_add(1, Ordering::Relaxed) < many {
-                // The body arrives, here as there.
-                veraicon_picture::process(&bytes.to_vec(), policy, None)?;
-            }
-            anyhow::Ok(())
-        };
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| match thread.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })?;
-    Ok(figures(processor_time() - before, begun.elapsed(), many))
+/// Shapes the picture so many times on threads of this process, as a service without worker processes would.
+fn here(
+    bytes: &[u8],
+    policy: &Arc<Policy>,
+    many: usize,
+    threads: usize,
+) -> anyhow::Result<Figures> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let (before, begun) = (processor_time(), Instant::now());
+        let running = Arc::new(tokio::sync::Semaphore::new(threads));
+        let next = Arc::new(AtomicUsize::new(0));
+        let bytes: Arc<[u8]> = bytes.into();
+        let clients = (0..threads * 2).map(|_| {
+            let (running, next) = (Arc::clone(&running), Arc::clone(&next));
+            let (policy, bytes) = (Arc::clone(policy), Arc::clone(&bytes));
+            tokio::spawn(async move {
+                while next.fetch_add(1, Ordering::Relaxed) < many {
+                    // The body arrives, here as there.
+                    let body = bytes.to_vec();
+                    let permit = Arc::clone(&running).acquire_owned().await?;
+                    let policy = Arc::clone(&policy);
+                    let work = tokio::task::spawn_blocking(move || {
+                        let pictures = veraicon_picture::process(&body, &policy, None);
+                        drop(permit);
+                        pictures
+                    });
+                    ensure!(!work.await??.outputs.is_empty(), "no squares");
+                }
+                anyhow::Ok(())
+            })
+        });
+        for client in clients.collect::<Vec<_>>() {
+            client.await??;
+        }
+        Ok(figures(processor_time() - before, begun.elapsed(), many))
+    })
 }
 
 /// Shapes the picture so many times in worker processes.
@@ -163,7 +181,10 @@ fn in_workers(
 /// Workers that are all ready.
 async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Result<Workers> {
     let budget = app::budget(config, policy)?;
-    ensure!(budget.workers == cores, "pictures.memory is too small for all cores");
+    ensure!(
+        budget.workers == cores,
+        "pictures.memory is too small for all cores"
+    );
     let metrics = Metrics::default();
     let workers = Workers::new(budget, Arc::clone(policy), Program::this()?, metrics);
     workers.open().await?;

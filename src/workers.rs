@@ -19,7 +19,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
-use veraicon_picture::{Crop, Format, Picture as Square, Policy, probe};
+use veraicon_picture::{Crop, Picture as Square, Policy};
 
 pub use self::{budget::Budget, pool::Program};
 use self::{
@@ -60,8 +60,8 @@ struct Parts {
 
 /// A place in the queue, and room for the body. It is taken before the body is read.
 pub struct Place {
-    /// Room for the body, given back with it.
-    body: OwnedSemaphorePermit,
+    /// Room for the body, given back with the last of what holds it.
+    body: Arc<OwnedSemaphorePermit>,
     seat: Seat,
 }
 
@@ -151,7 +151,7 @@ impl Workers {
         let room = Arc::clone(&self.0.bodies).acquire_many_owned(units(body));
         let room = timeout(self.0.budget.timeout, room).await;
         Ok(Place {
-            body: room.map_err(|_| BUSY)?.map_err(Failure::internal)?,
+            body: Arc::new(room.map_err(|_| BUSY)?.map_err(Failure::internal)?),
             seat,
         })
     }
@@ -190,15 +190,26 @@ impl Workers {
         .await
         .map_err(|_| BUSY)?;
         let _running = running.map_err(Failure::internal)?;
-        let memory = memory?;
+        // Held until the process has given it back, or has ended.
+        let mut memory = Some(memory?);
         let outcome = self
-            .attempt(&mut process, picture, crop, memory, patience)
+            .attempt(&mut process, picture, crop, &mut memory, patience)
             .await;
         match outcome {
-            Ok(Worked { verdict, spent }) => {
+            Ok(Worked {
+                verdict,
+                spent,
+                fault,
+            }) => {
                 process.jobs += 1;
-                if process.jobs < self.0.budget.jobs && spent < self.retirement() {
+                let young = process.jobs < self.0.budget.jobs && spent < self.retirement();
+                if young && !fault && process.holds_little() {
                     self.0.pool.give_back(process);
+                } else {
+                    tokio::spawn(async move {
+                        process.end().await;
+                        drop(memory);
+                    });
                 }
                 verdict
             }
@@ -230,7 +241,7 @@ impl Workers {
         process: &mut Process,
         picture: &Picture,
         crop: Option<Crop>,
-        mut memory: OwnedSemaphorePermit,
+        memory: &mut Option<OwnedSemaphorePermit>,
         patience: Instant,
     ) -> Result<Worked, Lost> {
         if !process.channel.is_silent() {
@@ -251,9 +262,9 @@ impl Workers {
         let mut report = first.await?;
         if let Report::NeedsMemory(bytes) = report {
             // What is waited for while something is held could be waited for for ever.
-            drop(memory);
-            memory = match self.more_memory(bytes, patience).await {
-                Ok(granted) => granted,
+            drop(memory.take());
+            *memory = match self.more_memory(bytes, patience).await {
+                Ok(granted) => Some(granted),
                 Err(failure) => {
                     let leave = process.channel.send(&Order::Leave, None);
                     self.in_time(leave).await?;
@@ -274,19 +285,23 @@ impl Workers {
         else {
             return Err(Lost::Broken(io::Error::other("a report out of turn")));
         };
+        let fault = matches!(outcome, Outcome::Fault(_));
         let verdict = match outcome {
             Outcome::Shaped(heads) => Ok(self.in_time(self.squares(process, &heads)).await?),
             Outcome::Refused(refusal) => Err(refusal.into()),
             Outcome::Fault(what) => {
                 let what = message::plain(&what);
-                tracing::error!(what, "a worker process failed at a picture and goes on");
+                tracing::error!(
+                    what,
+                    "a worker process failed at a picture, and is replaced"
+                );
                 self.count("panic");
                 Err(Failure::internal("a decoder failed"))
             }
         };
-        drop(memory);
         Ok(Worked {
             verdict,
+            fault,
             spent: Duration::from_millis(processor_milliseconds),
         })
     }
@@ -328,6 +343,10 @@ impl Workers {
         let Some(space) = process.ready.address_space else {
             return Ok(());
         };
+        if process.has_ended() {
+            // Its number may be another process's by now.
+            return Err(Lost::Broken(io::ErrorKind::BrokenPipe.into()));
+        }
         let bytes = space.for_job(picture.body.len() as u64, granted);
         set_address_space(process, bytes, space.most).map_err(Lost::Broken)
     }
@@ -380,6 +399,8 @@ struct Worked {
     verdict: Result<Vec<Square>, Failure>,
     /// Processor time of the process since its start.
     spent: Duration,
+    /// A decoder failed, and may have left anything behind.
+    fault: bool,
 }
 
 impl Worked {
@@ -387,6 +408,7 @@ impl Worked {
         Self {
             verdict: Err(failure),
             spent: Duration::ZERO,
+            fault: false,
         }
     }
 }
@@ -432,7 +454,8 @@ impl Place {
     /// # Errors
     /// [`Failure::Busy`] where the system has no descriptor or memory to spare.
     pub fn buffer(&self) -> Result<Buffer, Failure> {
-        Buffer::new().map_err(out_of_means)
+        let room = Arc::clone(&self.body);
+        Buffer::new(Some(room)).map_err(out_of_means)
     }
 }
 
@@ -468,27 +491,72 @@ fn most_bytes(side: u32) -> usize {
     side * side * 4 + 4096
 }
 
-/// A WebP of this side that is as long as it says, with coded pixels and nothing beside (RFC 9649, section 2.3).
+/// A WebP of this side that is as long as it says, with one bitstream of that side and nothing beside but its alpha
+/// (RFC 9649, sections 2.3 to 2.7).
 fn is_square(bytes: &[u8], side: u32) -> bool {
-    const CODED: [&[u8]; 4] = [b"VP8 ", b"VP8L", b"VP8X", b"ALPH"];
-    let length = |bytes: &[u8]| {
-        let bytes = bytes.get(4..8)?.try_into().ok()?;
-        usize::try_from(u32::from_le_bytes(bytes)).ok()
-    };
-    if length(bytes).is_none_or(|length| length + 8 != bytes.len()) {
+    /// What an extended file may announce: alpha, and nothing else.
+    const ALPHA: u8 = 0x10;
+    let Some(chunks) = chunks(bytes) else {
         return false;
+    };
+    let canvas = |head: &[u8]| {
+        let number = |at: usize| {
+            let bytes = head.get(at..at + 3)?;
+            Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) + 1)
+        };
+        head.len() == 10
+            && head[0] & !ALPHA == 0
+            && number(4) == Some(side)
+            && number(7) == Some(side)
+    };
+    match chunks[..] {
+        [(b"VP8 ", lossy)] => is_lossy(lossy, side),
+        [(b"VP8L", lossless)] => is_lossless(lossless, side),
+        [(b"VP8X", head), (b"VP8L", lossless)] => canvas(head) && is_lossless(lossless, side),
+        [(b"VP8X", head), (b"ALPH", _), (b"VP8 ", lossy)] => canvas(head) && is_lossy(lossy, side),
+        _ => false,
     }
-    let mut rest = bytes.get(12..).unwrap_or_default();
+}
+
+/// The chunks of a WebP file, where they fill it exactly.
+fn chunks(bytes: &[u8]) -> Option<Vec<(&[u8; 4], &[u8])>> {
+    let length = |bytes: &[u8]| {
+        let length = bytes.get(4..8)?.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(length)).ok()
+    };
+    let whole = bytes.starts_with(b"RIFF") && length(bytes)? + 8 == bytes.len();
+    let mut rest = bytes
+        .get(12..)
+        .filter(|_| whole && bytes[8..12] == *b"WEBP")?;
+    let mut chunks = Vec::new();
     while !rest.is_empty() {
-        let chunk = length(rest).and_then(|length| rest.get(8 + length.next_multiple_of(2)..));
-        match chunk {
-            Some(next) if CODED.contains(&&rest[..4]) => rest = next,
-            _ => return false,
-        }
+        let length = length(rest)?;
+        let chunk = (rest.first_chunk()?, rest.get(8..8 + length)?);
+        chunks.push(chunk);
+        rest = rest.get(8 + length.next_multiple_of(2)..)?;
     }
-    probe(bytes).is_ok_and(|header| {
-        (header.format, header.width, header.height) == (Format::WebP, side, side)
-    })
+    Some(chunks)
+}
+
+/// A key frame of this side (RFC 6386, section 9.1).
+fn is_lossy(frame: &[u8], side: u32) -> bool {
+    let number = |at: usize| {
+        let bytes = frame.get(at..at + 2)?;
+        Some(u32::from(u16::from_le_bytes([bytes[0], bytes[1]]) & 0x3FFF))
+    };
+    frame.get(3..6) == Some(&[0x9D, 0x01, 0x2A])
+        && frame[0] & 1 == 0
+        && number(6) == Some(side)
+        && number(8) == Some(side)
+}
+
+/// A lossless image of this side (RFC 9649, section 3.4).
+fn is_lossless(image: &[u8], side: u32) -> bool {
+    let Some(&[0x2F, one, two, three, four]) = image.first_chunk() else {
+        return false;
+    };
+    let bits = u32::from_le_bytes([one, two, three, four]);
+    (bits & 0x3FFF) + 1 == side && (bits >> 14 & 0x3FFF) + 1 == side && bits >> 29 == 0
 }
 
 /// Changes how much address space a process may take.
@@ -506,4 +574,67 @@ fn set_address_space(process: &Process, bytes: u64, most: u64) -> io::Result<()>
 #[cfg(not(target_os = "linux"))]
 fn set_address_space(_process: &Process, _bytes: u64, _most: u64) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use veraicon_picture::{OutputFormat, encode};
+
+    use super::*;
+
+    fn file(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut body = b"WEBP".to_vec();
+        for (name, bytes) in chunks {
+            body.extend_from_slice(*name);
+            body.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
+            body.extend_from_slice(bytes);
+            body.resize(body.len().next_multiple_of(2), 0);
+        }
+        let mut file = b"RIFF".to_vec();
+        file.extend_from_slice(&u32::try_from(body.len()).unwrap_or(0).to_le_bytes());
+        file.extend_from_slice(&body);
+        file
+    }
+
+    #[test]
+    fn only_a_square_that_is_coded_as_it_was_asked_for_passes() {
+        let lossy: &[u8] = &[0, 0, 0, 0x9D, 0x01, 0x2A, 64, 0, 64, 0];
+        let lossless: &[u8] = &[0x2F, 63, 0xC0, 0x0F, 0];
+        let canvas: &[u8] = &[0x10, 0, 0, 0, 63, 0, 0, 63, 0, 0];
+        let animated: &[u8] = &[0x02, 0, 0, 0, 63, 0, 0, 63, 0, 0];
+        let good: [&[(&[u8; 4], &[u8])]; 4] = [
+            &[(b"VP8 ", lossy)],
+            &[(b"VP8L", lossless)],
+            &[(b"VP8X", canvas), (b"VP8L", lossless)],
+            &[(b"VP8X", canvas), (b"ALPH", &[0]), (b"VP8 ", lossy)],
+        ];
+        for chunks in good {
+            let file = file(chunks);
+            assert!(is_square(&file, 64), "{chunks:?}");
+            assert!(!is_square(&file, 65), "{chunks:?}");
+            assert!(!is_square(&file[..file.len() - 1], 64), "{chunks:?}");
+            assert!(!is_square(&[&file[..], b"more"].concat(), 64), "{chunks:?}");
+        }
+        let bad: [&[(&[u8; 4], &[u8])]; 7] = [
+            &[],
+            &[(b"VP8X", canvas)],
+            &[(b"VP8X", animated), (b"VP8L", lossless)],
+            &[(b"VP8L", lossless), (b"VP8L", lossless)],
+            &[(b"VP8 ", lossy), (b"EXIF", b"GPS")],
+            &[(b"VP8 ", b"not a frame")],
+            &[(b"VP8L", b"garbage")],
+        ];
+        for chunks in bad {
+            assert!(!is_square(&file(chunks), 64), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_encoder_makes_passes() {
+        for alpha in [255, 128] {
+            let pixels = [200, 10, 90, alpha].repeat(64 * 64);
+            let bytes = encode(&pixels, 64, OutputFormat::WebP, 80);
+            assert!(bytes.is_ok_and(|bytes| is_square(&bytes, 64)));
+        }
+    }
 }

@@ -10,8 +10,9 @@ use crate::config::Pictures;
 pub(super) const IDLE: u64 = 12 << 20;
 /// What every picture is granted without a question: enough for a JPEG of any phone.
 pub(super) const GRANT: u64 = 40 << 20;
-/// Jobs after which a worker is replaced, so that what a library leaks has an end.
-const MOST_JOBS: u32 = 1000;
+/// Jobs after which a worker is replaced, so that what a library leaks has an end, and so has what a worker that was
+/// taken over can see.
+const MOST_JOBS: u32 = 100;
 /// A worker's processor time in all, as a multiple of the time for one picture.
 const LIFE: u32 = 30;
 

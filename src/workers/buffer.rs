@@ -1,5 +1,7 @@
 //! Uploads in memory that worker processes can be lent: written once, then sealed for all.
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use std::{fs::File, io, io::Write, ops::Range, os::fd::AsFd, os::fd::BorrowedFd, sync::Arc};
 
 use memmap2::{Mmap, MmapOptions};
@@ -9,6 +11,7 @@ use memmap2::{Mmap, MmapOptions};
 pub struct Buffer {
     file: File,
     length: usize,
+    room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// A whole body that nobody can change any more. Cheap to clone.
@@ -19,6 +22,8 @@ pub struct Sealed(Arc<Parts>);
 struct Parts {
     file: File,
     map: Option<Mmap>,
+    /// What was taken for the memory; it goes back when the memory does, and not before.
+    _room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The part of a body that is the picture.
@@ -29,13 +34,17 @@ pub struct Picture {
 }
 
 impl Buffer {
-    /// An empty buffer.
+    /// An empty buffer, in memory that `room` was taken for.
     ///
     /// # Errors
     /// The system has no descriptor or no memory to spare.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(room: Option<Arc<OwnedSemaphorePermit>>) -> io::Result<Self> {
         let file = anonymous_file()?;
-        Ok(Self { file, length: 0 })
+        Ok(Self {
+            file,
+            length: 0,
+            room,
+        })
     }
 
     /// Adds bytes at the end: the one time that they are copied.
@@ -65,14 +74,18 @@ impl Buffer {
     /// # Errors
     /// The system has no memory to spare.
     pub fn seal(self) -> io::Result<Sealed> {
-        let Self { file, length } = self;
+        let Self { file, length, room } = self;
         seal(&file)?;
         let map = if length == 0 {
             None
         } else {
-            Some(map(&file, length)?)
+            Some(map(&file, length, false)?)
         };
-        Ok(Sealed(Arc::new(Parts { file, map })))
+        Ok(Sealed(Arc::new(Parts {
+            file,
+            map,
+            _room: room,
+        })))
     }
 }
 
@@ -106,15 +119,20 @@ impl std::ops::Deref for Sealed {
     }
 }
 
-/// Maps the first `length` bytes of a sealed file.
+/// Maps the first `length` bytes of a sealed file; with `all`, which is cheaper for who reads all, every page at once.
 #[expect(
     unsafe_code,
     reason = "a mapping is sound while nobody can change or cut its file"
 )]
-pub(super) fn map(file: &File, length: usize) -> io::Result<Mmap> {
+pub(super) fn map(file: &File, length: usize, all: bool) -> io::Result<Mmap> {
+    let mut options = MmapOptions::new();
+    if all {
+        options.populate();
+    }
     // SAFETY: the file has no name. On Linux its seals forbid to write to it and to cut it, to its owner too; elsewhere
     // it is written by `Buffer` alone, which is gone.
-    unsafe { MmapOptions::new().len(length).populate().map(file) }
+    // Private, though nobody writes: older kernels refuse to share what is sealed against writing.
+    unsafe { options.len(length).map_copy_read_only(file) }
 }
 
 /// Memory that has a descriptor.
@@ -123,7 +141,10 @@ fn anonymous_file() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
 
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    Ok(memfd_create("upload", flags)?.into())
+    // Some systems insist that it is never run; older ones do not know the word.
+    let file = memfd_create("upload", flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| memfd_create("upload", flags))?;
+    Ok(file.into())
 }
 
 #[cfg(target_os = "linux")]

@@ -139,7 +139,7 @@ impl Pool {
             // From here on no notice is missed.
             ready.as_mut().enable();
             while let Some(process) = { self.idle().pop_front() } {
-                if process.ended.borrow().is_none() {
+                if !process.has_ended() {
                     process.set_busy(true);
                     return process;
                 }
@@ -152,7 +152,8 @@ impl Pool {
     pub(super) fn give_back(&self, process: Process) {
         process.set_busy(false);
         if !self.0.stop.is_cancelled() {
-            self.idle().push_back(process);
+            // The one that worked last has its memory in the processor's caches.
+            self.idle().push_front(process);
             self.0.ready.notify_one();
         }
     }
@@ -273,7 +274,7 @@ impl Pool {
         };
         let status = status.unwrap_or_default();
         let was_idle = !busy.load(Ordering::Relaxed);
-        if by_itself && was_idle {
+        if by_itself && was_idle && !self.0.stop.is_cancelled() {
             tracing::warn!(%status, "an idle worker process ended by itself");
             self.0
                 .metrics
@@ -306,6 +307,23 @@ impl Process {
         drop(kill);
         let status = ended.wait_for(Option::is_some).await;
         status.map_or(None, |status| *status)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+
+    /// Whether it holds no more memory of its own than an idle worker may (proc(5), `/proc/pid/statm`).
+    pub(super) fn holds_little(&self) -> bool {
+        let path = format!("/proc/{}/statm", self.id.as_raw_nonzero());
+        let Ok(text) = std::fs::read_to_string(path) else {
+            return !cfg!(target_os = "linux");
+        };
+        let mut pages = text.split(' ').skip(1).map(str::parse::<u64>);
+        let (Some(Ok(resident)), Some(Ok(shared))) = (pages.next(), pages.next()) else {
+            return false;
+        };
+        resident.saturating_sub(shared) * rustix::param::page_size() as u64 <= super::budget::IDLE
     }
 
     fn set_busy(&self, busy: bool) {

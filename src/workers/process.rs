@@ -61,6 +61,7 @@ fn run() -> io::Result<()> {
         return Err(io::Error::other("no orders"));
     };
     remember_panics();
+    keep_memory();
     let ready = sandbox::close(&start)?;
     channel.send(&Report::Ready(ready))?;
     while let Some((order, descriptor)) = channel.receive()? {
@@ -128,7 +129,7 @@ impl Channel {
         job: &Job,
         body: File,
     ) -> io::Result<Option<(Outcome, Option<Pictures>)>> {
-        let body = buffer::map(&body, job.length)?;
+        let body = buffer::map(&body, job.length, true)?;
         let bytes = body
             .get(job.start..job.end)
             .ok_or_else(|| io::Error::other("a picture outside its body"))?;
@@ -175,6 +176,24 @@ fn heads(pictures: &Pictures) -> Vec<Square> {
         })
         .collect()
 }
+
+/// Keeps some freed memory for the next picture, since to fetch it from the kernel again costs more than many a step of
+/// the work; and no more than an idle worker may hold (mallopt(3)).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the standard library has no call for it")]
+fn keep_memory() {
+    for (parameter, bytes) in [
+        (libc::M_MMAP_THRESHOLD, 4 << 20),
+        (libc::M_TRIM_THRESHOLD, 6 << 20),
+        (libc::M_TOP_PAD, 1 << 20),
+    ] {
+        // SAFETY: no other thread exists yet.
+        unsafe { libc::mallopt(parameter, bytes) };
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_memory() {}
 
 /// Since the process began.
 fn processor_milliseconds() -> u64 {

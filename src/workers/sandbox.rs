@@ -17,8 +17,8 @@ use super::{
     message::{AddressSpace, Ready, Start},
 };
 
-/// Descriptors of a worker: its socket, standard output and error, and one upload, with some to spare.
-const MOST_DESCRIPTORS: u64 = 16;
+/// Descriptors of a worker: its socket twice, standard output and error, one upload, and one while it closes itself in.
+const MOST_DESCRIPTORS: u64 = 6;
 
 /// Closes this process in, for good, and tries to get out.
 pub(super) fn close(start: &Start) -> io::Result<Ready> {
@@ -40,6 +40,7 @@ pub(super) fn close(start: &Start) -> io::Result<Ready> {
     {
         limit(Resource::Nproc, 0, 0)?;
         ignore_signals();
+        yield_to_others();
         filter::close()?;
     }
     let (denied, possible) = attempts(start, address_space);
@@ -93,6 +94,16 @@ fn ignore_signals() {
         // SAFETY: no handler of ours is involved.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
+}
+
+/// Has the threads that serve requests run as soon as they can, without giving up any time (sched(7), `SCHED_BATCH`).
+/// Where it fails, all is as fair as before.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the standard library has no call for it")]
+fn yield_to_others() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the call reads the structure that it is given.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }
 
 /// What was tried and denied, and what was tried and possible.

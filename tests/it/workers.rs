@@ -239,7 +239,7 @@ async fn workers(service: &Service, change: impl FnOnce(&mut Budget)) -> Workers
 
 async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
     let place = workers.admit(bytes.len() as u64).await.unwrap();
-    let mut buffer = Buffer::new().unwrap();
+    let mut buffer = Buffer::new(None).unwrap();
     buffer.extend(bytes).unwrap();
     let body = buffer.seal().unwrap();
     let picture = body.picture(&body);
