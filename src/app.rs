@@ -1,5 +1,9 @@
 //! All parts of the service, put together by hand.
 
+mod tools;
+
+pub use self::tools::Tools;
+
 use std::{fs::File, io, sync::Arc, thread, time::Duration};
 
 use anyhow::Context;
@@ -19,11 +23,11 @@ use crate::{
     avatar::{Avatars, default_picture::DefaultPictures},
     clock::{Clock, Milliseconds},
     config::{Config, PictureFormat, SandboxNeed},
-    database::Database,
+    database::{Database, marks},
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
-    storage::{Storage, create_durably},
+    storage::{Location, Storage, create_durably},
     workers::{Budget, Program, Sandbox, Workers},
 };
 
@@ -82,13 +86,16 @@ impl App {
         );
         let database = open_database(&config).await?;
         let (membership, node) = if config.database_is_shared() {
-            let joined = Membership::join(database.clone()).await;
-            let (membership, node) = joined.context("database.url")?;
+            let (membership, node) = join(&database).await?;
             (Some(membership), node)
         } else {
-            // The lock makes this the only process: whatever was being swept, nobody sweeps any more.
-            let released = database.release_pictures(clock.now()).await;
-            released.context("database.url")?;
+            // Without a command at work this is the only process: whatever was being swept, nobody sweeps any more,
+            // unless a bucket does it late.
+            let alone = tools::lock(&config);
+            if alone.is_ok() && matches!(config.storage_location(), Ok(Location::Folder(_))) {
+                let released = database.release_pictures(clock.now()).await;
+                released.context("database.url")?;
+            }
             (None, Node::ALONE)
         };
         let url_base = config
@@ -98,33 +105,25 @@ impl App {
             .unwrap_or(&public_url)
             .trim_end_matches('/')
             .to_owned();
-        let storage = Storage::open(config.storage_folder(), url_base)
-            .await
-            .context("storage.url: the store cannot be opened")?;
+        let (_, storage) = open_storage(&config, &database, url_base, true).await?;
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
-        let default_pictures = DefaultPictures::new(
-            &public_url,
-            &config.pictures.sizes,
-            policy.format,
-            policy.quality,
-        );
         let metrics = Metrics::default();
         let budget = budget(&config, &policy)?;
         let workers = Workers::new(budget, Arc::clone(&policy), program, metrics.clone());
         let sandbox = workers.open().await;
         let sandbox = sandbox.context("a worker process cannot be started")?;
         check(&sandbox, &config)?;
-        let avatars = Avatars {
-            database: database.clone(),
-            storage: storage.clone(),
+        let avatars = avatars(
+            &config,
+            database.clone(),
+            storage.clone(),
             workers,
-            clock: clock.clone(),
-            ids: Arc::clone(&ids),
-            grace: config.storage.grace.milliseconds(),
-            format: policy.format,
-            default_pictures: default_pictures.clone(),
-        };
+            clock.clone(),
+            Arc::clone(&ids),
+            &public_url,
+        );
+        let default_pictures = avatars.default_pictures.clone();
         let passwords = Passwords::new(config.accounts.bcrypt_cost, cores())
             .context("the threads that hash passwords cannot be started")?;
         let throttle = Throttle::new(
@@ -284,22 +283,107 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
         .context("database.url: the database cannot be opened")
 }
 
+/// Takes a number that no other node on this database has.
+async fn join(database: &Database) -> anyhow::Result<(Membership, Node)> {
+    let joined = Membership::join(database.clone()).await;
+    joined.context("database.url")
+}
+
+/// Opens the store, and makes sure that it is the one where this database's pictures lie: to take another for it would mean
+/// to lose all pictures, or to remove somebody else's.
+async fn open_storage(
+    config: &Config,
+    database: &Database,
+    url_base: String,
+    may_begin: bool,
+) -> anyhow::Result<(Location, Storage)> {
+    let location = config.storage_location();
+    let location = location.map_err(|what| anyhow::anyhow!("storage.url: {what}"))?;
+    let storage = Storage::open(&location, &config.storage.access(), url_base)
+        .await
+        .context("storage.url: the store cannot be opened")?;
+    let agreed = database.agreed(marks::STORE).await;
+    let agreed = agreed.context("database.url")?;
+    let found = storage.name().await;
+    let found = found.with_context(|| format!("storage.url: {location} cannot be read"))?;
+    match (agreed, found) {
+        (Some(agreed), Some(found)) if agreed == found => {}
+        (_, Some(_)) => anyhow::bail!(
+            "storage.url: {location} holds the pictures of another database, or those of this one have been moved from it"
+        ),
+        (Some(agreed), None) => {
+            let pictures = database.count_pictures().await.context("database.url")?;
+            anyhow::ensure!(
+                pictures == 0 && may_begin,
+                "storage.url: {location} does not hold the pictures of this database; veraicon move-storage moves them"
+            );
+            storage.set_name(&agreed).await.context("storage.url")?;
+        }
+        (None, None) => {
+            anyhow::ensure!(
+                may_begin,
+                "database.url: no service has begun with this database"
+            );
+            let name = new_store_name()?;
+            let agreed = database.agree(marks::STORE, &name).await;
+            let agreed = agreed.context("database.url")?;
+            storage.set_name(&agreed).await.context("storage.url")?;
+        }
+    }
+    Ok((location, storage))
+}
+
+/// Like no other.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn new_store_name() -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(hex::encode(random))
+}
+
+fn avatars(
+    config: &Config,
+    database: Database,
+    storage: Storage,
+    workers: Workers,
+    clock: Clock,
+    ids: Arc<Snowflakes>,
+    public_url: &str,
+) -> Avatars {
+    let Policy {
+        format, quality, ..
+    } = policy(config);
+    Avatars {
+        database,
+        storage,
+        workers,
+        clock,
+        ids,
+        grace: config.storage.grace.milliseconds(),
+        format,
+        default_pictures: DefaultPictures::new(public_url, &config.pictures.sizes, format, quality),
+    }
+}
+
 /// Keeps other processes of the service away from the data directory.
 ///
 /// # Errors
 /// One is there already, or the directory cannot be written.
 pub fn lock(config: &Config) -> anyhow::Result<File> {
+    lock_file(config, "lock", "another veraicon")
+}
+
+fn lock_file(config: &Config, name: &str, taken: &str) -> anyhow::Result<File> {
     let folder = &config.data_dir;
     create_durably(folder)
         .with_context(|| format!("data_dir: cannot make {}", folder.display()))?;
-    let path = folder.join("lock");
+    let path = folder.join(name);
     let lock = File::create(&path)
         .with_context(|| format!("data_dir: cannot write {}", path.display()))?;
-    lock.try_lock().map_err(io::Error::from).with_context(|| {
-        format!(
-            "data_dir: {} is in use by another veraicon",
-            folder.display()
-        )
-    })?;
+    lock.try_lock()
+        .map_err(io::Error::from)
+        .with_context(|| format!("data_dir: {} is in use by {taken}", folder.display()))?;
     Ok(lock)
 }

@@ -13,12 +13,13 @@ mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use veraicon_picture::{Crop, OutputFormat, Picture as Square};
 
 use crate::{
     clock::{Clock, Milliseconds},
-    database::{Database, NewAvatar, Owner, Published, User, pictures::Declared},
+    database::{Database, NewAvatar, Owner, Published, Right, User, pictures::Declared},
     failure::Failure,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
@@ -87,14 +88,41 @@ impl Avatars {
         .await
     }
 
+    /// Puts these squares in the place of the user's picture, unless the account has changed since it was read.
+    pub(crate) async fn replace(&self, user: &User, squares: Vec<Square>) -> Result<bool, Failure> {
+        let since = user.updated_at;
+        let owner = Owner {
+            user: user.id,
+            right: Right::Unchanged { since },
+        };
+        match self.store(owner, squares).await {
+            Ok(_) => Ok(true),
+            Err(Failure::TokenInvalid) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Goes back to the default picture; what was stored is removed at once.
     ///
     /// # Errors
     /// The account is gone, or the database out of reach.
     pub async fn remove(&self, user: i64) -> Result<User, Failure> {
         let (database, now) = (self.database.clone(), self.clock.now());
-        self.change_and_sweep(async move { database.remove_avatar(user, now).await })
+        self.change_and_sweep(async move { database.remove_avatar(user, None, now).await })
             .await
+    }
+
+    /// The same, unless the account has changed since it was read; tells whether it was done.
+    pub(crate) async fn remove_unchanged(&self, user: &User) -> Result<bool, Failure> {
+        let now = self.clock.now();
+        let removed = self
+            .database
+            .remove_avatar(user.id, Some(user.updated_at), now);
+        match removed.await {
+            Ok(_) => Ok(true),
+            Err(Failure::UserNotFound) => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Deletes an account with its sessions and pictures.
@@ -110,17 +138,14 @@ impl Avatars {
     /// Where the user's picture is to be found, largest size first.
     #[must_use]
     pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
-        let (Some(digest), Some(sizes), Some(format)) =
-            (&user.avatar_digest, &user.avatar_sizes, &user.avatar_format)
-        else {
+        let (Some(digest), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
             return self.default_pictures.urls(user.id);
         };
         let key = PictureKey {
             user: user.id,
             digest: digest.clone(),
         };
-        let sizes = sizes.split(',').filter_map(|size| size.parse().ok());
-        sizes
+        user.sizes()
             .map(|size| AvatarUrl {
                 size,
                 url: self.storage.url(&key, size, format),
@@ -146,15 +171,19 @@ impl Avatars {
     async fn store(&self, owner: Owner, squares: Vec<Square>) -> Result<User, Failure> {
         let key = PictureKey {
             user: owner.user,
-            digest: digest(&squares),
+            digest: digest(squares.iter().map(|square| &*square.bytes)),
         };
         let sizes: Vec<_> = squares
             .iter()
             .map(|square| square.size.to_string())
             .collect();
         let sizes = sizes.join(",");
+        let squares: Vec<_> = squares
+            .into_iter()
+            .map(|square| (square.size, Bytes::from(square.bytes)))
+            .collect();
         for _ in 0..ATTEMPTS {
-            let pass = self.store_and_publish(owner, &key, &sizes, squares.clone());
+            let pass = self.store_and_publish(owner, &key, &sizes, &squares);
             match pass.await? {
                 Some(user) => return Ok(user),
                 None => tokio::time::sleep(PAUSE).await,
@@ -171,7 +200,7 @@ impl Avatars {
         owner: Owner,
         key: &PictureKey,
         sizes: &str,
-        squares: Vec<Square>,
+        squares: &[(u32, Bytes)],
     ) -> Result<Option<User>, Failure> {
         let until = self.clock.now() + WRITING_TIME;
         let id = self.ids.next().await?;
@@ -182,19 +211,21 @@ impl Avatars {
         else {
             return Ok(None);
         };
-        let extension = self.format.extension();
-        if let Err(failure) = self.storage.put(key, extension, squares).await {
+        if let Err(failure) = self.storage.put(key, self.format, squares).await {
             // The sweep removes folders too: a write that fails for want of one is tried again.
             if self.database.picture_was_swept(row).await? {
                 return Ok(None);
             }
-            self.abandon(row).await;
+            // What is stored after all, once the store answers again, is found as long as the row is there.
+            if !self.storage.answers_late() {
+                self.abandon(row).await;
+            }
             return Err(failure);
         }
         let avatar = NewAvatar {
             digest: &key.digest,
             sizes,
-            format: extension,
+            format: self.format.extension(),
         };
         let now = self.clock.now();
         match self
@@ -204,7 +235,7 @@ impl Avatars {
         {
             Published::Done(user) => Ok(Some(user)),
             Published::Swept => Ok(None),
-            Published::SessionEnded => {
+            Published::NoRight => {
                 self.abandon(row).await;
                 self.sweep_or_leave(key.user).await;
                 Err(Failure::TokenInvalid)
@@ -231,10 +262,10 @@ async fn to_its_end<T: Send + 'static>(
 }
 
 /// SHA-256 over all squares, largest first, in hexadecimal.
-fn digest(squares: &[Square]) -> String {
+pub(crate) fn digest<'bytes>(squares: impl Iterator<Item = &'bytes [u8]>) -> String {
     let mut hash = Sha256::new();
     for square in squares {
-        hash.update(&square.bytes);
+        hash.update(square);
     }
     hex::encode(hash.finalize())
 }

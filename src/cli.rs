@@ -1,5 +1,9 @@
 //! The command line.
 
+mod accounts;
+mod progress;
+mod upkeep;
+
 use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
@@ -43,7 +47,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Subcommand)]
+#[derive(Clone, Debug, Default, Subcommand)]
 enum Command {
     /// Run the service (what happens without a command)
     #[default]
@@ -58,6 +62,15 @@ enum Command {
         #[arg(long)]
         forget: bool,
     },
+    /// Tell which stored pictures nothing names any more, and end
+    Gc(upkeep::Collect),
+    /// Read every picture that an account has, tell what is not whole, and end
+    Fsck(upkeep::Check),
+    /// Copy all pictures to another store, and have the service use that, and end
+    MoveStorage(upkeep::Relocate),
+    /// List, show and change accounts
+    #[command(subcommand)]
+    User(accounts::Command),
     /// Print the OpenAPI document, and end
     Openapi,
 }
@@ -118,6 +131,10 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
             block_on(try_sandbox(config))
         }
         Command::RotateKey { forget } => rotate_key(&config, forget),
+        Command::Gc(arguments) => block_on(upkeep::collect(config, arguments)),
+        Command::Fsck(arguments) => block_on(upkeep::check(config, arguments)),
+        Command::MoveStorage(arguments) => block_on(upkeep::relocate(config, arguments)),
+        Command::User(command) => block_on(accounts::run(config, command)),
         Command::Openapi => print(&format!(
             "{:#}\n",
             http::openapi_document(&config.public_url(config.server.listen.port()))

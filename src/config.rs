@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::database::Location;
+use crate::{database::Location, storage};
 
 pub use self::{
     limits::Limits,
@@ -32,8 +32,6 @@ pub const SHORTEST_KEY: usize = 32;
 const SQLITE: &str = "sqlite://";
 /// Databases that several nodes can share.
 const SERVERS: [&str; 3] = ["postgres://", "postgresql://", "mysql://"];
-/// An object store in a folder.
-const FOLDER: &str = "fs://";
 
 /// All settings. Each section carries its defaults and the check of its values.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -111,12 +109,21 @@ pub struct Database {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Storage {
-    /// `fs://PATH`; absent, a folder in the data directory.
+    /// `fs://PATH`, or `s3://`, `oss://` or `cos://` and a bucket; absent, a folder in the data directory.
     #[serde(deserialize_with = "value::optional")]
     pub url: Option<String>,
+    /// The identifier of the key to a bucket; absent, what the provider's own variables and files say.
+    #[serde(deserialize_with = "value::optional")]
+    pub access_key: Option<String>,
+    /// The key itself.
+    #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
+    pub secret_key: Option<SecretString>,
     /// The URL under which the objects can be fetched without the service: a bucket's or a CDN's.
     #[serde(deserialize_with = "value::optional")]
     pub public_url: Option<String>,
+    /// How long one request to a bucket may take; it is made again twice.
+    #[serde(deserialize_with = "value::scalar")]
+    pub timeout: Period,
     /// How long a replaced picture stays.
     #[serde(deserialize_with = "value::scalar")]
     pub grace: Period,
@@ -256,12 +263,15 @@ impl Config {
         self.data_dir.join("tokens.key")
     }
 
-    /// The folder that objects lie in, the default filled in.
-    #[must_use]
-    pub fn storage_folder(&self) -> PathBuf {
-        let url = self.storage.url.as_deref();
-        let path = url.and_then(|url| path_of(url, FOLDER));
-        path.map_or_else(|| self.data_dir.join("objects"), PathBuf::from)
+    /// Where objects lie, the default filled in.
+    ///
+    /// # Errors
+    /// What is wrong with the setting.
+    pub fn storage_location(&self) -> Result<storage::Location, String> {
+        match &self.storage.url {
+            Some(url) => storage::Location::parse(url),
+            None => Ok(storage::Location::Folder(self.data_dir.join("objects"))),
+        }
     }
 
     /// The URL that clients know the service by, without a slash at its end.
@@ -380,10 +390,30 @@ impl Default for Database {
 
 impl Storage {
     fn validate(&self) -> Result<(), (&'static str, String)> {
+        check_period("storage.timeout", self.timeout)?;
         if let Some(url) = &self.public_url {
             check_web_url("storage.public_url", url)?;
         }
-        check_scheme("storage.url", self.url.as_deref(), FOLDER)
+        check(
+            self.access_key.is_some() == self.secret_key.is_some(),
+            "storage.secret_key",
+            "storage.access_key and storage.secret_key go together",
+        )?;
+        let location = self.url.as_deref().map(storage::Location::parse);
+        location
+            .transpose()
+            .map(|_| ())
+            .map_err(|what| ("storage.url", what))
+    }
+
+    /// How a bucket is asked.
+    #[must_use]
+    pub fn access(&self) -> storage::Access {
+        storage::Access {
+            key: self.access_key.clone(),
+            secret: self.secret_key.clone(),
+            timeout: self.timeout.duration(),
+        }
     }
 }
 
@@ -391,7 +421,10 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             url: None,
+            access_key: None,
+            secret_key: None,
             public_url: None,
+            timeout: Period::seconds(5),
             grace: Period::seconds(24 * 60 * 60),
         }
     }
@@ -564,18 +597,6 @@ fn check_period(key: &'static str, period: Period) -> Result<(), (&'static str, 
         key,
         format!("{period}; allowed: one second (\"1s\") to ten years"),
     )
-}
-
-fn check_scheme(
-    key: &'static str,
-    url: Option<&str>,
-    scheme: &str,
-) -> Result<(), (&'static str, String)> {
-    match url {
-        // The text may hold a password, so it is not repeated.
-        Some(url) if path_of(url, scheme).is_none() => Err((key, format!("allowed: {scheme}PATH"))),
-        _ => Ok(()),
-    }
 }
 
 fn check_web_url(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {

@@ -6,10 +6,12 @@ pub mod attempts;
 mod avatar_moves;
 mod connect;
 pub mod leases;
+pub mod marks;
 mod migrations;
 pub mod pictures;
 mod retry;
 pub mod sessions;
+mod upkeep;
 pub mod users;
 
 use sea_orm::{
@@ -19,7 +21,7 @@ use sea_orm::{
 
 pub use self::{
     attempts::{Attempts, Booking, Settlement},
-    avatar_moves::{NewAvatar, Owner, Published},
+    avatar_moves::{NewAvatar, Owner, Published, Right},
     connect::Location,
     pictures::Stored,
     sessions::Session,

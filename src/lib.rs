@@ -18,4 +18,5 @@ pub mod node;
 pub mod serve;
 pub mod snowflake;
 pub mod storage;
+pub mod upkeep;
 pub mod workers;

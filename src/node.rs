@@ -19,6 +19,8 @@ const LEASE: Duration = Duration::from_secs(60);
 const MARGIN: Duration = Duration::from_secs(10);
 /// How often the lease is prolonged.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// What the leases of numbers begin with.
+const NUMBER: &str = "node-";
 /// What a node has while it sweeps.
 const SWEEP: &str = "sweep";
 
@@ -77,13 +79,7 @@ impl Membership {
                 }
             }
         }
-        let ended = self.database.end_lease(&self.lease(), &self.holder).await;
-        if let Err(failure) = ended {
-            tracing::warn!(
-                ?failure,
-                "this node's number stays taken until its lease runs out"
-            );
-        }
+        self.leave().await;
     }
 
     /// Whether it falls to this node to sweep now.
@@ -94,6 +90,26 @@ impl Membership {
         self.database
             .take_lease(SWEEP, &self.holder, LEASE * 2)
             .await
+    }
+
+    /// Whether other nodes have numbers.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn has_company(&self) -> Result<bool, Failure> {
+        let others = self.database.leases_of_others(NUMBER, &self.holder).await?;
+        Ok(others > 0)
+    }
+
+    /// Gives the number back.
+    pub async fn leave(&self) {
+        let ended = self.database.end_lease(&self.lease(), &self.holder).await;
+        if let Err(failure) = ended {
+            tracing::warn!(
+                ?failure,
+                "this node's number stays taken until its lease runs out"
+            );
+        }
     }
 
     async fn prolong(&self) -> Result<Option<snowflake::Node>, Failure> {
@@ -110,6 +126,6 @@ impl Membership {
     }
 
     fn lease(&self) -> String {
-        format!("node-{}", self.number)
+        format!("{NUMBER}{}", self.number)
     }
 }

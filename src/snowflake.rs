@@ -118,6 +118,11 @@ impl Node {
         number: 0,
         until: None,
     };
+    /// A command beside the only node.
+    pub const COMMAND: Self = Self {
+        number: NODES - 1,
+        until: None,
+    };
 }
 
 #[cfg(test)]

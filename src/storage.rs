@@ -1,20 +1,28 @@
 //! The object store: the one place that knows where each object lies, and when it is safe.
 
+mod bucket;
+mod listing;
 mod local;
+mod location;
 
 pub(crate) use self::local::create_durably;
+pub use self::{
+    bucket::Access,
+    listing::{Listed, Listing},
+    location::{Bucket, Location, Provider},
+};
 
 use std::{fmt, io, path::PathBuf};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use opendal::{ErrorKind, Operator, services::Fs};
-use veraicon_picture::Picture;
+use veraicon_picture::OutputFormat;
 
 use crate::{clock::Clock, failure::Failure};
 
 /// Names one set of objects: the sizes of one picture of one user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PictureKey {
     /// Whose picture it is.
     pub user: i64,
@@ -22,10 +30,18 @@ pub struct PictureKey {
     pub digest: String,
 }
 
-/// An open object store.
+/// How long browsers and caches may keep an object: a key names its content, so what lies under it never changes.
+pub const CACHING: &str = "public, max-age=31536000, immutable";
+
+/// The object that holds the store's name.
+const NAME: &str = "veraicon-store";
+
+/// An open object store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
     operator: Operator,
+    /// The same, where nothing is asked for twice: what was removed again could be removed a third time, later.
+    once: Operator,
     /// The folder of a store on this machine.
     folder: Option<PathBuf>,
     /// What precedes an object's key in its URL.
@@ -33,11 +49,30 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens the store in `folder`. Objects are handed out under `url_base`.
+    /// Opens the store at `location`. Objects are handed out under `url_base`.
     ///
     /// # Errors
-    /// The store cannot be opened.
-    pub async fn open(folder: PathBuf, url_base: String) -> Result<Self, opendal::Error> {
+    /// The store cannot be opened. A bucket is not asked yet.
+    pub async fn open(
+        location: &Location,
+        access: &Access,
+        url_base: String,
+    ) -> Result<Self, opendal::Error> {
+        match location {
+            Location::Folder(folder) => Self::open_folder(folder.clone(), url_base).await,
+            Location::Bucket(bucket) => {
+                let (operator, once) = bucket::open(bucket, access)?;
+                Ok(Self {
+                    operator,
+                    once,
+                    folder: None,
+                    url_base,
+                })
+            }
+        }
+    }
+
+    async fn open_folder(folder: PathBuf, url_base: String) -> Result<Self, opendal::Error> {
         let unusable = |text: &str| opendal::Error::new(ErrorKind::ConfigInvalid, text.to_owned());
         let prepared = local::prepare(&folder).await;
         prepared.map_err(|error| unusable("the store's folder").set_source(error))?;
@@ -48,26 +83,28 @@ impl Storage {
         let builder = Fs::default()
             .root(&text(folder.clone())?)
             .atomic_write_dir(&text(local::unfinished(&folder))?);
+        let operator = Operator::new(builder)?;
         Ok(Self {
-            operator: Operator::new(builder)?,
+            once: operator.clone(),
+            operator,
             folder: Some(folder),
             url_base,
         })
     }
 
-    /// Stores all sizes of a picture. When this returns, they outlive a loss of power.
+    /// Stores all sizes of a picture, each with its bytes. When this returns, they outlive a loss of power.
     ///
     /// # Errors
     /// Not all could be stored; what was stored is of no consequence.
     pub async fn put(
         &self,
         key: &PictureKey,
-        extension: &str,
-        pictures: Vec<Picture>,
+        format: OutputFormat,
+        pictures: &[(u32, Bytes)],
     ) -> Result<(), Failure> {
-        let writes = pictures.into_iter().map(|picture| {
-            let path = key.object(picture.size, extension);
-            self.write(path, picture.bytes)
+        let writes = pictures.iter().map(|(size, bytes)| {
+            let path = key.object(*size, format.extension());
+            self.write(path, format.media_type(), bytes.clone())
         });
         // All of them come to their end, also after one has failed, so that each clears up after itself.
         let written = join_all(writes).await;
@@ -82,8 +119,41 @@ impl Storage {
         Ok(())
     }
 
-    async fn write(&self, path: String, bytes: Vec<u8>) -> opendal::Result<()> {
-        let mut writer = self.operator.writer(&path).await?;
+    /// The name that the store was given: what tells it from all others, wherever it lies.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn name(&self) -> Result<Option<String>, Failure> {
+        match self.operator.read(NAME).await {
+            Ok(buffer) => {
+                let text = String::from_utf8(buffer.to_vec());
+                Ok(Some(text.map_err(Failure::internal)?.trim().to_owned()))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(store_failure(error)),
+        }
+    }
+
+    /// Gives the store a name.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn set_name(&self, name: &str) -> Result<(), Failure> {
+        let text = Bytes::from(format!("{name}\n"));
+        let written = self.write(NAME.to_owned(), "text/plain", text).await;
+        written.map_err(store_failure)?;
+        match &self.folder {
+            Some(folder) => local::sync_folder(folder).await.map_err(Failure::internal),
+            None => Ok(()),
+        }
+    }
+
+    async fn write(&self, path: String, media_type: &str, bytes: Bytes) -> opendal::Result<()> {
+        let mut writer = self.operator.writer_with(&path);
+        if self.folder.is_none() {
+            writer = writer.content_type(media_type).cache_control(CACHING);
+        }
+        let mut writer = writer.await?;
         let outcome = match writer.write(bytes).await {
             Ok(()) => writer.close().await.map(|_| ()),
             Err(error) => Err(error),
@@ -108,7 +178,7 @@ impl Storage {
         match self.operator.read(&key.object(size, extension)).await {
             Ok(buffer) => Ok(Some(buffer.to_bytes())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::internal(error)),
+            Err(error) => Err(store_failure(error)),
         }
     }
 
@@ -118,7 +188,7 @@ impl Storage {
     /// Not all could be removed.
     pub async fn remove(&self, key: &PictureKey) -> Result<(), Failure> {
         let folder = key.folder();
-        let removal = self.operator.delete_with(&folder).recursive(true);
+        let removal = self.once.delete_with(&folder).recursive(true);
         removal.await.map_err(store_failure)?;
         match &self.folder {
             // Else a loss of power could bring the picture back.
@@ -127,6 +197,12 @@ impl Storage {
                 .map_err(Failure::internal),
             None => Ok(()),
         }
+    }
+
+    /// Whether what was asked of the store, and never answered, may still be done later.
+    #[must_use]
+    pub fn answers_late(&self) -> bool {
+        self.folder.is_none()
     }
 
     /// Removes what uploads that were cut off left unfinished long ago.
@@ -161,6 +237,18 @@ impl Storage {
 }
 
 impl PictureKey {
+    /// Whose object this is: the reverse of [`Self::object`].
+    fn of(object: &str) -> Option<Self> {
+        let (folder, _) = object.rsplit_once('/')?;
+        let (user, digest) = folder.strip_prefix("avatars/")?.split_once('/')?;
+        let key = Self {
+            user: user.parse().ok()?,
+            digest: digest.to_owned(),
+        };
+        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_digest && key.to_string() == folder).then_some(key)
+    }
+
     /// `avatars/{user}/{digest}/{size}.{extension}`.
     fn object(&self, size: u32, extension: &str) -> String {
         format!("{self}/{size}.{extension}")
@@ -183,8 +271,17 @@ impl fmt::Display for PictureKey {
     }
 }
 
-/// A store without space is not available; all else is a fault.
+/// A store that is out of reach or without space is not available; all else is a fault.
 fn store_failure(error: opendal::Error) -> Failure {
+    // What was tried again and failed again is persistent, and still nothing that is wrong here.
+    let refused = matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid | ErrorKind::Unsupported
+    );
+    if (error.is_temporary() || error.is_persistent()) && !refused {
+        tracing::error!(%error, "the store is out of reach");
+        return Failure::Unavailable;
+    }
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(cause) = source {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);

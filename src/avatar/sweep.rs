@@ -5,7 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Avatars;
-use crate::{clock::Milliseconds, failure::Failure, node::Membership, storage::PictureKey};
+use crate::{
+    clock::Milliseconds, database::leases::Holder, failure::Failure, node::Membership,
+    storage::PictureKey, upkeep,
+};
 
 /// How long a sweep may take over one picture, before another takes it for dead.
 const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
@@ -15,6 +18,9 @@ const REMOVAL_TIME: Duration = Duration::from_secs(60);
 const PAUSE_AFTER_FAILURE: Milliseconds = 60 * 1000;
 /// Rows read at once.
 const BATCH: u64 = 100;
+/// What is taken for looking through the whole store, and how often that is done.
+const COLLECTION: &str = "collection";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,8 +49,15 @@ impl Avatars {
                 };
                 progress = true;
                 let removal = tokio::time::timeout(REMOVAL_TIME, self.storage.remove(&key)).await;
+                // What takes too long goes on in a thread of its own, or in the store.
+                let late = removal.is_err() || self.storage.answers_late();
                 if let Err(failure) = removal.unwrap_or_else(|_| Err(Failure::Unavailable)) {
                     tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
+                    // The store may remove it later all the same. The claim stays until that is over, so that nobody
+                    // stores the same picture meanwhile.
+                    if late {
+                        return Ok(removed);
+                    }
                     let again = self.clock.now() + PAUSE_AFTER_FAILURE;
                     let id = self.ids.next().await?;
                     self.database
@@ -86,9 +99,15 @@ impl Avatars {
         {
             return Ok(0);
         }
-        let removed = self.sweep(None).await?;
         self.database.forget_sessions(self.clock.now()).await?;
         self.database.forget_attempts(self.clock.now()).await?;
+        let mut removed = self.sweep(None).await?;
+        // Whoever is the first to ask does it, and a day passes before anybody can again.
+        let nobody = Holder::new().map_err(Failure::internal)?;
+        if self.database.take_lease(COLLECTION, &nobody, DAY).await? {
+            let collected = self.collect(true, &upkeep::Log).await?;
+            removed += usize::try_from(collected.removed).unwrap_or(usize::MAX);
+        }
         Ok(removed)
     }
 

@@ -25,8 +25,8 @@ pub enum Published {
     Done(User),
     /// The sweep took the objects meanwhile: they must be written again.
     Swept,
-    /// The session was ended meanwhile, perhaps with the account.
-    SessionEnded,
+    /// The session was ended meanwhile, or the account changed or deleted.
+    NoRight,
 }
 
 impl Database {
@@ -55,12 +55,18 @@ impl Database {
         now: Milliseconds,
         old_due_at: Milliseconds,
     ) -> Result<Published, Stop> {
-        let Owner { user, session } = owner;
+        let Owner { user, right } = owner;
         let transaction = self.begin().await?;
-        let before = match undeleted(&transaction, user).await? {
-            Some(user) if sessions::lasts(&transaction, session, &user).await? => user,
-            _ => return Ok(Published::SessionEnded),
+        let Some(before) = undeleted(&transaction, user).await? else {
+            return Ok(Published::NoRight);
         };
+        let has_right = match right {
+            Right::Session(session) => sessions::lasts(&transaction, session, &before).await?,
+            Right::Unchanged { since } => before.updated_at == since,
+        };
+        if !has_right {
+            return Ok(Published::NoRight);
+        }
         let unswept = pictures::Column::State.ne(State::Sweeping);
         if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
             return Ok(Published::Swept);
@@ -97,15 +103,26 @@ impl Database {
     /// Goes back to the default picture; all pictures of the user may be swept at once.
     ///
     /// # Errors
-    /// [`Failure::UserNotFound`] where the account was deleted meanwhile.
-    pub async fn remove_avatar(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
-        retried(|| self.try_remove_avatar(user, now)).await
+    /// [`Failure::UserNotFound`] where the account was deleted meanwhile, or changed after `since`.
+    pub async fn remove_avatar(
+        &self,
+        user: i64,
+        since: Option<Milliseconds>,
+        now: Milliseconds,
+    ) -> Result<User, Failure> {
+        retried(|| self.try_remove_avatar(user, since, now)).await
     }
 
-    async fn try_remove_avatar(&self, user: i64, now: Milliseconds) -> Result<User, Stop> {
+    async fn try_remove_avatar(
+        &self,
+        user: i64,
+        since: Option<Milliseconds>,
+        now: Milliseconds,
+    ) -> Result<User, Stop> {
         let transaction = self.begin().await?;
         let before = undeleted(&transaction, user)
             .await?
+            .filter(|user| since.is_none_or(|since| user.updated_at == since))
             .ok_or(Failure::UserNotFound)?;
         if before.avatar_digest.is_some() {
             clear_avatar(&transaction, user, now, 0).await?;
@@ -143,13 +160,25 @@ impl Database {
     }
 }
 
-/// Whose picture is published, and in which session.
+/// Whose picture is published, and by which right.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     /// The account.
     pub user: i64,
-    /// The session that the upload's token belongs to.
-    pub session: i64,
+    /// What must still hold.
+    pub right: Right,
+}
+
+/// What allows a picture to be published.
+#[derive(Clone, Copy, Debug)]
+pub enum Right {
+    /// The session that the upload's token belongs to lasts.
+    Session(i64),
+    /// The account is as it was: a picture is made whole that was found broken.
+    Unchanged {
+        /// When the account last changed.
+        since: Milliseconds,
+    },
 }
 
 /// A picture as a user's row names it.
@@ -172,7 +201,10 @@ impl NewAvatar<'_> {
 }
 
 /// The account, held against changes by others until the transaction ends.
-async fn undeleted(transaction: &DatabaseTransaction, user: i64) -> Result<Option<User>, Stop> {
+pub(super) async fn undeleted(
+    transaction: &DatabaseTransaction,
+    user: i64,
+) -> Result<Option<User>, Stop> {
     Ok(Entity::find_by_id(user)
         .filter(Column::DeletedAt.eq(0))
         .lock_exclusive()

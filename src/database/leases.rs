@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sea_orm::{
-    Condition, DbBackend, Statement,
+    Condition, DbBackend, PaginatorTrait, Statement,
     entity::prelude::*,
     sea_query::{ColumnDef as NewColumn, Table},
 };
@@ -60,6 +60,20 @@ impl Database {
         time: Duration,
     ) -> Result<bool, Failure> {
         Ok(take(&self.writer, name, holder, time).await?)
+    }
+
+    /// How many leases whose names begin so others have at the moment.
+    ///
+    /// # Errors
+    /// The database is out of reach.
+    pub async fn leases_of_others(&self, prefix: &str, holder: &Holder) -> Result<u64, Failure> {
+        let now = now(&self.writer).await?;
+        Ok(Entity::find()
+            .filter(Column::Name.starts_with(prefix))
+            .filter(Column::Holder.ne(&holder.0))
+            .filter(Column::UntilAt.gt(now))
+            .count(&self.writer)
+            .await?)
     }
 
     /// Gives a lease back, where this holder has it.

@@ -1,6 +1,7 @@
 //! The tables, as a list of steps; each step is run once, in order.
 
 mod m0001_first_tables;
+mod m0002_marks;
 
 use std::time::Duration;
 
@@ -23,7 +24,10 @@ struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first_tables::Migration)]
+        vec![
+            Box::new(m0001_first_tables::Migration),
+            Box::new(m0002_marks::Migration),
+        ]
     }
 }
 

@@ -161,9 +161,7 @@ impl Database {
         now: Milliseconds,
         most: u64,
     ) -> Result<Vec<Stored>, Failure> {
-        let mut query = Entity::find()
-            .filter(Column::DueAt.lte(now))
-            .filter(Column::State.ne(State::Live));
+        let mut query = Entity::find().filter(due(now));
         if let Some(user) = user {
             query = query.filter(Column::UserId.eq(user));
         }
@@ -246,6 +244,29 @@ impl Database {
             .await?;
         Ok(())
     }
+}
+
+/// Holds for rows that the sweep may take: their time is over, and no user's row names them.
+pub(super) fn due(now: Milliseconds) -> Condition {
+    Condition::all()
+        .add(Column::DueAt.lte(now))
+        .add(Column::State.ne(State::Live))
+        .add(unnamed())
+}
+
+/// Holds for rows that no user's row names.
+pub(super) fn unnamed() -> Condition {
+    use sea_orm::sea_query::ExprTrait;
+    let named = Query::select()
+        .expr(Expr::value(1))
+        .from(users::Entity)
+        .and_where(Expr::col((users::Entity, users::Column::Id)).equals((Entity, Column::UserId)))
+        .and_where(
+            Expr::col((users::Entity, users::Column::AvatarDigest))
+                .equals((Entity, Column::Digest)),
+        )
+        .to_owned();
+    Condition::all().add(Expr::exists(named).not())
 }
 
 /// Holds while the claim on a row is the one made until then.

@@ -53,6 +53,12 @@ impl Model {
     pub fn is_deleted(&self) -> bool {
         self.deleted_at != 0
     }
+
+    /// The sizes that its picture is stored in, in pixels, largest first.
+    pub fn sizes(&self) -> impl Iterator<Item = u32> {
+        let sizes = self.avatar_sizes.as_deref().unwrap_or_default().split(',');
+        sizes.filter_map(|size| size.parse().ok())
+    }
 }
 
 impl Database {

@@ -15,11 +15,9 @@ use serde::Deserialize;
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
-    storage::PictureKey,
+    storage::{CACHING, PictureKey},
 };
 
-/// A URL names its content: what lies under it never changes.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Digits of a SHA-256 in hexadecimal.
 const DIGEST_LENGTH: usize = 64;
 
@@ -142,7 +140,7 @@ fn respond(
     let headers = response.headers_mut();
     headers.typed_insert(tag.clone());
     for (name, value) in [
-        (header::CACHE_CONTROL, IMMUTABLE),
+        (header::CACHE_CONTROL, CACHING),
         (header::ACCEPT_RANGES, "bytes"),
         (
             header::CONTENT_SECURITY_POLICY,

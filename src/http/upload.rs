@@ -7,7 +7,7 @@ use veraicon_picture::{Crop, Format};
 use super::{answer::Answer, body, caller::Caller, multipart};
 use crate::{
     app::App,
-    database::{Owner, User},
+    database::{Owner, Right, User},
     failure::{Failure, FieldProblem},
     workers::{FORM_BYTES, buffer::Picture, out_of_means},
 };
@@ -34,7 +34,7 @@ pub(super) async fn upload(
     let boundary = multipart::boundary(&headers)?;
     let owner = Owner {
         user: caller.user.id,
-        session: caller.session,
+        right: Right::Session(caller.session),
     };
     let outcome = accept(&app, request, &boundary, length, owner).await;
     app.metrics.count_upload(&outcome);

@@ -29,10 +29,12 @@ async fn two_nodes() -> Option<(Service, Service)> {
         return None;
     }
     let url = first.app.config.database.url.clone();
-    let objects = first.app.config.storage_folder().display().to_string();
+    let mut storage = first.app.config.storage.clone();
+    let objects = first.app.config.storage_location().unwrap().to_string();
+    storage.url.get_or_insert(objects);
     let second = Service::start_with(|config| {
         config.database.url = url;
-        config.storage.url = Some(format!("fs://{objects}"));
+        config.storage = storage;
         config.server.public_url = Some(first.app.public_url().to_owned());
     })
     .await;

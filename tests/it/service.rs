@@ -17,7 +17,7 @@ use veraicon::{
     workers::{Program, process::FAULTS},
 };
 
-use crate::database;
+use crate::{database, object_store};
 
 /// 2026-05-01 00:00 UTC.
 pub(crate) const START: i64 = 1_777_593_600_000;
@@ -70,6 +70,7 @@ impl Service {
                 new.database = config.database;
                 new.tokens.key = config.tokens.key;
             }
+            new.storage = config.storage;
             change(new);
         };
         // A start takes time; identifiers of one millisecond would else be made twice.
@@ -88,6 +89,9 @@ impl Service {
         Self::start_in(folder, self.clock.clone(), |config| {
             config.tokens.key = Some(key);
             config.database.url = Some(self.database_url().into());
+            config.storage.clone_from(&self.app.config.storage);
+            let place = self.app.config.storage_location().unwrap().to_string();
+            config.storage.url.get_or_insert(place);
         })
         .await
     }
@@ -109,6 +113,11 @@ impl Service {
             config.database.url = Some(url.into());
             config.database.connections = 6;
             config.tokens.key = Some("a key that is only for tests, and long enough".into());
+        }
+        if let Some(url) = object_store::create() {
+            config.storage.url = Some(url);
+            config.storage.access_key = Some("test".into());
+            config.storage.secret_key = Some("test-secret".into());
         }
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,164 @@
+//! Commands that show and change accounts.
+
+use std::io::Read;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use secrecy::SecretString;
+
+use super::{print, upkeep};
+use crate::{
+    accounts::Username, app::Tools, auth::password::NewPassword, config::Config, database::User,
+    failure::Language,
+};
+
+/// Accounts read at once.
+const PAGE: u64 = 500;
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print all accounts, one a line: identifier, name, when it was made, what it has; parted by tabs
+    List,
+    /// Print one account, its sessions and where its picture lies
+    Show(Who),
+    /// Delete an account with its sessions and pictures; its name stays taken
+    Delete(Who),
+    /// Set a new password, read from standard input, and end all sessions
+    SetPassword(Who),
+    /// End all sessions
+    RevokeSessions(Who),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Who {
+    /// The account's name, or its identifier
+    #[arg(value_name = "NAME|ID")]
+    account: String,
+}
+
+pub(super) async fn run(config: Config, command: Command) -> anyhow::Result<()> {
+    let tools = upkeep::open(config).await?;
+    match command {
+        Command::List => list(&tools).await?,
+        Command::Show(who) => show(&tools, &find(&tools, &who).await?).await?,
+        Command::Delete(who) => {
+            let user = find(&tools, &who).await?;
+            ensure!(!user.is_deleted(), "{} is deleted already", told(&user));
+            tools.avatars.delete_account(user.id).await?;
+            print(&format!("{} is deleted\n", told(&user)))?;
+        }
+        Command::SetPassword(who) => {
+            let user = find(&tools, &who).await?;
+            ensure!(!user.is_deleted(), "{} is deleted", told(&user));
+            set_password(&tools, &user).await?;
+            print(&format!(
+                "{} has a new password, and no session any more\n",
+                told(&user)
+            ))?;
+        }
+        Command::RevokeSessions(who) => {
+            let user = find(&tools, &who).await?;
+            let now = tools.clock.now();
+            tools.database.revoke_sessions(user.id, now).await?;
+            print(&format!("{} has no session any more\n", told(&user)))?;
+        }
+    }
+    tools.close().await;
+    Ok(())
+}
+
+async fn list(tools: &Tools) -> anyhow::Result<()> {
+    let mut after = i64::MIN;
+    loop {
+        let page = tools.database.users_after(after, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = last.id;
+        let lines = page.iter().map(|user| {
+            let has = match (user.is_deleted(), &user.avatar_digest) {
+                (true, _) => "deleted",
+                (false, Some(_)) => "picture",
+                (false, None) => "",
+            };
+            let made = time(user.created_at);
+            format!("{}\t{}\t{made}\t{has}\n", user.id, user.username)
+        });
+        print(&lines.collect::<String>())?;
+    }
+}
+
+async fn show(tools: &Tools, user: &User) -> anyhow::Result<()> {
+    let mut text = format!(
+        "id: {}\nname: {}\nmade: {}\nchanged: {}\n",
+        user.id,
+        user.username,
+        time(user.created_at),
+        time(user.updated_at)
+    );
+    if user.is_deleted() {
+        text += &format!("deleted: {}\n", time(user.deleted_at));
+    }
+    match &user.avatar_digest {
+        Some(digest) => {
+            let sizes = user.avatar_sizes.as_deref().unwrap_or_default();
+            text += &format!(
+                "picture: {}, avatars/{}/{digest}, sizes {sizes}\n",
+                tools.location, user.id
+            );
+        }
+        None => text += "picture: none\n",
+    }
+    let now = tools.clock.now();
+    for session in tools.database.live_sessions(user.id, now).await? {
+        text += &format!(
+            "session: {}, begun {}, last used {}, {}\n",
+            session.id,
+            time(session.created_at),
+            time(session.last_used_at),
+            session.user_agent
+        );
+    }
+    print(&text)
+}
+
+async fn set_password(tools: &Tools, user: &User) -> anyhow::Result<()> {
+    let mut password = String::new();
+    std::io::stdin()
+        .read_to_string(&mut password)
+        .context("the password cannot be read from standard input")?;
+    let password = SecretString::from(password.trim_end_matches(['\r', '\n']).to_owned());
+    let password = NewPassword::parse("password", &password)
+        .map_err(|failure| anyhow::anyhow!("{}", failure.message(Language::English)))?;
+    let passwords = tools.passwords()?;
+    let hash = passwords.hash(passwords.enter()?, password).await?;
+    let now = tools.clock.now();
+    tools.database.set_password(user, hash, now).await?;
+    Ok(())
+}
+
+/// The account of that name, or else of that identifier.
+async fn find(tools: &Tools, who: &Who) -> anyhow::Result<User> {
+    let database = &tools.database;
+    if let Ok(name) = Username::parse(&who.account)
+        && let Some(user) = database.user_by_key(&name.key).await?
+    {
+        return Ok(user);
+    }
+    if let Ok(id) = who.account.parse()
+        && let Some(user) = database.user(id).await?
+    {
+        return Ok(user);
+    }
+    bail!("there is no account {:?}", who.account)
+}
+
+fn told(user: &User) -> String {
+    format!("{} ({})", user.username, user.id)
+}
+
+/// In UTC (RFC 3339).
+fn time(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.0}"))
+}

@@ -1,0 +1,60 @@
+//! How far a command is: a bar for people, nothing where nobody looks.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::upkeep::Progress;
+
+/// Findings that are shown; of the rest, how many there are.
+const MOST_FINDINGS: u64 = 1000;
+
+/// A bar on standard error with rate and time left; findings go to standard output, one a line.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    findings: std::sync::atomic::AtomicU64,
+}
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template(
+            "{bar:30} {human_pos} of {human_len}, {per_sec}, {eta} left",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self {
+            bar,
+            findings: 0.into(),
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.bar.finish_and_clear();
+        let findings = self.findings.load(std::sync::atomic::Ordering::Relaxed);
+        if findings > MOST_FINDINGS {
+            let _ = super::print(&format!("… and {} more\n", findings - MOST_FINDINGS));
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn expect(&self, steps: u64) {
+        self.bar.set_length(steps);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.bar.inc(steps);
+    }
+
+    fn find(&self, what: &str) {
+        let before = self
+            .findings
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if before < MOST_FINDINGS {
+            self.bar.suspend(|| {
+                let _ = super::print(&format!("{what}\n"));
+            });
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What all nodes agree on.
+
+use sea_orm_migration::{prelude::*, schema::*};
+
+/// See [`super::super::marks`].
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("marks")
+            .if_not_exists()
+            .col(string_len("name", 32).primary_key())
+            .col(string_len("value", 255))
+            .to_owned();
+        manager.create_table(table).await
+    }
+}

@@ -1,0 +1,186 @@
+//! Object stores: a part of a bucket for each test, on the server that the environment names; and what a bucket is sent.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Method, Request, StatusCode},
+};
+use reqwest::header::HeaderMap;
+use tokio::net::TcpListener;
+use veraicon::storage::{Listed, Location};
+
+use crate::{
+    picture,
+    service::{Service, Session},
+};
+
+/// The URL of a server that speaks S3 and has a bucket "pictures"; absent, tests use a folder.
+pub(crate) const SERVER: &str = "TEST_S3_URL";
+/// Where that server keeps its buckets.
+const FOLDER: &str = "TEST_S3_FOLDER";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// An empty part of the bucket, as `storage.url`.
+pub(crate) fn create() -> Option<String> {
+    let server = std::env::var(SERVER).ok()?;
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    Some(format!(
+        "s3://pictures/{process}/{number}?endpoint={server}"
+    ))
+}
+
+impl Service {
+    /// The keys of all objects that are stored.
+    pub(crate) async fn objects(&self) -> Vec<String> {
+        let mut listing = self.app.storage.list().await.unwrap();
+        let mut all = Vec::new();
+        while let Some(listed) = listing.next().await.unwrap() {
+            match listed {
+                Listed::Picture(_, objects) => all.extend(objects),
+                Listed::Foreign(object) => all.push(object),
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// The file that an object is kept in, by the service or by the server.
+    pub(crate) fn object_file(&self, key: &str) -> PathBuf {
+        match self.app.config.storage_location().unwrap() {
+            Location::Folder(folder) => folder.join(key),
+            Location::Bucket(bucket) => PathBuf::from(std::env::var(FOLDER).unwrap())
+                .join(bucket.name)
+                .join(bucket.prefix)
+                .join(key),
+        }
+    }
+}
+
+/// A store that takes everything, has nothing, and falls silent on request, as one does that has lost its quorum.
+#[derive(Clone, Default)]
+struct Stub {
+    seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    silent: Arc<AtomicBool>,
+}
+
+impl Stub {
+    async fn answer(
+        self,
+        request: Request<Body>,
+    ) -> (StatusCode, [(&'static str, &'static str); 1]) {
+        if self.silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        let path = format!("{} {}", request.method(), request.uri().path());
+        let headers = request.headers().clone();
+        self.seen.lock().unwrap().push((path, headers));
+        let status = match *request.method() {
+            Method::PUT => StatusCode::OK,
+            _ => StatusCode::NOT_FOUND,
+        };
+        (status, [("etag", "\"1\"")])
+    }
+
+    /// A service that stores in it, and a user.
+    async fn start(&self) -> (Service, Session) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stub = self.clone();
+        let server = Router::new().fallback(move |request| stub.clone().answer(request));
+        tokio::spawn(async { axum::serve(listener, server).await });
+        let service = Service::start_with(|config| {
+            config.storage.url = Some(format!(
+                "s3://pictures/some/where?endpoint=http://{address}"
+            ));
+            config.storage.access_key = Some("key".into());
+            config.storage.secret_key = Some("secret".into());
+            config.storage.timeout = "100ms".parse().unwrap();
+        })
+        .await;
+        let session = service.user("someone").await;
+        (service, session)
+    }
+}
+
+#[tokio::test]
+async fn objects_say_what_they_are_and_that_they_never_change() {
+    let stub = Stub::default();
+    let (service, session) = stub.start().await;
+    let answer = service.upload(&session, picture::numbered(1)).await;
+    let url = answer.succeeded().data()["avatar_url"].as_str().unwrap();
+    let key = url.split_once("/avatars/").unwrap().1;
+    let mut seen = stub.seen.lock().unwrap();
+    seen.retain(|(path, _)| path.starts_with("PUT /pictures/some/where/avatars/"));
+    assert_eq!(seen.len(), 4);
+    let (_, headers) = seen.iter().find(|(path, _)| path.ends_with(key)).unwrap();
+    assert_eq!(headers["content-type"], "image/webp");
+    assert_eq!(
+        headers["cache-control"],
+        "public, max-age=31536000, immutable"
+    );
+    let signed = headers["authorization"].to_str().unwrap();
+    assert!(signed.contains("Credential=key/"), "{signed}");
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_makes_uploads_fail_in_time() {
+    let stub = Stub::default();
+    let (service, session) = stub.start().await;
+    stub.silent.store(true, Ordering::Relaxed);
+    let before = service.info(&session).await;
+    let answer = service.upload(&session, picture::numbered(1)).await;
+    assert_eq!(answer.body["base"]["reason"], "unavailable");
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(service.info(&session).await, before);
+    let ready = service.get("/health/ready").send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[test]
+fn a_url_names_a_place_or_says_what_is_wrong() {
+    let place = |url: &str| Location::parse(url).map(|place| place.to_string());
+    for (url, shown) in [
+        ("fs:///var/lib/objects", "fs:///var/lib/objects"),
+        ("s3://b?region=eu-central-1", "s3://b/"),
+        ("s3://b/a/c/?endpoint=http://127.0.0.1:9000", "s3://b/a/c"),
+        (
+            "oss://b/x?endpoint=https://oss-cn-hangzhou.aliyuncs.com",
+            "oss://b/x",
+        ),
+        (
+            "cos://b-1250000000?endpoint=https://cos.ap-guangzhou.myqcloud.com",
+            "cos://b-1250000000/",
+        ),
+    ] {
+        assert_eq!(place(url).as_deref(), Ok(shown), "{url}");
+    }
+    for (url, problem) in [
+        ("fs://", "no path"),
+        ("ftp://b", "no kind of store"),
+        ("s3://b", "needs a region"),
+        ("oss://b", "needs an endpoint"),
+        ("s3://b/a%20c?region=r", "prefix"),
+        ("s3://?region=r", "bucket"),
+        ("s3://b?region=r&colour=red", "\"colour\" is not known"),
+        ("s3://b?endpoint=b.example.com", "endpoint"),
+        ("s3://key:hunter2@b?region=r", "storage.secret_key"),
+    ] {
+        let told = place(url).unwrap_err();
+        assert!(
+            told.contains(problem) && told.contains("allowed: fs://PATH"),
+            "{url}: {told}"
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
