@@ -71,13 +71,15 @@ fn run() -> io::Result<()> {
         let Some((outcome, pictures)) = channel.work(&start, &job, descriptor.into())? else {
             continue;
         };
-        channel.send(&Report::Done {
+        // All in one, since each piece would wake the service up.
+        let mut answer = message::encode(&Report::Done {
             outcome,
             processor_milliseconds: processor_milliseconds(),
         })?;
         for picture in pictures.iter().flat_map(|pictures| &pictures.outputs) {
-            channel.socket.write_all(&picture.bytes)?;
+            answer.extend_from_slice(&picture.bytes);
         }
+        channel.socket.write_all(&answer)?;
     }
     Ok(())
 }

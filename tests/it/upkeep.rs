@@ -89,6 +89,14 @@ impl Service {
     }
 }
 
+/// A user who has a picture.
+async fn with_picture(service: Service) -> (Service, Session) {
+    let session = service.user("someone").await;
+    let upload = service.upload(&session, picture::numbered(1)).await;
+    upload.succeeded();
+    (service, session)
+}
+
 async fn orphan(service: &Service, user: i64, digit: char) -> PictureKey {
     let key = PictureKey {
         user,
@@ -103,12 +111,7 @@ async fn orphan(service: &Service, user: i64, digit: char) -> PictureKey {
 
 #[tokio::test]
 async fn exactly_the_orphans_are_collected_once_they_are_old() {
-    let service = Service::start().await;
-    let session = service.user("someone").await;
-    service
-        .upload(&session, picture::numbered(1))
-        .await
-        .succeeded();
+    let (service, session) = with_picture(Service::start().await).await;
     let (live, user) = service.picture_objects(&session).await;
     let key = orphan(&service, user, 'a').await;
     orphan(&service, user + 1, 'b').await;
@@ -144,13 +147,8 @@ async fn exactly_the_orphans_are_collected_once_they_are_old() {
 
 #[tokio::test]
 async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
-    let service = Service::start().await;
-    let session = service.user("someone").await;
+    let (service, session) = with_picture(Service::start().await).await;
     service.user("without").await;
-    service
-        .upload(&session, picture::numbered(1))
-        .await
-        .succeeded();
     let whole = Checked {
         accounts: 1,
         ..Checked::default()
@@ -173,12 +171,7 @@ async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
 
 #[tokio::test]
 async fn a_changed_byte_is_found() {
-    let service = Service::start().await;
-    let session = service.user("someone").await;
-    service
-        .upload(&session, picture::numbered(1))
-        .await
-        .succeeded();
+    let (service, session) = with_picture(Service::start().await).await;
     let (objects, _) = service.picture_objects(&session).await;
     let file = service.object_file(&objects[0]);
     let mut bytes = fs::read(&file).unwrap();
@@ -332,12 +325,7 @@ async fn operators_show_and_change_accounts_beside_the_running_service() {
 
 #[tokio::test]
 async fn a_move_is_switched_to_once_the_service_has_stopped() {
-    let mut service = embedded().await;
-    let session = service.user("someone").await;
-    service
-        .upload(&session, picture::numbered(1))
-        .await
-        .succeeded();
+    let (mut service, session) = with_picture(embedded().await).await;
     let data = service.avatars_data();
     let target = format!("fs://{data}/elsewhere");
     let arguments = ["move-storage", "--verify", "--to", &target];
@@ -373,12 +361,7 @@ async fn a_move_is_switched_to_once_the_service_has_stopped() {
 
 #[tokio::test]
 async fn a_store_and_a_database_that_do_not_belong_together_are_refused() {
-    let mut service = embedded().await;
-    let session = service.user("someone").await;
-    service
-        .upload(&session, picture::numbered(1))
-        .await
-        .succeeded();
+    let (mut service, _) = with_picture(embedded().await).await;
     let data = service.avatars_data();
     service.stop().await;
     let Service { app, folder, .. } = service;
