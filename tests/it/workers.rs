@@ -272,3 +272,26 @@ async fn a_worker_ends_by_itself_when_its_processor_time_is_over() {
     assert_eq!(shape(&workers, &order("loop")).await, Err("internal"));
     assert_eq!(faults(&service, "processor_time"), 1);
 }
+
+#[tokio::test]
+async fn a_file_that_claims_more_than_it_has_is_damaged_and_costs_no_worker() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    let mut file = picture::encode(&picture::quarters(64, 64), ImageFormat::Tiff);
+    // The number of strips in the first directory (TIFF 6.0, section 2), made as large as the codec would believe.
+    let directory = u32::from_le_bytes(file[4..8].try_into().unwrap()) as usize;
+    let entries = u16::from_le_bytes(file[directory..directory + 2].try_into().unwrap());
+    let strips = (0..usize::from(entries))
+        .map(|entry| directory + 2 + 12 * entry)
+        .find(|at| file[*at..at + 2] == 273_u16.to_le_bytes())
+        .unwrap();
+    file[strips + 4..strips + 8].copy_from_slice(&8_000_000_u32.to_le_bytes());
+    let workers = service.app.avatars.workers.idle();
+    let answer = service.upload(&session, file).await;
+    answer.refused("image_damaged");
+    assert!(
+        workers
+            .iter()
+            .all(|worker| service.app.avatars.workers.idle().contains(worker))
+    );
+}

@@ -49,8 +49,65 @@ fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
         .saturating_add(row)
 }
 
+/// The most values of one tag: eight million rows in strips of 32.
+const MOST_VALUES: u64 = 1 << 18;
+/// The tags that tell of the picture's data (TIFF 6.0, part 1 and section 22). The codec makes room for as many values as
+/// each says that it has.
+const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
+
+/// Refuses a first directory with a tag that has more values than the file has room for, or than any picture needs.
+/// What is no directory is left to the codec.
+fn check_directory(bytes: &[u8]) -> Result<(), Error> {
+    let little = bytes.starts_with(b"II");
+    let number = |at: usize, length: usize| {
+        let bytes = bytes.get(at..at.checked_add(length)?)?;
+        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if little {
+            bytes.iter().rev().fold(0, add)
+        } else {
+            bytes.iter().fold(0, add)
+        })
+    };
+    // Offsets of four bytes, or of eight in BigTIFF; the number of entries has two or eight.
+    let (word, start, counter) = match number(2, 2) {
+        Some(42) => (4, number(4, 4), 2),
+        Some(43) => (8, number(8, 8), 8),
+        _ => return Ok(()),
+    };
+    let Some(start) = start.and_then(|start| usize::try_from(start).ok()) else {
+        return Ok(());
+    };
+    let entries = number(start, counter).unwrap_or(0);
+    let mut at = start.saturating_add(counter);
+    for _ in 0..entries {
+        let (Some(tag), Some(kind), Some(count)) = (
+            number(at, 2),
+            number(at.saturating_add(2), 2),
+            number(at.saturating_add(4), word),
+        ) else {
+            return Ok(());
+        };
+        at = at.saturating_add(4 + 2 * word);
+        if !u16::try_from(tag).is_ok_and(|tag| DATA_TAGS.contains(&tag)) {
+            continue;
+        }
+        let size = match kind {
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16..=18 => 8,
+            _ => 1,
+        };
+        if count.saturating_mul(size) > bytes.len() as u64 {
+            return Err(Error::damaged("a tag that is longer than the file"));
+        }
+        Error::complexity("values of a tag", count, MOST_VALUES)?;
+    }
+    Ok(())
+}
+
 /// The size, from the first directory.
 pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
+    check_directory(bytes)?;
     let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
     let (width, height) = decoder.dimensions();
     Ok(Header::new(
