@@ -23,7 +23,7 @@ use crate::{
     avatar::{Avatars, default_picture::DefaultPictures},
     clock::{Clock, Milliseconds},
     config::{Config, PictureFormat, SandboxNeed},
-    database::{Database, marks},
+    database::{Database, marks, unique_name},
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
@@ -324,23 +324,12 @@ async fn open_storage(
                 may_begin,
                 "database.url: no service has begun with this database"
             );
-            let name = new_store_name()?;
-            let agreed = database.agree(marks::STORE, &name).await;
+            let agreed = database.agree(marks::STORE, &unique_name()?).await;
             let agreed = agreed.context("database.url")?;
             storage.set_name(&agreed).await.context("storage.url")?;
         }
     }
     Ok((location, storage))
-}
-
-/// Like no other.
-///
-/// # Errors
-/// The system has no randomness to give.
-pub fn new_store_name() -> anyhow::Result<String> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(hex::encode(random))
 }
 
 fn avatars(

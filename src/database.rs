@@ -80,6 +80,16 @@ impl Database {
     }
 }
 
+/// A name that is like no other.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn unique_name() -> Result<String, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(hex::encode(random))
+}
+
 /// Inserts a row.
 ///
 /// Not by `ActiveModel::insert`, which asks for the row back: SQLite then commits while the statement is put away,

@@ -11,6 +11,8 @@ pub use self::{
     relocate::Relocated,
 };
 
+use crate::{avatar::Avatars, database::Stored, failure::Failure};
+
 /// Rows or pictures read at once.
 const BATCH: usize = 500;
 
@@ -22,6 +24,14 @@ pub trait Progress: Send + Sync {
     fn advance(&self, steps: u64);
     /// Something that a person should read.
     fn find(&self, what: &str);
+}
+
+impl Avatars {
+    /// Whether a row is still as it was read: what changed meanwhile is no fault.
+    async fn is_unchanged(&self, row: &Stored) -> Result<bool, Failure> {
+        let now = self.database.pictures_of(&[row.user_id]).await?;
+        Ok(now.contains(row))
+    }
 }
 
 /// Work in the background: what it finds goes to the log.

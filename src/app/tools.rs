@@ -20,7 +20,7 @@ use crate::{
     workers::{Program, Workers},
 };
 
-/// Keeps two commands apart, and a command and the start of a service, on one data directory.
+/// Keeps two commands apart on one data directory, and a service that starts from taking their work for abandoned.
 const LOCK: &str = "upkeep.lock";
 
 /// Everything that commands need.

@@ -6,10 +6,10 @@ use secrecy::SecretString;
 
 use super::{print, progress::Bar, start_log};
 use crate::{
-    app::{Tools, new_store_name},
+    app::Tools,
     clock::Clock,
     config::Config,
-    database::marks,
+    database::{marks, unique_name},
     storage::{Location, Storage},
     upkeep::{Checked, Collected, Cure, Relocated},
     workers::Program,
@@ -134,7 +134,7 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
     // Agreed on beforehand, so that a move that was cut off can be begun again.
     let next = tools
         .database
-        .agree(marks::NEXT_STORE, &new_store_name()?)
+        .agree(marks::NEXT_STORE, &unique_name()?)
         .await?;
     ensure!(
         found.is_none_or(|found| found == next),
@@ -173,7 +173,7 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
         let database = &tools.database;
         let agreed = database.agree_anew(marks::STORE, &next).await;
         agreed.context("database.url")?;
-        let fresh = new_store_name()?;
+        let fresh = unique_name()?;
         let agreed = database.agree_anew(marks::NEXT_STORE, &fresh).await;
         agreed.context("database.url")?;
         print(&format!(

@@ -42,9 +42,7 @@ impl Holder {
     /// # Errors
     /// The system has no randomness to give.
     pub fn new() -> Result<Self, getrandom::Error> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)?;
-        Ok(Self(hex::encode(random)))
+        super::unique_name().map(Self)
     }
 }
 

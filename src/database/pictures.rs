@@ -178,17 +178,10 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn claim_picture(&self, row: &Stored, until: Milliseconds) -> Result<bool, Failure> {
-        use sea_orm::sea_query::ExprTrait;
-        let named = Query::select()
-            .expr(Expr::value(1))
-            .from(users::Entity)
-            .and_where(users::Column::Id.eq(row.user_id))
-            .and_where(users::Column::AvatarDigest.eq(row.digest.clone()))
-            .to_owned();
         let unchanged = Condition::all()
             .add(Column::State.eq(row.state))
             .add(Column::DueAt.eq(row.due_at))
-            .add(Expr::exists(named).not());
+            .add(unnamed());
         Ok(set_state(&self.writer, row.id, unchanged, State::Sweeping, until).await?)
     }
 

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use sea_orm::{
-    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
+    ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::Expr,
 };
 
 use super::{
@@ -22,12 +23,7 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn users_after(&self, after: i64, most: u64) -> Result<Vec<User>, Failure> {
-        Ok(users::Entity::find()
-            .filter(users::Column::Id.gt(after))
-            .order_by_asc(users::Column::Id)
-            .limit(most)
-            .all(&self.reader)
-            .await?)
+        Ok(page_of_users(after, most).all(&self.reader).await?)
     }
 
     /// Those of [`Self::users_after`] that have a picture.
@@ -39,13 +35,8 @@ impl Database {
         after: i64,
         most: u64,
     ) -> Result<Vec<User>, Failure> {
-        Ok(users::Entity::find()
-            .filter(users::Column::Id.gt(after))
-            .filter(users::Column::AvatarDigest.is_not_null())
-            .order_by_asc(users::Column::Id)
-            .limit(most)
-            .all(&self.reader)
-            .await?)
+        let page = page_of_users(after, most).filter(users::Column::AvatarDigest.is_not_null());
+        Ok(page.all(&self.reader).await?)
     }
 
     /// How many accounts have a picture.
@@ -193,4 +184,11 @@ impl Database {
     pub async fn revoke_sessions(&self, user: i64, now: Milliseconds) -> Result<(), Failure> {
         Ok(sessions::revoke_all(&self.writer, user, now).await?)
     }
+}
+
+fn page_of_users(after: i64, most: u64) -> Select<users::Entity> {
+    users::Entity::find()
+        .filter(users::Column::Id.gt(after))
+        .order_by_asc(users::Column::Id)
+        .limit(most)
 }

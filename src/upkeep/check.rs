@@ -156,8 +156,7 @@ impl Avatars {
                 if named.contains(&(row.user_id, row.digest.clone())) {
                     continue;
                 }
-                let now = self.database.pictures_of(&[row.user_id]).await?;
-                if !now.contains(row) {
+                if !self.is_unchanged(row).await? {
                     continue;
                 }
                 add(&counts.rows);

@@ -28,6 +28,21 @@ pub struct Relocated {
     pub broken: u64,
 }
 
+impl Relocated {
+    async fn copy(
+        &mut self,
+        to: &Storage,
+        key: &PictureKey,
+        format: OutputFormat,
+        size: u32,
+        bytes: &Bytes,
+    ) -> Result<(), Failure> {
+        self.copied += 1;
+        self.bytes += bytes.len() as u64;
+        to.put(key, format, &[(size, bytes.clone())]).await
+    }
+}
+
 impl Avatars {
     /// Copies every object that `to` does not have. With `verify` all are read back from there and compared, those that
     /// were there too, and pictures in use are held to their digests. Begun again, it copies what is still missing.
@@ -81,23 +96,20 @@ impl Avatars {
         let mut from = self.storage.sizes(&key).await?;
         // Largest first, as the digest has them.
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
-        if from.is_empty() && row.state == State::Live {
-            let now = self.database.pictures_of(&[row.user_id]).await?;
-            if now.contains(&row) {
-                progress.find(&format!("{key}: not there"));
-                return Ok(Relocated {
-                    pictures: 1,
-                    broken: 1,
-                    ..Relocated::default()
-                });
-            }
+        if from.is_empty() && row.state == State::Live && self.is_unchanged(&row).await? {
+            progress.find(&format!("{key}: not there"));
+            return Ok(Relocated {
+                pictures: 1,
+                broken: 1,
+                ..Relocated::default()
+            });
         }
         let there = to.sizes(&key).await?;
         let mut one = Relocated {
             pictures: 1,
             ..Relocated::default()
         };
-        let (mut all, mut missing) = (Vec::new(), Vec::new());
+        let mut all = Vec::new();
         for (size, format) in from {
             let is_there = there.contains(&(size, format));
             if is_there && !verify {
@@ -108,14 +120,9 @@ impl Avatars {
                 continue;
             };
             if !is_there {
-                missing.push((size, format, bytes.clone()));
+                one.copy(to, &key, format, size, &bytes).await?;
             }
             all.push((size, format, bytes));
-        }
-        for (size, format, bytes) in missing {
-            one.copied += 1;
-            one.bytes += bytes.len() as u64;
-            to.put(&key, format, &[(size, bytes)]).await?;
         }
         if verify {
             self.verify(&row, &key, to, &all, &mut one, progress)
@@ -142,9 +149,7 @@ impl Avatars {
             progress.find(&format!(
                 "{key}/{size}: not the same over there; copied anew"
             ));
-            one.copied += 1;
-            one.bytes += bytes.len() as u64;
-            to.put(key, *format, &[(*size, bytes.clone())]).await?;
+            one.copy(to, key, *format, *size, bytes).await?;
             if to.get(key, *size, format.extension()).await?.as_ref() != Some(bytes) {
                 return Err(Failure::internal(format!(
                     "{key}/{size} does not come back as it was sent"
@@ -152,12 +157,10 @@ impl Avatars {
             }
         }
         let named = row.state == State::Live;
-        if named && digest(all.iter().map(|(_, _, bytes)| &**bytes)) != row.digest {
-            let now = self.database.pictures_of(&[row.user_id]).await?;
-            if now.contains(row) {
-                one.broken += 1;
-                progress.find(&format!("{key}: not whole where it comes from"));
-            }
+        let whole = digest(all.iter().map(|(_, _, bytes)| &**bytes)) == row.digest;
+        if named && !whole && self.is_unchanged(row).await? {
+            one.broken += 1;
+            progress.find(&format!("{key}: not whole where it comes from"));
         }
         Ok(())
     }

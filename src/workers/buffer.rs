@@ -1,10 +1,9 @@
 //! Uploads in memory that worker processes can be lent: written once, then sealed for all.
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use std::{fs::File, io, io::Write, ops::Range, os::fd::AsFd, os::fd::BorrowedFd, sync::Arc};
 
 use memmap2::{Mmap, MmapOptions};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// An upload's body while it arrives.
 #[derive(Debug)]

@@ -273,6 +273,13 @@ fn printed(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()
 }
 
+/// Holds that a command failed, and said so.
+fn fails(output: &Output, said: &str) {
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains(said), "{told}");
+}
+
 /// A service whose data the command finds by the folder alone.
 async fn embedded() -> Service {
     Service::start_with(|config| {
@@ -319,8 +326,7 @@ async fn operators_show_and_change_accounts_beside_the_running_service() {
     service.shuts_out(&session).await;
     assert_eq!(service.objects().await, Vec::<String>::new());
     let unknown = user(&["show", "nobody"], "").await;
-    assert_eq!(unknown.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("\"nobody\""));
+    fails(&unknown, "\"nobody\"");
 }
 
 #[tokio::test]
@@ -348,8 +354,7 @@ async fn a_move_is_switched_to_once_the_service_has_stopped() {
     assert!(printed(&stopped).contains("4 objects copied"));
     assert!(printed(&stopped).contains("from now on"));
     let former = command(&data, &["--listen", "127.0.0.1:0"], "").await;
-    let told = String::from_utf8_lossy(&former.stderr);
-    assert!(told.contains("moved from it"), "{told}");
+    fails(&former, "moved from it");
     fs::remove_dir_all(folder.path().join("data/objects")).unwrap();
     let fsck = ["--set", &format!("storage.url={target}"), "fsck"];
     let checked = command(&data, &fsck, "").await;
@@ -370,12 +375,7 @@ async fn a_store_and_a_database_that_do_not_belong_together_are_refused() {
     let empty = format!("storage.url=fs://{data}/empty");
     for arguments in [&["--listen", "127.0.0.1:0"][..], &["gc", "--remove"]] {
         let refused = command(&data, &[&["--set", &empty], arguments].concat(), "").await;
-        assert_eq!(refused.status.code(), Some(1));
-        let told = String::from_utf8_lossy(&refused.stderr);
-        assert!(
-            told.contains("does not hold the pictures of this database"),
-            "{told}"
-        );
+        fails(&refused, "does not hold the pictures of this database");
     }
     // Nor is another database's store touched by whoever knows nothing of its pictures.
     let other = format!("{}/other", folder.path().display());
@@ -386,12 +386,7 @@ async fn a_store_and_a_database_that_do_not_belong_together_are_refused() {
         &["user", "list"],
     ] {
         let refused = command(&other, &[&["--set", &full], arguments].concat(), "").await;
-        assert_eq!(refused.status.code(), Some(1));
-        let told = String::from_utf8_lossy(&refused.stderr);
-        assert!(
-            told.contains("holds the pictures of another database"),
-            "{told}"
-        );
+        fails(&refused, "holds the pictures of another database");
     }
     let checked = command(&data, &["fsck"], "").await;
     assert!(printed(&checked).starts_with("1 accounts with a picture: 0 "));
