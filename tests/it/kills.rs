@@ -50,8 +50,14 @@ impl Nodes {
             let objects = format!("fs://{}", folder.path().join("objects").display());
             let store = object_store::create().unwrap_or(objects);
             settings.push(("VERAICON_STORAGE__URL", store));
-            settings.push(("VERAICON_STORAGE__ACCESS_KEY", "test".to_owned()));
-            settings.push(("VERAICON_STORAGE__SECRET_KEY", "test-secret".to_owned()));
+            settings.push((
+                "VERAICON_STORAGE__ACCESS_KEY",
+                object_store::ACCESS_KEY.to_owned(),
+            ));
+            settings.push((
+                "VERAICON_STORAGE__SECRET_KEY",
+                object_store::SECRET_KEY.to_owned(),
+            ));
         }
         let free: Vec<_> = (0..count)
             .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())

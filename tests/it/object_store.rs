@@ -1,17 +1,18 @@
 //! Object stores: a part of a bucket for each test, on the server that the environment names; and what a bucket is sent.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use axum::{
     Router,
     body::Body,
     http::{Method, Request, StatusCode},
+};
+use opendal::{
+    Operator,
+    services::{Fs, S3},
 };
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
@@ -24,8 +25,9 @@ use crate::{
 
 /// The URL of a server that speaks S3 and has a bucket "pictures"; absent, tests use a folder.
 pub(crate) const SERVER: &str = "TEST_S3_URL";
-/// Where that server keeps its buckets.
-const FOLDER: &str = "TEST_S3_FOLDER";
+/// What opens that server.
+pub(crate) const ACCESS_KEY: &str = "test";
+pub(crate) const SECRET_KEY: &str = "test-secret";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -54,14 +56,23 @@ impl Service {
         all
     }
 
-    /// The file that an object is kept in, by the service or by the server.
-    pub(crate) fn object_file(&self, key: &str) -> PathBuf {
+    /// The store itself, to be read and changed past the service.
+    pub(crate) fn store(&self) -> Operator {
         match self.app.config.storage_location().unwrap() {
-            Location::Folder(folder) => folder.join(key),
-            Location::Bucket(bucket) => PathBuf::from(std::env::var(FOLDER).unwrap())
-                .join(bucket.name)
-                .join(bucket.prefix)
-                .join(key),
+            Location::Folder(folder) => {
+                let folder = folder.into_os_string().into_string().unwrap();
+                Operator::new(Fs::default().root(&folder)).unwrap()
+            }
+            Location::Bucket(bucket) => {
+                let builder = S3::default()
+                    .bucket(&bucket.name)
+                    .root(&bucket.prefix)
+                    .region(&bucket.region)
+                    .endpoint(bucket.endpoint.as_deref().unwrap())
+                    .access_key_id(ACCESS_KEY)
+                    .secret_access_key(SECRET_KEY);
+                Operator::new(builder).unwrap()
+            }
         }
     }
 }

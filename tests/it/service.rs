@@ -116,8 +116,8 @@ impl Service {
         }
         if let Some(url) = object_store::create() {
             config.storage.url = Some(url);
-            config.storage.access_key = Some("test".into());
-            config.storage.secret_key = Some("test-secret".into());
+            config.storage.access_key = Some(object_store::ACCESS_KEY.into());
+            config.storage.secret_key = Some(object_store::SECRET_KEY.into());
         }
         change(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -116,8 +116,7 @@ async fn exactly_the_orphans_are_collected_once_they_are_old() {
     let key = orphan(&service, user, 'a').await;
     orphan(&service, user + 1, 'b').await;
     let foreign = format!("avatars/{user}/notes.txt");
-    let path = service.object_file(&foreign);
-    fs::write(path, "not ours").unwrap();
+    service.store().write(&foreign, "not ours").await.unwrap();
 
     let young = service.collect(true).await;
     assert_eq!((young.orphans, young.young, young.removed), (0, 2, 0));
@@ -155,7 +154,7 @@ async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
     };
     assert_eq!(service.check(Cure::None).await, (whole, Vec::new()));
     let (objects, user) = service.picture_objects(&session).await;
-    fs::remove_file(service.object_file(&objects[1])).unwrap();
+    service.store().delete(&objects[1]).await.unwrap();
     let (found, findings) = service.check(Cure::None).await;
     assert_eq!((found.broken, found.cured), (1, 0));
     assert_eq!(
@@ -173,14 +172,14 @@ async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
 async fn a_changed_byte_is_found() {
     let (service, session) = with_picture(Service::start().await).await;
     let (objects, _) = service.picture_objects(&session).await;
-    let file = service.object_file(&objects[0]);
-    let mut bytes = fs::read(&file).unwrap();
+    let store = service.store();
+    let mut bytes = store.read(&objects[0]).await.unwrap().to_vec();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&file, &bytes).unwrap();
+    store.write(&objects[0], bytes).await.unwrap();
     let (found, findings) = service.check(Cure::None).await;
     assert_eq!(found.broken, 1, "{findings:?}");
-    fs::write(&file, b"RIFF").unwrap();
+    store.write(&objects[0], "RIFF").await.unwrap();
     let (found, findings) = service.check(Cure::None).await;
     assert_eq!(found.broken, 1);
     assert!(
@@ -200,7 +199,7 @@ async fn what_is_lost_is_reset_only_when_that_is_asked_for() {
         .succeeded();
     let (objects, _) = service.picture_objects(&session).await;
     for object in &objects {
-        fs::remove_file(service.object_file(object)).unwrap();
+        service.store().delete(object).await.unwrap();
     }
     let (found, _) = service.check(Cure::Mend).await;
     assert_eq!((found.broken, found.cured), (1, 0));
@@ -243,11 +242,12 @@ async fn a_copy_is_complete_and_resumed_and_held_to_the_original() {
     fs::remove_file(copied(&objects[1])).unwrap();
     assert_eq!(relocate(true).await.copied, 2);
     for object in &objects {
-        let original = fs::read(service.object_file(object)).unwrap();
-        assert_eq!(fs::read(copied(object)).unwrap(), original);
+        let original = service.store().read(object).await.unwrap();
+        assert_eq!(fs::read(copied(object)).unwrap(), original.to_vec());
     }
     // The original is not what its name says.
-    fs::write(service.object_file(&objects[3]), b"changed").unwrap();
+    let changed = service.store().write(&objects[3], "changed").await;
+    changed.unwrap();
     assert_eq!(relocate(true).await.broken, 1);
 }
 
