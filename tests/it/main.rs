@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounts;
+mod balancer;
 mod bodies;
 mod command;
 mod contract;
 mod database;
 mod durability;
+mod fleet;
 mod forms;
 mod interleavings;
 mod keys;
@@ -17,6 +19,7 @@ mod object_store;
 mod passwords;
 mod picture;
 mod removal;
+mod scale;
 mod service;
 mod serving;
 mod sessions;

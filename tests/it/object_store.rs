@@ -16,7 +16,7 @@ use opendal::{
 };
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
-use veraicon::storage::{Listed, Location};
+use veraicon::storage::{Listed, Location, Storage};
 
 use crate::{
     picture,
@@ -41,19 +41,24 @@ pub(crate) fn create() -> Option<String> {
     ))
 }
 
+/// The keys of all objects that a store holds as pictures.
+pub(crate) async fn keys(storage: &Storage) -> Vec<String> {
+    let mut listing = storage.list().await.unwrap();
+    let mut all = Vec::new();
+    while let Some(listed) = listing.next().await.unwrap() {
+        match listed {
+            Listed::Picture(_, objects) => all.extend(objects),
+            Listed::Foreign(object) => all.push(object),
+        }
+    }
+    all.sort_unstable();
+    all
+}
+
 impl Service {
     /// The keys of all objects that are stored.
     pub(crate) async fn objects(&self) -> Vec<String> {
-        let mut listing = self.app.storage.list().await.unwrap();
-        let mut all = Vec::new();
-        while let Some(listed) = listing.next().await.unwrap() {
-            match listed {
-                Listed::Picture(_, objects) => all.extend(objects),
-                Listed::Foreign(object) => all.push(object),
-            }
-        }
-        all.sort_unstable();
-        all
+        keys(&self.app.storage).await
     }
 
     /// The store itself, to be read and changed past the service.

@@ -1,0 +1,116 @@
+//! nginx before nodes, databases and gateways, as the sample configurations have it.
+
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command},
+};
+
+const NODES: &str = include_str!("../../nginx.example.conf");
+const DATABASES: &str = include_str!("../../nginx.database.example.conf");
+/// Where Debian keeps modules.
+const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+
+/// What is balanced, by port.
+pub(crate) struct Servers {
+    pub(crate) nodes: Vec<u16>,
+    pub(crate) databases: Vec<u16>,
+    pub(crate) gateways: Vec<u16>,
+}
+
+/// The ports that lead to them.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) nodes: u16,
+    pub(crate) database: u16,
+    pub(crate) store: u16,
+}
+
+/// Starts nginx, which ends with the value that is returned. `folder` is for its files.
+pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Child {
+    let address = |port| format!("127.0.0.1:{port}");
+    let mut nodes = NODES.to_owned();
+    put(&mut nodes, "443 ssl", &address(ports.nodes));
+    for (number, port) in servers.nodes.iter().enumerate() {
+        put(
+            &mut nodes,
+            &format!("10.0.0.1{}:10001", number + 1),
+            &address(*port),
+        );
+    }
+    let encrypted = |line: &&str| line.trim_start().starts_with("ssl_certificate");
+    let nodes: Vec<_> = nodes.lines().filter(|line| !encrypted(line)).collect();
+    let mut databases = DATABASES.to_owned();
+    put(&mut databases, "10.0.0.1:3306", &address(ports.database));
+    for (number, port) in servers.databases.iter().enumerate() {
+        put(
+            &mut databases,
+            &format!("10.0.0.2{}:3306", number + 1),
+            &address(*port),
+        );
+    }
+    let gateways: Vec<_> = servers
+        .gateways
+        .iter()
+        .map(|port| format!("server {} max_fails=1 fail_timeout=2s;", address(*port)))
+        .collect();
+    let home = folder.display();
+    let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {home}/{kind};"))
+        .collect();
+    let text = format!(
+        "load_module {STREAM};
+        daemon off; pid {home}/pid; error_log {home}/error.log;
+        worker_rlimit_nofile 8192;
+        events {{ worker_connections 4096; }}
+        {}
+        http {{
+            access_log off;
+            {}
+            {}
+            upstream gateways {{ {} }}
+            server {{
+                listen {};
+                client_max_body_size 0;
+                location / {{ proxy_pass http://gateways; proxy_set_header Host $http_host; proxy_connect_timeout 1s; }}
+            }}
+        }}",
+        databases,
+        temporary.join("\n"),
+        nodes.join("\n"),
+        gateways.join(" "),
+        address(ports.store)
+    );
+    let path = folder.join("nginx.conf");
+    fs::write(&path, text).unwrap();
+    let log = folder.join("nginx.log");
+    let child = Command::new("nginx")
+        .arg("-c")
+        .arg(&path)
+        .arg("-p")
+        .arg(folder)
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .kill_on_drop(true)
+        .spawn();
+    assert!(
+        child.is_ok(),
+        "nginx must be installed: apt-get install nginx libnginx-mod-stream"
+    );
+    for _ in 0..100 {
+        if TcpStream::connect(("127.0.0.1", ports.nodes)).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = fs::read_to_string(log).unwrap();
+    assert!(said.is_empty(), "{said}");
+    child.unwrap()
+}
+
+fn put(text: &mut String, placeholder: &str, value: &str) {
+    assert!(text.contains(placeholder), "{placeholder} in {text}");
+    *text = text.replace(placeholder, value);
+}
