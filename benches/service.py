@@ -95,9 +95,31 @@ class Service:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def form(picture, boundary="veraicon-boundary"):
+def shared_engines():
+    """The settings of nodes that share a fresh database and a fresh part of a bucket, on the servers that
+    scripts/with-postgres, with-mariadb, with-galera, with-s3 and with-ceph start."""
+    server, name = os.environ["TEST_DATABASE_URL"], "bench_" + "".join(random.choices(string.ascii_lowercase, k=12))
+    url = urllib.parse.urlparse(server)
+    command = {
+        "postgres": ["psql", "--quiet", f"{server}/postgres", "--command"],
+        "mysql": ["mariadb", "--no-defaults", "-h", url.hostname, "-P", str(url.port), "-u", url.username, "-e"],
+    }[url.scheme]
+    subprocess.run([*command, f"CREATE DATABASE {name}"], check=True)
+    return [
+        f"database.url={server}/{name}",
+        f"storage.url=s3://pictures/{name}?endpoint={os.environ['TEST_S3_URL']}",
+        "storage.access_key=test",
+        "storage.secret_key=test-secret",
+        "tokens.key=a key that is only for tests, and long enough",
+    ]
+
+
+def form(picture, boundary="veraicon-boundary", **fields):
     """The body of an upload, and its type."""
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="data"; filename="picture"\r\n\r\n'
+    head = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
+    )
+    head += f'--{boundary}\r\nContent-Disposition: form-data; name="data"; filename="picture"\r\n\r\n'
     return head.encode() + picture + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Measures how many uploads a second nodes take that share a database and a store, and what one costs.
+
+usage: scripts/with-s3 scripts/with-postgres benches/nodes.py PICTURE [SECONDS [NODES...]]
+Each of many users uploads the picture again and again, a different square of it each time. Nodes, database, store and
+clients share the machine, so that the figures say less of what nodes could do than of what stands in their way.
+"""
+
+import collections
+import http.client
+import itertools
+import os
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from service import Service, form, shared_engines, verdict
+
+USERS = 32
+
+
+class User(threading.Thread):
+    """Uploads until told to stop, each time to the next node."""
+
+    def __init__(self, ports, token, picture, stop):
+        super().__init__()
+        self.connections = [http.client.HTTPConnection("127.0.0.1", port) for port in ports]
+        self.token, self.picture, self.stop = token, picture, stop
+        self.outcomes, self.times = collections.Counter(), []
+
+    def run(self):
+        for turn in itertools.count():
+            if self.stop.is_set():
+                return
+            body, kind = form(self.picture, crop_x=turn % 64, crop_y=turn // 64 % 64, crop_size=64)
+            connection = self.connections[turn % len(self.connections)]
+            begun = time.perf_counter()
+            headers = {"Access-Token": self.token, "Content-Type": kind}
+            connection.request("PUT", "/user/avatar/upload", body, headers)
+            response = connection.getresponse()
+            outcome = verdict(response.status, response.read())
+            self.outcomes[outcome] += 1
+            if outcome == "200 accepted":
+                self.times.append(time.perf_counter() - begun)
+            else:
+                time.sleep(float(response.headers.get("Retry-After", 0)))
+
+
+def measure(nodes, picture, seconds):
+    with ExitStack() as stack:
+        settings = shared_engines()
+        services = [stack.enter_context(Service(*settings)) for _ in range(nodes)]
+        stop = threading.Event()
+        ports = [service.port for service in services]
+        users = [User(ports, services[0].access_token(), picture, stop) for _ in range(USERS)]
+        before, machine = sum(service.processor_seconds() for service in services), processor_seconds()
+        begun = time.perf_counter()
+        for user in users:
+            user.start()
+        time.sleep(seconds)
+        stop.set()
+        for user in users:
+            user.join()
+        took = time.perf_counter() - begun
+        spent = sum(service.processor_seconds() for service in services) - before
+        machine = processor_seconds() - machine
+    times = sorted(itertools.chain.from_iterable(user.times for user in users))
+    count = len(times)
+    rest = sum((user.outcomes for user in users), collections.Counter())
+    del rest["200 accepted"]
+    print(
+        f"{nodes:5} {count / took:10.1f} {spent / count * 1000:12.2f} {machine / count * 1000:12.2f} {machine / took:10.2f}"
+        f" {times[count // 2] * 1000:8.0f} {times[int(count * 0.99)] * 1000:8.0f}  {dict(rest) or ''}"
+    )
+
+
+def processor_seconds():
+    """That the whole machine has spent."""
+    fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]))
+    # But for idling and for waiting.
+    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def main():
+    picture = Path(sys.argv[1]).read_bytes()
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
+    print("            each       CPU ms       CPU ms      cores   p50 ms   p99 ms")
+    print("nodes     second     of nodes  of all here  busy here")
+    for nodes in map(int, sys.argv[3:] or ["1", "3"]):
+        measure(nodes, picture, seconds)
+
+
+if __name__ == "__main__":
+    main()
