@@ -7,6 +7,7 @@ clients share the machine, so that the figures say less of what nodes could do t
 """
 
 import collections
+import dataclasses
 import http.client
 import itertools
 import os
@@ -16,7 +17,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from service import Service, form, shared_engines, verdict
+from service import Service, form, shared_database, shared_store, verdict
 
 USERS = 32
 
@@ -48,31 +49,46 @@ class User(threading.Thread):
                 time.sleep(float(response.headers.get("Retry-After", 0)))
 
 
-def measure(nodes, picture, seconds):
-    with ExitStack() as stack:
-        settings = shared_engines()
-        services = [stack.enter_context(Service(*settings)) for _ in range(nodes)]
-        stop = threading.Event()
-        ports = [service.port for service in services]
-        users = [User(ports, services[0].access_token(), picture, stop) for _ in range(USERS)]
-        before, machine = sum(service.processor_seconds() for service in services), processor_seconds()
-        begun = time.perf_counter()
-        for user in users:
-            user.start()
-        time.sleep(seconds)
-        stop.set()
-        for user in users:
-            user.join()
-        took = time.perf_counter() - begun
-        spent = sum(service.processor_seconds() for service in services) - before
-        machine = processor_seconds() - machine
+@dataclasses.dataclass
+class Run:
+    """What came of it; processor times are in milliseconds an upload, `cores` how many were busy."""
+
+    rate: float
+    nodes: float
+    machine: float
+    cores: float
+    p50: float
+    p99: float
+    rest: dict
+
+
+def run_users(services, picture, seconds):
+    """Lets users upload to these nodes for so long."""
+    stop = threading.Event()
+    ports = [service.port for service in services]
+    users = [User(ports, services[0].access_token(), picture, stop) for _ in range(USERS)]
+    before, machine = sum(service.processor_seconds() for service in services), processor_seconds()
+    begun = time.perf_counter()
+    for user in users:
+        user.start()
+    time.sleep(seconds)
+    stop.set()
+    for user in users:
+        user.join()
+    took = time.perf_counter() - begun
+    spent = sum(service.processor_seconds() for service in services) - before
+    machine = processor_seconds() - machine
     times = sorted(itertools.chain.from_iterable(user.times for user in users))
-    count = len(times)
     rest = sum((user.outcomes for user in users), collections.Counter())
-    del rest["200 accepted"]
-    print(
-        f"{nodes:5} {count / took:10.1f} {spent / count * 1000:12.2f} {machine / count * 1000:12.2f} {machine / took:10.2f}"
-        f" {times[count // 2] * 1000:8.0f} {times[int(count * 0.99)] * 1000:8.0f}  {dict(rest) or ''}"
+    count = rest.pop("200 accepted")
+    return Run(
+        rate=count / took,
+        nodes=spent / count * 1000,
+        machine=machine / count * 1000,
+        cores=machine / took,
+        p50=times[count // 2] * 1000,
+        p99=times[int(count * 0.99)] * 1000,
+        rest=dict(rest),
     )
 
 
@@ -86,10 +102,16 @@ def processor_seconds():
 def main():
     picture = Path(sys.argv[1]).read_bytes()
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
-    print("            each       CPU ms       CPU ms      cores   p50 ms   p99 ms")
-    print("nodes     second     of nodes  of all here  busy here")
+    print("         each    CPU ms       CPU ms      cores")
+    print("nodes  second  of nodes  of all here  busy here   p50 ms   p99 ms")
     for nodes in map(int, sys.argv[3:] or ["1", "3"]):
-        measure(nodes, picture, seconds)
+        settings = shared_database()[1] + shared_store()
+        with ExitStack() as stack:
+            services = [stack.enter_context(Service(*settings)) for _ in range(nodes)]
+            run = run_users(services, picture, seconds)
+        print(
+            f"{nodes:5} {run.rate:7.1f} {run.nodes:9.2f} {run.machine:12.2f} {run.cores:10.2f} {run.p50:8.0f} {run.p99:8.0f}  {run.rest or ''}"
+        )
 
 
 if __name__ == "__main__":

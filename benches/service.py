@@ -95,9 +95,9 @@ class Service:
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def shared_engines():
-    """The settings of nodes that share a fresh database and a fresh part of a bucket, on the servers that
-    scripts/with-postgres, with-mariadb, with-galera, with-s3 and with-ceph start."""
+def shared_database():
+    """The URL of a fresh database on the server that scripts/with-postgres, with-mariadb or with-galera starts, and the
+    settings of nodes that share it."""
     server, name = os.environ["TEST_DATABASE_URL"], "bench_" + "".join(random.choices(string.ascii_lowercase, k=12))
     url = urllib.parse.urlparse(server)
     command = {
@@ -105,12 +105,17 @@ def shared_engines():
         "mysql": ["mariadb", "--no-defaults", "-h", url.hostname, "-P", str(url.port), "-u", url.username, "-e"],
     }[url.scheme]
     subprocess.run([*command, f"CREATE DATABASE {name}"], check=True)
+    key = "tokens.key=a key that is only for tests, and long enough"
+    return f"{server}/{name}", [f"database.url={server}/{name}", key]
+
+
+def shared_store():
+    """The settings of nodes that share a fresh part of a bucket, on the server that scripts/with-s3 or with-ceph starts."""
+    name = "bench-" + "".join(random.choices(string.ascii_lowercase, k=12))
     return [
-        f"database.url={server}/{name}",
         f"storage.url=s3://pictures/{name}?endpoint={os.environ['TEST_S3_URL']}",
         "storage.access_key=test",
         "storage.secret_key=test-secret",
-        "tokens.key=a key that is only for tests, and long enough",
     ]
 
 

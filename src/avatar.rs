@@ -182,6 +182,7 @@ impl Avatars {
             .into_iter()
             .map(|square| (square.size, Bytes::from(square.bytes)))
             .collect();
+        let _turn = self.storage.turn().await?;
         for _ in 0..ATTEMPTS {
             let pass = self.store_and_publish(owner, &key, &sizes, &squares);
             match pass.await? {

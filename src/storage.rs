@@ -12,11 +12,17 @@ pub use self::{
     location::{Bucket, Location, Provider},
 };
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use opendal::{ErrorKind, Operator, services::Fs};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use veraicon_picture::OutputFormat;
 
 use crate::{clock::Clock, failure::Failure};
@@ -33,6 +39,12 @@ pub struct PictureKey {
 /// How long browsers and caches may keep an object: a key names its content, so what lies under it never changes.
 pub const CACHING: &str = "public, max-age=31536000, immutable";
 
+/// How many pictures are being stored at once by a node. More of them would wait for each other in the store, where the
+/// time of each request runs out: a store that has too much to do would be asked for everything again.
+const TURNS: usize = 32;
+/// How long a client is told to wait for its turn.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// The object that holds the store's name.
 const NAME: &str = "veraicon-store";
 
@@ -46,6 +58,15 @@ pub struct Storage {
     folder: Option<PathBuf>,
     /// What precedes an object's key in its URL.
     url_base: String,
+    turns: Arc<Semaphore>,
+    /// How long a turn is waited for.
+    patience: Duration,
+}
+
+/// Leave to store a picture.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Storage {
@@ -58,38 +79,54 @@ impl Storage {
         access: &Access,
         url_base: String,
     ) -> Result<Self, opendal::Error> {
-        match location {
-            Location::Folder(folder) => Self::open_folder(folder.clone(), url_base).await,
+        let (operator, once, folder) = match location {
+            Location::Folder(folder) => {
+                let operator = Self::open_folder(folder).await?;
+                (operator.clone(), operator, Some(folder.clone()))
+            }
             Location::Bucket(bucket) => {
                 let (operator, once) = bucket::open(bucket, access)?;
-                Ok(Self {
-                    operator,
-                    once,
-                    folder: None,
-                    url_base,
-                })
+                (operator, once, None)
             }
-        }
+        };
+        Ok(Self {
+            operator,
+            once,
+            folder,
+            url_base,
+            turns: Arc::new(Semaphore::new(TURNS)),
+            patience: access.timeout,
+        })
     }
 
-    async fn open_folder(folder: PathBuf, url_base: String) -> Result<Self, opendal::Error> {
+    async fn open_folder(folder: &Path) -> Result<Operator, opendal::Error> {
         let unusable = |text: &str| opendal::Error::new(ErrorKind::ConfigInvalid, text.to_owned());
-        let prepared = local::prepare(&folder).await;
+        let prepared = local::prepare(folder).await;
         prepared.map_err(|error| unusable("the store's folder").set_source(error))?;
         let text = |path: PathBuf| {
             let text = path.into_os_string().into_string();
             text.map_err(|_| unusable("the store's folder is no UTF-8"))
         };
         let builder = Fs::default()
-            .root(&text(folder.clone())?)
-            .atomic_write_dir(&text(local::unfinished(&folder))?);
-        let operator = Operator::new(builder)?;
-        Ok(Self {
-            once: operator.clone(),
-            operator,
-            folder: Some(folder),
-            url_base,
-        })
+            .root(&text(folder.to_owned())?)
+            .atomic_write_dir(&text(local::unfinished(folder))?);
+        Operator::new(builder)
+    }
+
+    /// Waits for leave to store a picture, before anybody is told that it is being stored.
+    ///
+    /// # Errors
+    /// [`Failure::Busy`], where it does not come within `storage.timeout`.
+    pub async fn turn(&self) -> Result<Turn, Failure> {
+        let permit = Arc::clone(&self.turns).acquire_owned();
+        match tokio::time::timeout(self.patience, permit).await {
+            Ok(permit) => Ok(Turn {
+                _permit: permit.map_err(Failure::internal)?,
+            }),
+            Err(_) => Err(Failure::Busy {
+                retry_after: RETRY_AFTER,
+            }),
+        }
     }
 
     /// Stores all sizes of a picture, each with its bytes. When this returns, they outlive a loss of power.

@@ -119,7 +119,7 @@ async fn nothing_acknowledged_is_lost_whatever_dies() {
         ("VERAICON_SERVER__PUBLIC_URL", url.clone()),
         ("VERAICON_SERVER__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
         ("VERAICON_PICTURES__QUEUE", USERS.to_string()),
-        ("VERAICON_STORAGE__TIMEOUT", "2s".to_owned()),
+        ("VERAICON_STORAGE__TIMEOUT", "3s".to_owned()),
     ]);
     let mut nodes = Fleet::new(folder, settings, servers.nodes);
     nodes.start_all().await;
