@@ -15,8 +15,9 @@ mod upkeep;
 pub mod users;
 
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, QueryFilter, SqlErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait, sea_query::Query,
 };
 
 pub use self::{
@@ -29,6 +30,9 @@ pub use self::{
 };
 use self::{connect::Connections, retry::Patient};
 use crate::failure::Failure;
+
+/// Rows removed by one statement.
+const PIECE: u64 = 1000;
 
 /// An open database.
 #[derive(Clone, Debug)]
@@ -103,6 +107,31 @@ where
     let row = row.into_active_model().reset_all();
     E::insert(row).exec_without_returning(connection).await?;
     Ok(())
+}
+
+/// Removes rows a piece at a time, so that no statement takes long or holds many locks.
+async fn delete_in_pieces<E: EntityTrait>(
+    connection: &impl ConnectionTrait,
+    key: E::Column,
+    over: Condition,
+) -> Result<(), DbErr> {
+    loop {
+        let piece = Query::select()
+            .column(key)
+            .from(E::default())
+            .cond_where(over.clone())
+            .limit(PIECE)
+            .to_owned();
+        // MySQL takes no limit in a condition, but in a table that is made for it.
+        let keys = Query::select()
+            .column(key)
+            .from_subquery(piece, "piece")
+            .to_owned();
+        let due = E::delete_many().filter(key.in_subquery(keys));
+        if due.exec(connection).await?.rows_affected < PIECE {
+            return Ok(());
+        }
+    }
 }
 
 /// Whether a row was refused since another has the same key.

@@ -153,10 +153,6 @@ impl Database {
         let settled = Condition::all()
             .add(Column::SettledAt.lte(now))
             .add(Column::NextAt.lte(now));
-        Entity::delete_many()
-            .filter(settled)
-            .exec(&self.writer)
-            .await?;
-        Ok(())
+        Ok(super::delete_in_pieces::<Entity>(&self.writer, Column::Subject, settled).await?)
     }
 }

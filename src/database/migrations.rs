@@ -2,6 +2,7 @@
 
 mod m0001_first_tables;
 mod m0002_marks;
+mod m0003_sessions_expires_at;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first_tables::Migration),
             Box::new(m0002_marks::Migration),
+            Box::new(m0003_sessions_expires_at::Migration),
         ]
     }
 }

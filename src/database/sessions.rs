@@ -1,6 +1,6 @@
 //! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
 
-use sea_orm::{Condition, QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{QueryOrder, QuerySelect, UpdateMany, entity::prelude::*, sea_query::IntoCondition};
 
 use super::{
     Database,
@@ -154,14 +154,8 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn forget_sessions(&self, now: Milliseconds) -> Result<(), Failure> {
-        let over = Condition::any()
-            .add(Column::ExpiresAt.lte(now))
-            .add(Column::RevokedAt.ne(0));
-        Entity::delete_many()
-            .filter(over)
-            .exec(&self.writer)
-            .await?;
-        Ok(())
+        let over = Column::ExpiresAt.lte(now).into_condition();
+        Ok(super::delete_in_pieces::<Entity>(&self.writer, Column::Id, over).await?)
     }
 
     /// Ends a session.
@@ -169,10 +163,8 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn revoke_session(&self, id: i64, now: Milliseconds) -> Result<(), Failure> {
-        Entity::update_many()
-            .col_expr(Column::RevokedAt, Expr::value(now))
+        ending(now)
             .filter(Column::Id.eq(id))
-            .filter(Column::RevokedAt.eq(0))
             .exec(&self.writer)
             .await?;
         Ok(())
@@ -188,16 +180,22 @@ impl Database {
         id: i64,
         now: Milliseconds,
     ) -> Result<bool, Failure> {
-        let ended = Entity::update_many()
-            .col_expr(Column::RevokedAt, Expr::value(now))
+        let ended = ending(now)
             .filter(Column::Id.eq(id))
             .filter(Column::UserId.eq(user))
-            .filter(Column::RevokedAt.eq(0))
             .filter(Column::ExpiresAt.gt(now))
             .exec(&self.writer)
             .await?;
         Ok(ended.rows_affected == 1)
     }
+}
+
+/// Ends sessions that last. Their time is over with that, so that they are forgotten.
+fn ending(now: Milliseconds) -> UpdateMany<Entity> {
+    Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::value(now))
+        .col_expr(Column::ExpiresAt, Expr::value(now))
+        .filter(Column::RevokedAt.eq(0))
 }
 
 /// Whether a session lasts, and does so until the larger transaction ends.
@@ -220,10 +218,8 @@ pub(super) async fn revoke_all(
     user: i64,
     now: Milliseconds,
 ) -> Result<(), DbErr> {
-    Entity::update_many()
-        .col_expr(Column::RevokedAt, Expr::value(now))
+    ending(now)
         .filter(Column::UserId.eq(user))
-        .filter(Column::RevokedAt.eq(0))
         .exec(connection)
         .await?;
     Ok(())

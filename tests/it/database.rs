@@ -1,8 +1,14 @@
 //! A database of its own for each test, on the server that the environment names.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    Statement, TransactionTrait,
+};
 
 /// `postgres://…` or `mysql://…`, without the name of a database; absent, tests use the embedded one.
 pub(crate) const SERVER: &str = "TEST_DATABASE_URL";
@@ -44,6 +50,79 @@ pub(crate) async fn end_connections(url: &str) {
         let _ = connection.execute_unprepared(&format!("KILL {id}")).await;
     }
     connection.close().await.unwrap();
+}
+
+/// A transaction that stands in the way of the service, and that the server would rather keep than another.
+pub(crate) struct Rival {
+    transaction: DatabaseTransaction,
+    /// Looks on meanwhile.
+    observer: DatabaseConnection,
+    name: String,
+}
+
+impl Rival {
+    pub(crate) async fn begin(url: &str) -> Self {
+        let (server, name) = url.rsplit_once('/').unwrap();
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(1).sqlx_logging(false);
+        let connection = Database::connect(options).await.unwrap();
+        let rival = Self {
+            transaction: connection.begin().await.unwrap(),
+            observer: connect(server).await,
+            name: name.to_owned(),
+        };
+        if server.starts_with("postgres") {
+            // Whoever looks for a deadlock first is rolled back.
+            rival.run("SET deadlock_timeout = '1min'").await;
+        } else {
+            // Whoever has changed more rows goes on.
+            rival
+                .run("CREATE TEMPORARY TABLE weight (n BIGINT) ENGINE=InnoDB")
+                .await;
+            let many = "INSERT INTO weight SELECT seq FROM seq_1_to_1000";
+            rival.run(many).await;
+        }
+        rival
+    }
+
+    pub(crate) async fn run(&self, statement: &str) {
+        self.transaction
+            .execute_unprepared(statement)
+            .await
+            .unwrap();
+    }
+
+    /// Returns when another transaction waits for a lock.
+    pub(crate) async fn is_waited_for(&self) {
+        let backend = self.observer.get_database_backend();
+        let waiting = match backend {
+            DbBackend::Postgres => format!(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{}'",
+                self.name
+            ),
+            _ => format!(
+                "SELECT 1 FROM information_schema.innodb_trx JOIN information_schema.processlist \
+                ON trx_mysql_thread_id = id WHERE trx_state = 'LOCK WAIT' AND db = '{}'",
+                self.name
+            ),
+        };
+        let waiting = Statement::from_string(backend, waiting);
+        while self
+            .observer
+            .query_one_raw(waiting.clone())
+            .await
+            .unwrap()
+            .is_none()
+        {
+            // InnoDB shows what it showed last to whoever asks again within a tenth of a second.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+
+    pub(crate) async fn commit(self) {
+        self.transaction.commit().await.unwrap();
+        self.observer.close().await.unwrap();
+    }
 }
 
 async fn administer(server: &str, statement: &str) {

@@ -118,3 +118,38 @@ async fn connections_that_the_server_ended_are_made_anew() {
         .await
         .succeeded();
 }
+
+#[tokio::test]
+async fn what_the_database_rolled_back_for_a_deadlock_is_done_again() {
+    let Some((service, _second)) = two_nodes().await else {
+        return;
+    };
+    let session = service.user("someone").await;
+    let upload = service.upload(&session, picture::numbered(1)).await;
+    let user = id(upload.succeeded());
+    let other = database::Rival::begin(&service.database_url()).await;
+    // The other transaction has the picture's row; the removal takes the user's row, and waits for that.
+    other
+        .run(&format!(
+            "UPDATE pictures SET due_at = due_at - 1 WHERE user_id = {user}"
+        ))
+        .await;
+    let removal = service
+        .request(Method::DELETE, "/user/avatar")
+        .with(&session)
+        .answer();
+    let contest = async {
+        other.is_waited_for().await;
+        // Now each waits for the other. That this ends well can only mean that the removal was rolled back.
+        other
+            .run(&format!(
+                "UPDATE users SET updated_at = updated_at WHERE id = {user}"
+            ))
+            .await;
+        other.commit().await;
+    };
+    let (removed, ()) = tokio::join!(removal, contest);
+    removed.succeeded();
+    let (now, before) = (service.info(&session).await, upload.data());
+    assert_ne!(now["avatar_url"], before["avatar_url"]);
+}
