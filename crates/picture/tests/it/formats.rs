@@ -85,9 +85,9 @@ fn reduced_pictures_keep_their_place() {
                 "{name}: {found:?}, not {expected:?}"
             );
         }
-        // The border runs through the middle.
-        let left = output.at(0.47, 0.25);
-        let right = output.at(0.53, 0.25);
+        // The border runs through the middle. Right beside it halved colour makes up for what it does to brightness.
+        let left = output.at(0.45, 0.25);
+        let right = output.at(0.55, 0.25);
         assert!(
             close(left, &CORNERS[0]) || name == "JPEG",
             "{name}: {left:?}"
