@@ -136,10 +136,7 @@ fn a_tile_beyond_its_grid_costs_nothing() {
 #[test]
 fn rotations_and_mirrors_stand_upright() {
     // `irot` is the last property of the item; the same place holds `imir`.
-    let at = TURNED
-        .windows(4)
-        .position(|window| window == b"irot")
-        .unwrap();
+    let at = place_of(TURNED, b"irot");
     // Quarter turns anticlockwise of the four corners.
     let turns = [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]];
     for (turn, expected) in (0_u8..).zip(turns) {
@@ -176,11 +173,7 @@ fn every_cut_is_refused() {
 #[test]
 fn a_claim_of_many_pixels_costs_nothing() {
     let mut bytes = HALVED.to_vec();
-    let at = bytes
-        .windows(4)
-        .position(|window| window == b"ispe")
-        .unwrap()
-        + 8;
+    let at = place_of(&bytes, b"ispe") + 8;
     bytes[at..at + 8].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
     let expected = Error::TooManyPixels {
         width: 65_536,
@@ -193,4 +186,27 @@ fn a_claim_of_many_pixels_costs_nothing() {
         process(&bytes, &Policy::default(), None),
         Err(Error::TooManyPixels { .. })
     ));
+}
+
+#[test]
+fn a_sequence_that_names_no_still_shows_its_first() {
+    let bytes = include_bytes!("avif/sequence.avif");
+    let mut unnamed = bytes.to_vec();
+    let at = place_of(bytes, b"pitm");
+    unnamed[at..at + 4].copy_from_slice(b"free");
+    assert_eq!(shape(&unnamed).pixels, shape(bytes).pixels);
+    // Without any still there are only the frames of its track.
+    let at = place_of(bytes, b"meta");
+    unnamed[at..at + 4].copy_from_slice(b"free");
+    let result = process(&unnamed, &Policy::default(), None);
+    assert!(
+        matches!(result, Err(Error::UnsupportedFormat { .. })),
+        "{result:?}"
+    );
+}
+
+/// Where the kind of the first box stands that is of this kind.
+fn place_of(bytes: &[u8], kind: &[u8; 4]) -> usize {
+    let mut places = bytes.windows(4);
+    places.position(|window| window == kind).unwrap()
 }

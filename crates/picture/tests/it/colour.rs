@@ -161,3 +161,75 @@ fn inks_of_a_jpeg_are_read_however_they_are_coded() {
         near(shape(&bytes), expected);
     }
 }
+
+/// A profile of four inks whose table of two points an ink gives a place in CIELAB for each full or absent ink (ICC.1:2010,
+/// 10.8, lut8Type).
+fn ink_profile(lab: impl Fn([bool; 4]) -> [u8; 3]) -> Vec<u8> {
+    let identity: Vec<u8> = (0..=u8::MAX).collect();
+    let mut table = b"mft1\0\0\0\0\x04\x03\x02\0".to_vec();
+    for value in [1_u32, 0, 0, 0, 1, 0, 0, 0, 1] {
+        table.extend((value << 16).to_be_bytes());
+    }
+    table.extend(identity.repeat(4));
+    // The first ink changes slowest.
+    for point in 0..16_u8 {
+        table.extend(lab([8, 4, 2, 1].map(|bit| point & bit != 0)));
+    }
+    table.extend(identity.repeat(3));
+    let white: Vec<u8> = [*b"XYZ ", [0; 4]]
+        .into_iter()
+        .chain([0xF6D6_u32, 0x1_0000, 0xD32D].map(u32::to_be_bytes))
+        .flatten()
+        .collect();
+    let start = 128 + 4 + 2 * 12;
+    let mut tags = 2_u32.to_be_bytes().to_vec();
+    let mut content = Vec::new();
+    for (name, data) in [(b"A2B0", table), (b"wtpt", white)] {
+        tags.extend(name);
+        for number in [start + content.len(), data.len()] {
+            tags.extend(u32::try_from(number).unwrap().to_be_bytes());
+        }
+        content.extend(data);
+        content.resize(content.len().next_multiple_of(4), 0);
+    }
+    let mut profile = vec![0; 128];
+    let length = u32::try_from(start + content.len()).unwrap();
+    for (at, bytes) in [
+        (0, length.to_be_bytes()),
+        (8, [2, 0x40, 0, 0]),
+        (12, *b"prtr"),
+        (16, *b"CMYK"),
+        (20, *b"Lab "),
+        (36, *b"acsp"),
+        (68, 0xF6D6_u32.to_be_bytes()),
+        (72, 0x1_0000_u32.to_be_bytes()),
+        (76, 0xD32D_u32.to_be_bytes()),
+    ] {
+        profile[at..at + 4].copy_from_slice(&bytes);
+    }
+    profile.extend(tags);
+    profile.extend(content);
+    profile
+}
+
+#[test]
+fn inks_are_what_their_profile_says() {
+    // Ink that lights up: none is black, and full cyan the red of sRGB, which lies at (53.2, 80.1, 67.2), or (54.3, 80.8,
+    // 69.9) beneath the light of D50.
+    let red = [(54.3 * 2.55) as u8, 128 + 81, 128 + 70];
+    let profile = ink_profile(|[cyan, ..]| if cyan { red } else { [0, 128, 128] });
+    for (inks, expected) in [([255, 0, 0, 0], [255, 0, 0]), ([0, 0, 0, 0], [0, 0, 0])] {
+        for coded in [
+            jpeg_encoder::ColorType::Cmyk,
+            jpeg_encoder::ColorType::CmykAsYcck,
+        ] {
+            let mut bytes = Vec::new();
+            let mut encoder = jpeg_encoder::Encoder::new(&mut bytes, 95);
+            encoder.add_icc_profile(&profile).unwrap();
+            encoder
+                .encode(&inks.repeat(32 * 32), 32, 32, coded)
+                .unwrap();
+            near(shape(&bytes), expected);
+        }
+    }
+}

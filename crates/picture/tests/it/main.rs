@@ -9,6 +9,7 @@ mod animations;
 mod anything;
 mod avif;
 mod colour;
+mod extras;
 mod formats;
 #[cfg(feature = "heic")]
 mod heic;

@@ -42,7 +42,8 @@ struct Reference {
 pub(super) struct Meta<'a> {
     file: &'a [u8],
     idat: &'a [u8],
-    primary: u32,
+    /// The item that the file says to show.
+    primary: Option<u32>,
     /// By their identifiers, for hostile tables name each of many items often.
     items: Vec<Item<'a>>,
     references: Vec<Reference>,
@@ -71,7 +72,7 @@ impl<'a> Meta<'a> {
         let mut meta = Self {
             file,
             idat: &[],
-            primary: 0,
+            primary: None,
             items: Vec::new(),
             references: Vec::new(),
         };
@@ -84,10 +85,13 @@ impl<'a> Meta<'a> {
         self.file.len()
     }
 
-    /// The picture to show.
+    /// The picture to show. A sequence may leave open which of its stills that is; then it is the first.
     pub(super) fn primary(&self) -> Result<&Item<'a>, Error> {
-        self.item(self.primary)
-            .ok_or(Error::damaged("no primary item"))
+        let primary = match self.primary {
+            Some(id) => self.item(id),
+            None => self.items.iter().find(|item| &item.kind == b"av01"),
+        };
+        primary.ok_or(Error::damaged("no primary item"))
     }
 
     pub(super) fn item(&self, id: u32) -> Option<&Item<'a>> {
@@ -153,10 +157,11 @@ impl<'a> Meta<'a> {
         }
         let table = |kind| children(content, kind).next();
         self.idat = table(*b"idat").unwrap_or_default();
-        let (version, _, primary) = table(*b"pitm").and_then(full).ok_or(DAMAGED)?;
-        self.primary = Reader(primary)
-            .short(if version == 0 { 2 } else { 4 })
-            .ok_or(DAMAGED)?;
+        if let Some(primary) = table(*b"pitm") {
+            let (version, _, primary) = full(primary).ok_or(DAMAGED)?;
+            let id = Reader(primary).short(if version == 0 { 2 } else { 4 });
+            self.primary = Some(id.ok_or(DAMAGED)?);
+        }
         self.read_items(table(*b"iinf").ok_or(DAMAGED)?)?;
         self.read_locations(table(*b"iloc").ok_or(DAMAGED)?)?;
         self.read_properties(table(*b"iprp").ok_or(DAMAGED)?)?;
