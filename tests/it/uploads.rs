@@ -321,3 +321,18 @@ async fn an_upload_without_a_token_is_refused() {
         .await
         .refused("token_missing");
 }
+
+/// HEVC is decoded by a library of the system, which must do with what a worker process may do.
+#[cfg(feature = "heic")]
+#[tokio::test]
+async fn photos_of_iphones_are_taken() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    for photo in [
+        include_bytes!("../../crates/picture/tests/it/heic/grid.heic").as_slice(),
+        include_bytes!("../../crates/picture/tests/it/heic/ten-bits.heic"),
+    ] {
+        let answer = service.upload(&session, photo.to_vec()).await;
+        answer.succeeded();
+    }
+}

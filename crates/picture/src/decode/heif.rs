@@ -1,5 +1,5 @@
 //! HEIF (ISO/IEC 23008-12): AVIF (AV1 Image File Format 1.1), and HEIC where it is built in. The
-//! container is read here, the AV1 by rav1d, the HEVC by libheif.
+//! container is read here, the AV1 by rav1d, the HEVC by libde265.
 //!
 //! Of a sequence the primary item is shown, which is its first frame.
 
@@ -200,11 +200,8 @@ impl<'a> Heif<'a> {
             Codec::Hevc => {
                 budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
                 let missing = Error::damaged("an item without a configuration");
-                let (configuration, chroma) = item.properties.hevc.ok_or(missing)?;
                 let coded = hevc::Coded {
-                    configuration,
-                    chroma,
-                    size,
+                    configuration: item.properties.hevc.ok_or(missing)?,
                     data: &data,
                 };
                 hevc::decode(&coded, take)

@@ -79,7 +79,7 @@ fn damage_is_an_error_or_a_picture() {
 }
 
 #[test]
-fn limits_hold_before_libheif_sees_a_byte() {
+fn limits_hold_before_the_codec_sees_a_byte() {
     let mut bytes = GRID.to_vec();
     let places: Vec<usize> = bytes
         .windows(4)

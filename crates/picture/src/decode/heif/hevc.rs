@@ -1,21 +1,27 @@
-//! HEVC by the system's libheif: the only place that calls it. The container, grids, turns, alpha and
-//! colours are read here as for AV1; it decodes single coded items.
+//! HEVC (ITU-T H.265) by the system's libde265: the only place that calls it. It starts no thread, so that it
+//! decodes in a process that may start none.
 
-use libheif_rs::{Chroma, ColorSpace, DecodingOptions, HeifContext, Image, LibHeif, Plane, Planes};
+use libde265_rs::{
+    Channel, ChromaFormat, DeError, DecodeResult, DecoderInput, Image, ParamBool, new_decoder,
+};
 
+use super::boxes::Reader;
 use super::frame::{Frame, Layout, Row, Signal};
 use crate::Error;
 
-const FAILED: Error = Error::Encoder { what: "libheif" };
+const FAILED: Error = Error::Encoder { what: "libde265" };
 const DAMAGED: Error = Error::damaged("the picture data");
+/// Where the parameter sets of a configuration begin; the last bits before say how long the lengths of
+/// units are, less one (ISO/IEC 14496-15, section 8.3.2.1.2).
+const ARRAYS: usize = 22;
+/// The first type of NAL unit that is no slice (ITU-T H.265, table 7-1).
+const NO_SLICE: u8 = 32;
+const CHANNELS: [Channel; 3] = [Channel::Y, Channel::Cb, Channel::Cr];
 
-/// What libheif is told of a coded item.
+/// A coded item as the container has it.
 pub(super) struct Coded<'a> {
     /// The content of its `hvcC` property.
     pub(super) configuration: &'a [u8],
-    /// The chroma format (ITU-T H.265, table 6-1): none, 4:2:0, 4:2:2, 4:4:4.
-    pub(super) chroma: u8,
-    pub(super) size: (u32, u32),
     pub(super) data: &'a [u8],
 }
 
@@ -24,129 +30,118 @@ pub(super) fn decode<T>(
     item: &Coded<'_>,
     take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let library = LibHeif::new_checked().map_err(|_| FAILED)?;
-    let file = file(item).ok_or(DAMAGED)?;
-    let context = HeifContext::read_from_bytes(&file).map_err(|_| DAMAGED)?;
-    let handle = context.primary_image_handle().map_err(|_| DAMAGED)?;
-    let mut options = DecodingOptions::new().ok_or(FAILED)?;
-    options.set_ignore_transformations(true);
-    options.set_strict_decoding(true);
-    // Left to itself libheif converts.
-    let space = match item.chroma {
-        0 => ColorSpace::Monochrome,
-        1 => ColorSpace::YCbCr(Chroma::C420),
-        2 => ColorSpace::YCbCr(Chroma::C422),
-        _ => ColorSpace::YCbCr(Chroma::C444),
-    };
-    let image = library
-        .decode(&handle, space, Some(options))
-        .map_err(|_| DAMAGED)?;
-    take(&Lent::new(&image)?)
+    let (mut input, mut output) = new_decoder().map_err(|_| FAILED)?;
+    input.set_parameter_bool(ParamBool::SeiCheckHash, true);
+    push(item, &mut input)?;
+    input.flush_data().map_err(|_| DAMAGED)?;
+    loop {
+        let more = match input.decode() {
+            Ok(DecodeResult::CallAgain) => true,
+            Ok(DecodeResult::Done)
+            | Err(DeError::ErrorWaitingForInputData | DeError::ErrorImageBufferFull) => false,
+            Err(_) => return Err(DAMAGED),
+        };
+        // What it makes up for, it warns of.
+        while let Err(warning) = input.get_warning() {
+            if warning != DeError::WarningSpsMissingCannotDecodeSei {
+                return Err(DAMAGED);
+            }
+        }
+        if let Some(image) = output.next_picture() {
+            return take(&Lent::new(&image)?);
+        }
+        if !more {
+            return Err(DAMAGED);
+        }
+    }
 }
 
-/// A file of this item alone (ISO/IEC 23008-12): libheif sees no container but ours, and hands out
-/// tiles and alpha no other way.
-fn file(item: &Coded<'_>) -> Option<Vec<u8>> {
-    let length = u32::try_from(item.data.len()).ok()?;
-    let kind = container(b"ftyp", &[b"heic\0\0\0\0mif1heic"])?;
-    let handler = container(b"hdlr", &[&[0; 8], b"pict", &[0; 13]])?;
-    let primary = container(b"pitm", &[&[0, 0, 0, 0, 0, 1]])?;
-    let entry = container(b"infe", &[&[2, 0, 0, 0, 0, 1, 0, 0], b"hvc1\0"])?;
-    let information = container(b"iinf", &[&[0, 0, 0, 0, 0, 1], &entry])?;
-    let configuration = container(b"hvcC", &[item.configuration])?;
-    let (width, height) = (item.size.0.to_be_bytes(), item.size.1.to_be_bytes());
-    let size = container(b"ispe", &[&[0; 4], &width, &height])?;
-    let properties = container(b"ipco", &[&configuration, &size])?;
-    // One item with two properties, the first of them essential.
-    let association = container(b"ipma", &[&[0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 2, 0x81, 2]])?;
-    let properties = container(b"iprp", &[&properties, &association])?;
-    let whole = |offset: u32| {
-        // Offsets and lengths of four bytes; one item of one extent.
-        let place = [offset, length].map(u32::to_be_bytes).concat();
-        let counts = [0, 0, 0, 0, 0x44, 0, 0, 1, 0, 1, 0, 0, 0, 1];
-        let location = container(b"iloc", &[&counts, &place])?;
-        container(
-            b"meta",
-            &[
-                &[0; 4],
-                &handler,
-                &primary,
-                &location,
-                &information,
-                &properties,
-            ],
-        )
-    };
-    let before = kind.len() + whole(0)?.len() + 8;
-    let meta = whole(u32::try_from(before).ok()?)?;
-    Some([kind, meta, container(b"mdat", &[item.data])?].concat())
+/// Hands over the parameter sets of the configuration, then the item's data, a NAL unit at a time.
+fn push(item: &Coded<'_>, input: &mut DecoderInput) -> Result<(), Error> {
+    let (fixed, arrays) = item.configuration.split_at_checked(ARRAYS).ok_or(DAMAGED)?;
+    if fixed.last().is_none_or(|flags| flags & 3 != 3) {
+        return Err(Error::UnsupportedFormat {
+            what: "HEVC whose units have lengths of less than four bytes",
+        });
+    }
+    let mut push = |unit: &[u8]| input.push_nal(unit, 0, 0).map_err(|_| DAMAGED);
+    let mut arrays = Reader(arrays);
+    for _ in 0..arrays.short(1).ok_or(DAMAGED)? {
+        let _kind = arrays.short(1).ok_or(DAMAGED)?;
+        for _ in 0..arrays.short(2).ok_or(DAMAGED)? {
+            let unit = next_unit(&mut arrays, 2).ok_or(DAMAGED)?;
+            // Slices are counted where pictures lie, and nowhere else.
+            if unit.first().is_some_and(|kind| kind >> 1 & 63 >= NO_SLICE) {
+                push(unit)?;
+            }
+        }
+    }
+    let mut data = Reader(item.data);
+    while !data.0.is_empty() {
+        push(next_unit(&mut data, 4).ok_or(DAMAGED)?)?;
+    }
+    Ok(())
 }
 
-/// A box.
-fn container(kind: &[u8; 4], content: &[&[u8]]) -> Option<Vec<u8>> {
-    let content = content.concat();
-    let length = u32::try_from(content.len().checked_add(8)?).ok()?;
-    Some([&length.to_be_bytes(), kind.as_slice(), &content].concat())
+/// A NAL unit with its length before it.
+fn next_unit<'a>(bytes: &mut Reader<'a>, length_size: usize) -> Option<&'a [u8]> {
+    let length = usize::try_from(bytes.number(length_size)?).ok()?;
+    let (unit, rest) = bytes.0.split_at_checked(length)?;
+    bytes.0 = rest;
+    Some(unit)
 }
 
 struct Lent<'a> {
-    planes: [Option<Plane<&'a [u8]>>; 3],
+    /// Bytes, and how many lie between the starts of two rows.
+    planes: [(&'a [u8], usize); 3],
     layout: Layout,
     signal: Signal,
 }
 
 impl<'a> Lent<'a> {
-    fn new(image: &'a Image) -> Result<Self, Error> {
-        let Planes { y, cb, cr, .. } = image.planes();
-        let luminance = y.ok_or(DAMAGED)?;
-        let halved = |chroma: &Plane<&[u8]>| {
-            (
-                chroma.width < luminance.width,
-                chroma.height < luminance.height,
-            )
+    fn new(image: &'a Image<'_>) -> Result<Self, Error> {
+        let depth = image.bits_per_pixel(Channel::Y);
+        let (has_chroma, subsampling) = match image.chroma_format() {
+            ChromaFormat::Mono => (false, (false, false)),
+            ChromaFormat::C420 => (true, (true, true)),
+            ChromaFormat::C422 => (true, (true, false)),
+            ChromaFormat::C444 => (true, (false, false)),
         };
         let layout = Layout {
-            width: luminance.width,
-            height: luminance.height,
-            bits: luminance.bits_per_pixel,
-            has_chroma: cb.is_some() && cr.is_some(),
-            subsampling: cb.as_ref().map(halved).unwrap_or_default(),
+            width: image.width(Channel::Y),
+            height: image.height(Channel::Y),
+            bits: u8::try_from(depth).map_err(|_| DAMAGED)?,
+            has_chroma,
+            subsampling,
         };
-        let planes = [Some(luminance), cb, cr];
-        let alike = |(index, plane): (usize, &Option<Plane<&[u8]>>)| {
-            plane.as_ref().is_none_or(|plane| {
-                plane.bits_per_pixel == layout.bits
-                    && (plane.width, plane.height) == layout.plane(index)
-            })
-        };
-        if !(8..=16).contains(&layout.bits) || !planes.iter().enumerate().all(alike) {
+        let count = if has_chroma { 3 } else { 1 };
+        let alike = CHANNELS.into_iter().take(count).enumerate();
+        let alike = alike.map(|(index, channel)| {
+            image.bits_per_pixel(channel) == depth
+                && (image.width(channel), image.height(channel)) == layout.plane(index)
+        });
+        if !(8..=16).contains(&layout.bits) || !alike.into_iter().all(|alike| alike) {
             return Err(DAMAGED);
         }
+        let plane = |(index, channel)| {
+            if index < count {
+                image.plane(channel)
+            } else {
+                (&[][..], 0)
+            }
+        };
+        let [y, cb, cr] = CHANNELS;
         Ok(Self {
-            planes,
+            planes: [(0, y), (1, cb), (2, cr)].map(plane),
             layout,
-            signal: signal(image),
+            signal: Signal {
+                primaries: image.colour_primaries(),
+                transfer: image.transfer_characteristics(),
+                matrix: image.matrix_coefficients(),
+                full_range: image.full_range(),
+            },
         })
     }
-}
-
-/// Of the bitstream, which says nothing where libheif has no profile of code points: then it is
-/// what most writers mean (BT.601, full range, sRGB).
-fn signal(image: &Image) -> Signal {
-    image.color_profile_nclx().map_or(
-        Signal {
-            primaries: 1,
-            transfer: 13,
-            matrix: 6,
-            full_range: true,
-        },
-        |profile| Signal {
-            primaries: profile.color_primaries() as u8,
-            transfer: profile.transfer_characteristics() as u8,
-            matrix: profile.matrix_coefficients() as u8,
-            full_range: profile.full_range_flag() != 0,
-        },
-    )
 }
 
 impl Frame for Lent<'_> {
@@ -159,9 +154,9 @@ impl Frame for Lent<'_> {
     }
 
     fn row(&self, plane: usize, y: u32) -> Option<Row<'_>> {
-        let plane = self.planes.get(plane)?.as_ref()?;
-        let bytes = plane.data.get(plane.stride.checked_mul(y as usize)?..)?;
-        let width = plane.width as usize;
+        let (bytes, stride) = self.planes.get(plane)?;
+        let bytes = bytes.get(stride.checked_mul(y as usize)?..)?;
+        let width = self.layout.plane(plane).0 as usize;
         if self.layout.bits == 8 {
             return bytes.get(..width).map(Row::Eight);
         }

@@ -21,9 +21,9 @@ pub(super) struct Properties<'a> {
     pub(super) is_alpha: bool,
     /// Bytes that two pixels of the decoded frame take, as its configuration says.
     pixel_pair_bytes: Option<u64>,
-    /// The configuration of an HEVC item, and the chroma format in it (ITU-T H.265, table 6-1).
+    /// The configuration of an HEVC item.
     #[cfg(feature = "heic")]
-    pub(super) hevc: Option<(&'a [u8], u8)>,
+    pub(super) hevc: Option<&'a [u8]>,
     aperture: Option<[u32; 8]>,
     /// Quarter turns anticlockwise.
     rotation: u8,
@@ -60,7 +60,7 @@ impl<'a> Properties<'a> {
                 self.pixel_pair_bytes = Some(hevc_pair_bytes(content.byte(16)?, content.byte(17)?));
                 #[cfg(feature = "heic")]
                 {
-                    self.hevc = Some((content, content.byte(16)? & 3));
+                    self.hevc = Some(content);
                 }
             }
             b"auxC" => {
