@@ -50,11 +50,10 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
             &address(*port),
         );
     }
-    let gateways: Vec<_> = servers
-        .gateways
-        .iter()
-        .map(|port| format!("server {} max_fails=1 fail_timeout=2s;", address(*port)))
-        .collect();
+    // There may be fewer than in the samples.
+    let given = |line: &&str| !line.contains(" 10.0.0.");
+    let databases: Vec<_> = databases.lines().filter(given).collect();
+    let gateways = gateways(servers, ports);
     let home = folder.display();
     let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .iter()
@@ -62,7 +61,7 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
         .collect();
     let text = format!(
         "load_module {STREAM};
-        daemon off; pid {home}/pid; error_log {home}/error.log;
+        daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;
         worker_rlimit_nofile 8192;
         events {{ worker_connections 4096; }}
         {}
@@ -70,18 +69,11 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
             access_log off;
             {}
             {}
-            upstream gateways {{ {} }}
-            server {{
-                listen {};
-                client_max_body_size 0;
-                location / {{ proxy_pass http://gateways; proxy_set_header Host $http_host; proxy_connect_timeout 1s; }}
-            }}
+            {gateways}
         }}",
-        databases,
+        databases.join("\n"),
         temporary.join("\n"),
         nodes.join("\n"),
-        gateways.join(" "),
-        address(ports.store)
     );
     let path = folder.join("nginx.conf");
     fs::write(&path, text).unwrap();
@@ -108,6 +100,27 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
     let said = fs::read_to_string(log).unwrap();
     assert!(said.is_empty(), "{said}");
     child.unwrap()
+}
+
+/// The server that leads to gateways, where there are some.
+fn gateways(servers: &Servers, ports: Ports) -> String {
+    if servers.gateways.is_empty() {
+        return String::new();
+    }
+    let servers = servers.gateways.iter();
+    let servers: Vec<_> = servers
+        .map(|port| format!("server 127.0.0.1:{port} max_fails=1 fail_timeout=2s;"))
+        .collect();
+    format!(
+        "upstream gateways {{ {} }}
+        server {{
+            listen 127.0.0.1:{};
+            client_max_body_size 0;
+            location / {{ proxy_pass http://gateways; proxy_set_header Host $http_host; proxy_connect_timeout 1s; }}
+        }}",
+        servers.join(" "),
+        ports.store
+    )
 }
 
 fn put(text: &mut String, placeholder: &str, value: &str) {

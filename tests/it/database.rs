@@ -15,16 +15,21 @@ pub(crate) const SERVER: &str = "TEST_DATABASE_URL";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Makes an empty database, and returns its URL.
+/// Makes an empty database on the server of the environment, and returns its URL.
 pub(crate) async fn create() -> Option<String> {
     let server = std::env::var(SERVER).ok()?;
+    Some(create_on(&server).await)
+}
+
+/// Makes an empty database, and returns its URL.
+pub(crate) async fn create_on(server: &str) -> String {
     let name = format!(
         "test_{}_{}",
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     );
-    administer(&server, &format!("CREATE DATABASE {name}")).await;
-    Some(format!("{server}/{name}"))
+    administer(server, &format!("CREATE DATABASE {name}")).await;
+    format!("{server}/{name}")
 }
 
 /// Ends all connections to a database that [`create`] made, as a server does that is shut down.

@@ -3,6 +3,7 @@
 
 use std::{env, fs, io::Write, path::PathBuf, time::Duration};
 
+use tokio::process::{Child, Command};
 use veraicon::{app::Tools, clock::Clock, storage::PictureKey, storage::Storage, upkeep::Log};
 use veraicon_picture::OutputFormat;
 
@@ -87,42 +88,71 @@ async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
     assert!(clean, "{told}");
 }
 
+/// Three nodes behind nginx.
+struct Site {
+    nodes: Fleet,
+    url: String,
+    _nginx: Child,
+}
+
+impl Site {
+    /// Over databases of a cluster, whose first server is at `server`, and gateways of a bucket or a folder.
+    async fn start(server: &str, databases: Vec<u16>, gateways: Vec<u16>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let free = fleet::free_ports(6);
+        let (ports, nodes) = free.split_at(3);
+        let ports = Ports {
+            nodes: ports[0],
+            database: ports[1],
+            store: ports[2],
+        };
+        let store = if gateways.is_empty() {
+            format!("fs://{}", folder.path().join("objects").display())
+        } else {
+            let gateway = fleet::url(ports.store);
+            format!("s3://pictures/scale?endpoint={gateway}")
+        };
+        let servers = Servers {
+            nodes: nodes.to_vec(),
+            databases,
+            gateways,
+        };
+        let nginx = balancer::start(folder.path(), &servers, ports).await;
+        // The same database, by way of nginx.
+        let mut database = url::Url::parse(&database::create_on(server).await).unwrap();
+        database.set_port(Some(ports.database)).unwrap();
+        let mut settings = fleet::shared(database.into(), store);
+        let url = fleet::url(ports.nodes);
+        settings.extend([
+            ("VERAICON_SERVER__PUBLIC_URL", url.clone()),
+            ("VERAICON_SERVER__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
+            ("VERAICON_PICTURES__QUEUE", USERS.to_string()),
+            ("VERAICON_STORAGE__TIMEOUT", "3s".to_owned()),
+        ]);
+        let mut nodes = Fleet::new(folder, settings, servers.nodes);
+        nodes.start_all().await;
+        Self {
+            nodes,
+            url,
+            _nginx: nginx,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs clusters: scripts/scale"]
 async fn nothing_acknowledged_is_lost_whatever_dies() {
     let (databases, disks) = (Cluster::of("TEST_GALERA"), Cluster::of("TEST_CEPH"));
-    let folder = tempfile::tempdir().unwrap();
-    let free = fleet::free_ports(6);
-    let (ports, nodes) = free.split_at(3);
-    let ports = Ports {
-        nodes: ports[0],
-        database: ports[1],
-        store: ports[2],
-    };
-    let servers = Servers {
-        nodes: nodes.to_vec(),
-        databases: (0..3)
-            .map(|node| databases.port(&format!("{node}/port")))
-            .collect(),
-        gateways: (0..2)
-            .map(|node| disks.port(&format!("gateway.{node}.port")))
-            .collect(),
-    };
-    let _nginx = balancer::start(folder.path(), &servers, ports).await;
-    let database = database::create().await.unwrap();
-    let (_, name) = database.rsplit_once('/').unwrap();
-    let database = format!("mysql://veraicon@127.0.0.1:{}/{name}", ports.database);
-    let store = format!("s3://pictures/scale?endpoint={}", fleet::url(ports.store));
-    let mut settings = fleet::shared(database, store);
-    let url = fleet::url(ports.nodes);
-    settings.extend([
-        ("VERAICON_SERVER__PUBLIC_URL", url.clone()),
-        ("VERAICON_SERVER__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
-        ("VERAICON_PICTURES__QUEUE", USERS.to_string()),
-        ("VERAICON_STORAGE__TIMEOUT", "3s".to_owned()),
-    ]);
-    let mut nodes = Fleet::new(folder, settings, servers.nodes);
-    nodes.start_all().await;
+    let server = env::var(database::SERVER).unwrap();
+    let database = |server| databases.port(&format!("{server}/port"));
+    let gateway = |number| disks.port(&format!("gateway.{number}.port"));
+    let (databases_at, gateways) = ([0, 1, 2].map(database), [0, 1].map(gateway));
+    let site = Site::start(&server, databases_at.into(), gateways.into()).await;
+    let Site {
+        mut nodes,
+        url,
+        _nginx,
+    } = site;
     let mut load = Load::start(vec![url.clone()], USERS).await;
     load.acknowledged(ENOUGH).await;
     let step = |what: &str| println!("{what}: {:?}", load.counts());
@@ -149,6 +179,32 @@ async fn nothing_acknowledged_is_lost_whatever_dies() {
     load.acknowledged(ENOUGH).await;
     step("the store answers again");
 
+    load.stop().await;
+    let live = load.check(&url).await;
+    nothing_is_lost_and_nothing_left(&mut nodes, &live).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a pair of database servers: scripts/scale"]
+async fn nothing_acknowledged_is_lost_when_another_server_takes_over() {
+    let pair = Cluster::of("TEST_POSTGRES_PAIR");
+    let [first, second] = [0, 1].map(|server| pair.port(&format!("{server}/port")));
+    let server = format!("postgres://veraicon@127.0.0.1:{first}");
+    let Site {
+        mut nodes,
+        url,
+        _nginx,
+    } = Site::start(&server, vec![first, second], vec![]).await;
+    let mut load = Load::start(vec![url.clone()], USERS).await;
+    load.acknowledged(ENOUGH).await;
+    pair.signal("KILL", "0/pid").await;
+    // nginx leads to the second one now, which only reads.
+    load.refused(ENOUGH).await;
+    println!("the first server was killed: {:?}", load.counts());
+    let promoted = Command::new(pair.0.join("promote")).status().await;
+    assert!(promoted.unwrap().success());
+    load.acknowledged(ENOUGH).await;
+    println!("the second one took over: {:?}", load.counts());
     load.stop().await;
     let live = load.check(&url).await;
     nothing_is_lost_and_nothing_left(&mut nodes, &live).await;
