@@ -20,6 +20,8 @@ pub struct Metrics {
     pub uploads: Family<Outcome, Counter>,
     /// Worker processes that were lost at a picture or idle, by how.
     pub worker_faults: Family<Kind, Counter>,
+    /// Worker processes that were replaced though they had done all that they were asked, by why.
+    pub worker_retirements: Family<Kind, Counter>,
     /// Worker processes that have been started.
     pub worker_starts: Counter,
     /// Worker processes that are ready or at work.
@@ -36,7 +38,7 @@ pub struct Outcome {
     pub outcome: &'static str,
 }
 
-/// How something went wrong.
+/// How or why something happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 #[expect(missing_docs, reason = "the field is named after what it is")]
 pub struct Kind {
@@ -48,6 +50,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("veraicon");
         let uploads = Family::default();
         let worker_faults = Family::default();
+        let worker_retirements = Family::default();
         let worker_starts = Counter::default();
         let workers = Gauge::default();
         let places = Gauge::default();
@@ -56,6 +59,11 @@ impl Default for Metrics {
             "worker_faults",
             "Worker processes lost, by how",
             worker_faults.clone(),
+        );
+        registry.register(
+            "worker_retirements",
+            "Worker processes replaced after their work, by why",
+            worker_retirements.clone(),
         );
         registry.register(
             "worker_starts",
@@ -67,6 +75,7 @@ impl Default for Metrics {
         Self {
             uploads,
             worker_faults,
+            worker_retirements,
             worker_starts,
             workers,
             places,

@@ -8,6 +8,7 @@ pub mod buffer;
 mod channel;
 #[cfg(debug_assertions)]
 pub mod fault;
+mod memory;
 mod message;
 mod pool;
 pub mod process;
@@ -22,9 +23,10 @@ use tokio::{
 };
 use veraicon_picture::{Crop, Picture as Square, Policy};
 
-pub use self::{budget::Budget, pool::Program};
+pub use self::{budget::Budget, message::Sandbox, pool::Program};
 use self::{
     buffer::{Buffer, Picture},
+    memory::Shelf,
     message::{Job, Order, Outcome, Report, Start},
     pool::{Pool, Process},
     square::{is_square, most_bytes},
@@ -38,6 +40,8 @@ use crate::{
 pub const FORM_BYTES: u64 = 64 << 10;
 /// How long a client is told to wait when all places are taken.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long a process may take to leave once its socket is closed.
+const LEAVE: Duration = Duration::from_millis(50);
 /// Memory is counted in these, in bytes.
 const UNIT: u64 = 4096;
 
@@ -52,6 +56,8 @@ struct Parts {
     places: Arc<Semaphore>,
     /// Every body in memory holds as many units as it may have bytes.
     bodies: Arc<Semaphore>,
+    /// Memory for the next bodies.
+    shelf: Shelf,
     /// Every picture at work holds one.
     running: Arc<Semaphore>,
     /// Every picture at work holds as many units as it takes.
@@ -64,6 +70,7 @@ struct Parts {
 pub struct Place {
     /// Room for the body, given back with the last of what holds it.
     body: Arc<OwnedSemaphorePermit>,
+    shelf: Shelf,
     seat: Seat,
 }
 
@@ -71,15 +78,6 @@ pub struct Place {
 pub struct Seat {
     _permit: OwnedSemaphorePermit,
     metrics: Metrics,
-}
-
-/// What closes the workers in.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Sandbox {
-    /// What a worker tried at its start and was denied.
-    pub denied: Vec<String>,
-    /// What it tried and could do: nothing, where the sandbox is whole.
-    pub possible: Vec<String>,
 }
 
 /// Squares of a picture, and what its upload holds while they are stored.
@@ -105,6 +103,7 @@ impl Workers {
         Self(Arc::new(Parts {
             places: semaphore(budget.workers + budget.queue),
             bodies: semaphore(units(budget.bodies) as usize),
+            shelf: Shelf::new(budget.processes()),
             running: semaphore(budget.workers),
             pictures: semaphore(units(budget.pictures) as usize),
             pool: Pool::new(program, start, budget.processes(), metrics.clone()),
@@ -119,11 +118,7 @@ impl Workers {
     /// # Errors
     /// It cannot be started, or does not get ready.
     pub async fn open(&self) -> io::Result<Sandbox> {
-        let ready = self.0.pool.open().await?;
-        Ok(Sandbox {
-            denied: ready.denied,
-            possible: ready.possible,
-        })
+        self.0.pool.open().await
     }
 
     /// Ends all processes: idle ones now, the others with their work.
@@ -154,6 +149,7 @@ impl Workers {
         let room = timeout(self.0.budget.timeout, room).await;
         Ok(Place {
             body: Arc::new(room.map_err(|_| BUSY)?.map_err(Failure::internal)?),
+            shelf: self.0.shelf.clone(),
             seat,
         })
     }
@@ -169,7 +165,7 @@ impl Workers {
         picture: Picture,
         crop: Option<Crop>,
     ) -> Result<Shaped, Failure> {
-        let Place { body, seat } = place;
+        let Place { body, seat, .. } = place;
         let this = self.clone();
         let work = async move {
             let squares = this.work(&picture, crop).await;
@@ -204,21 +200,24 @@ impl Workers {
                 fault,
             }) => {
                 process.jobs += 1;
-                let young = process.jobs < self.0.budget.jobs && spent < self.retirement();
-                if young && !fault && process.holds_little() {
-                    self.0.pool.give_back(process);
-                } else {
-                    tokio::spawn(async move {
-                        process.end().await;
-                        drop(memory);
-                    });
+                match self.retires(&process, spent, fault) {
+                    None => self.0.pool.give_back(process),
+                    Some(kind) => {
+                        let retirements = &self.0.metrics.worker_retirements;
+                        retirements.get_or_create(&Kind { kind }).inc();
+                        tokio::spawn(async move {
+                            process.end(LEAVE).await;
+                            drop(memory);
+                        });
+                    }
                 }
                 verdict
             }
             Err(lost) => {
                 let late = matches!(lost, Lost::Late);
                 let process_id = process.id.as_raw_nonzero();
-                let status = process.end().await;
+                // What is about to end by itself shall say how.
+                let status = process.end(if late { Duration::ZERO } else { LEAVE }).await;
                 let kind = lost.kind(status);
                 tracing::error!(
                     process_id,
@@ -237,6 +236,23 @@ impl Workers {
         }
     }
 
+    /// Why a process that has done its job gets no other one.
+    fn retires(&self, process: &Process, spent: Duration, fault: bool) -> Option<&'static str> {
+        let life = Duration::from_secs(self.0.budget.processor_seconds);
+        if fault {
+            Some("fault")
+        } else if process.jobs >= self.0.budget.jobs {
+            Some("jobs")
+        } else if spent >= life.saturating_sub(self.0.budget.timeout) {
+            // It could not finish its next picture.
+            Some("processor_time")
+        } else if !process.let_go() {
+            Some("memory")
+        } else {
+            None
+        }
+    }
+
     /// One job in one process.
     async fn attempt(
         &self,
@@ -246,18 +262,17 @@ impl Workers {
         memory: &mut Option<OwnedSemaphorePermit>,
         patience: Instant,
     ) -> Result<Worked, Lost> {
-        if !process.channel.is_silent() {
-            return Err(Lost::Broken(io::Error::other("it spoke out of turn")));
-        }
-        self.lend(process, picture, budget::GRANT)?;
+        let body = picture.body.len() as u64;
+        process.lend(body, budget::GRANT).map_err(Lost::Broken)?;
         let order = Order::Job(Job {
             length: picture.body.len(),
             start: picture.range.start,
             end: picture.range.end,
             crop,
         });
-        let descriptor = Some(picture.body.descriptor());
-        let first = self.in_time(async {
+        let descriptor = picture.body.descriptor();
+        let mut end = Instant::now() + self.0.budget.timeout;
+        let first = in_time(end, async {
             process.channel.send(&order, descriptor).await?;
             process.channel.receive().await
         });
@@ -265,16 +280,18 @@ impl Workers {
         if let Report::NeedsMemory(bytes) = report {
             // What is waited for while something is held could be waited for for ever.
             drop(memory.take());
-            *memory = match self.more_memory(bytes, patience).await {
+            let asked = Instant::now();
+            let granted = self.more_memory(bytes, patience).await;
+            end += asked.elapsed();
+            *memory = match granted {
                 Ok(granted) => Some(granted),
                 Err(failure) => {
-                    let leave = process.channel.send(&Order::Leave, None);
-                    self.in_time(leave).await?;
+                    in_time(end, process.channel.send(&Order::Leave, None)).await?;
                     return Ok(Worked::refused(failure));
                 }
             };
-            self.lend(process, picture, bytes)?;
-            let rest = self.in_time(async {
+            process.lend(body, bytes).map_err(Lost::Broken)?;
+            let rest = in_time(end, async {
                 process.channel.send(&Order::GoOn, None).await?;
                 process.channel.receive().await
             });
@@ -289,7 +306,7 @@ impl Workers {
         };
         let fault = matches!(outcome, Outcome::Fault(_));
         let verdict = match outcome {
-            Outcome::Shaped(heads) => Ok(self.in_time(self.squares(process, &heads)).await?),
+            Outcome::Shaped(heads) => Ok(in_time(end, self.squares(process, &heads)).await?),
             Outcome::Refused(refusal) => Err(refusal.into()),
             Outcome::Fault(what) => {
                 let what = message::plain(&what);
@@ -340,19 +357,6 @@ impl Workers {
         Ok(squares)
     }
 
-    /// Lets a process use as much address space as this picture takes.
-    fn lend(&self, process: &Process, picture: &Picture, granted: u64) -> Result<(), Lost> {
-        let Some(space) = process.ready.address_space else {
-            return Ok(());
-        };
-        if process.has_ended() {
-            // Its number may be another process's by now.
-            return Err(Lost::Broken(io::ErrorKind::BrokenPipe.into()));
-        }
-        let bytes = space.for_job(picture.body.len() as u64, granted);
-        set_address_space(process, bytes, space.most).map_err(Lost::Broken)
-    }
-
     async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Failure> {
         let memory = Arc::clone(&self.0.pictures).acquire_many_owned(units(bytes));
         memory.await.map_err(Failure::internal)
@@ -375,17 +379,6 @@ impl Workers {
         memory.await.map_err(|_| BUSY)?
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
-        let outcome = timeout(self.0.budget.timeout, work).await;
-        outcome.map_err(|_| Lost::Late)?.map_err(Lost::Broken)
-    }
-
-    /// The processor time after which a process could not finish its next picture.
-    fn retirement(&self) -> Duration {
-        let life = Duration::from_secs(self.0.budget.processor_seconds);
-        life.saturating_sub(self.0.budget.timeout)
-    }
-
     fn count(&self, kind: &'static str) {
         let faults = &self.0.metrics.worker_faults;
         faults.get_or_create(&Kind { kind }).inc();
@@ -395,6 +388,11 @@ impl Workers {
 const BUSY: Failure = Failure::Busy {
     retry_after: RETRY_AFTER,
 };
+
+async fn in_time<T>(end: Instant, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
+    let outcome = timeout_at(end, work).await;
+    outcome.map_err(|_| Lost::Late)?.map_err(Lost::Broken)
+}
 
 /// A job that came to its end.
 struct Worked {
@@ -456,8 +454,7 @@ impl Place {
     /// # Errors
     /// [`Failure::Busy`] where the system has no descriptor or memory to spare.
     pub fn buffer(&self) -> Result<Buffer, Failure> {
-        let room = Arc::clone(&self.body);
-        Buffer::new(Some(room)).map_err(out_of_means)
+        Buffer::new(&self.shelf, Arc::clone(&self.body)).map_err(out_of_means)
     }
 }
 
@@ -485,21 +482,4 @@ impl Drop for Seat {
 
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
-}
-
-/// Changes how much address space a process may take.
-#[cfg(target_os = "linux")]
-fn set_address_space(process: &Process, bytes: u64, most: u64) -> io::Result<()> {
-    let limit = rustix::process::Rlimit {
-        current: Some(bytes.min(most)),
-        maximum: Some(most),
-    };
-    rustix::process::prlimit(Some(process.id), rustix::process::Resource::As, limit)?;
-    Ok(())
-}
-
-/// Here a worker's address space is not known, and has no bound.
-#[cfg(not(target_os = "linux"))]
-fn set_address_space(_process: &Process, _bytes: u64, _most: u64) -> io::Result<()> {
-    Ok(())
 }

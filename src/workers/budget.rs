@@ -4,10 +4,13 @@ use std::{fmt, time::Duration};
 
 use veraicon_picture::{Policy, probe};
 
+use super::memory::KEPT;
 use crate::config::Pictures;
 
 /// What a worker holds when it does nothing: its own pages, and buffers that are kept for the next picture.
 pub(super) const IDLE: u64 = 12 << 20;
+/// Address space of an idle worker that holds nothing, in bytes: gaps in its heap.
+pub(super) const GAPS: u64 = 8 << 20;
 /// What every picture is granted without a question: enough for a JPEG of any phone.
 pub(super) const GRANT: u64 = 40 << 20;
 /// Jobs after which a worker is replaced, so that what a library leaks has an end, and so has what a worker that was
@@ -104,9 +107,9 @@ fn split(memory: u64, workers: usize) -> (u64, u64) {
     (rest / 3, rest - rest / 3)
 }
 
-/// Of all workers and the spare one, in bytes.
+/// Of all workers and the spare one, and what is kept for the next bodies, in bytes.
 fn idle(workers: usize) -> u64 {
-    (workers as u64 + 1) * IDLE
+    (workers as u64 + 1) * (IDLE + KEPT as u64)
 }
 
 /// What a phone's photo takes at these sizes, in bytes, in the format that takes most of what phones send.

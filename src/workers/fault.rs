@@ -46,6 +46,7 @@ pub(super) fn obey(bytes: &[u8]) {
                 hint::black_box(&hoard);
             }
         }
+        b"hoard" => std::mem::forget(memmap2::MmapMut::map_anon(32 << 20)),
         b"stack" => {
             hint::black_box(deeper(0));
         }

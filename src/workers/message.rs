@@ -69,14 +69,20 @@ pub(super) enum Report {
 }
 
 /// What a worker found out at its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ready {
-    /// What it tried and was denied.
-    pub(super) denied: Vec<String>,
-    /// What it tried and could do.
-    pub(super) possible: Vec<String>,
+    pub(super) sandbox: Sandbox,
     /// Unknown where the system does not tell.
     pub(super) address_space: Option<AddressSpace>,
+}
+
+/// What closes workers in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// What a worker tried at its start and was denied.
+    pub denied: Vec<String>,
+    /// What it tried and could do: nothing, where the sandbox is whole.
+    pub possible: Vec<String>,
 }
 
 /// Of a worker, in bytes.

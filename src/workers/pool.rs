@@ -3,14 +3,18 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
+    fs::File,
+    future::poll_fn,
     io,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::PathBuf,
+    pin::pin,
     process::{ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -24,8 +28,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    budget,
     channel::Channel,
-    message::{self, Order, Ready, Start},
+    message::{self, Order, Ready, Sandbox, Start},
     process::ARGUMENT,
 };
 use crate::metrics::{Kind, Metrics};
@@ -78,6 +83,8 @@ pub(super) struct Pool(Arc<Parts>);
 struct Parts {
     program: Program,
     start: Start,
+    /// What closes the first process in, and therefore every other.
+    sandbox: OnceLock<Sandbox>,
     /// How many processes there are to be.
     target: usize,
     idle: Mutex<VecDeque<Process>>,
@@ -99,8 +106,10 @@ pub(super) struct Process {
     pub(super) id: Pid,
     pub(super) jobs: u32,
     pub(super) ready: Ready,
-    /// Set once it has ended.
+    /// Set once it has ended; while this is borrowed and is not set, its number is nobody else's.
     ended: watch::Receiver<Option<ExitStatus>>,
+    /// What it holds, `/proc/ID/statm`; read where the system has it.
+    pages: Option<File>,
     /// At a picture; read when the process has ended.
     busy: Arc<AtomicBool>,
     kill: oneshot::Sender<()>,
@@ -111,6 +120,7 @@ impl Pool {
         Self(Arc::new(Parts {
             program,
             start,
+            sandbox: OnceLock::new(),
             target,
             idle: Mutex::default(),
             alive: AtomicUsize::new(0),
@@ -123,12 +133,12 @@ impl Pool {
     }
 
     /// Starts the first process, and has the others started beside.
-    pub(super) async fn open(&self) -> io::Result<Ready> {
+    pub(super) async fn open(&self) -> io::Result<Sandbox> {
         let first = self.launch().await?;
-        let ready = first.ready.clone();
+        let sandbox = first.ready.sandbox.clone();
         self.give_back(first);
         tokio::spawn(self.clone().refill());
-        Ok(ready)
+        Ok(sandbox)
     }
 
     /// A process that is ready, as soon as there is one.
@@ -139,7 +149,8 @@ impl Pool {
             // From here on no notice is missed.
             ready.as_mut().enable();
             while let Some(process) = { self.idle().pop_front() } {
-                if !process.has_ended() {
+                // What has died meanwhile, or says what it was not asked for, is no use to anybody.
+                if !process.has_ended() && process.channel.is_silent() {
                     process.set_busy(true);
                     return process;
                 }
@@ -151,9 +162,10 @@ impl Pool {
     /// Keeps a process for the next picture.
     pub(super) fn give_back(&self, process: Process) {
         process.set_busy(false);
+        let mut idle = self.idle();
         if !self.0.stop.is_cancelled() {
             // The one that worked last has its memory in the processor's caches.
-            self.idle().push_front(process);
+            idle.push_front(process);
             self.0.ready.notify_one();
         }
     }
@@ -234,6 +246,11 @@ impl Pool {
             }
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         };
+        if *self.0.sandbox.get_or_init(|| ready.sandbox.clone()) != ready.sandbox {
+            return Err(io::Error::other(
+                "it is closed in otherwise than the first one",
+            ));
+        }
         let id = child
             .id()
             .and_then(|id| Pid::from_raw(id.cast_signed()))
@@ -245,12 +262,14 @@ impl Pool {
         self.0.metrics.worker_starts.inc();
         self.0.metrics.workers.inc();
         tokio::spawn(self.clone().watch(child, killed, end, Arc::clone(&busy)));
+        let pages = File::open(format!("/proc/{}/statm", id.as_raw_nonzero())).ok();
         Ok(Process {
             channel,
             id,
             jobs: 0,
             ready,
             ended,
+            pages,
             busy,
             kill,
         })
@@ -265,11 +284,27 @@ impl Pool {
         busy: Arc<AtomicBool>,
     ) {
         let born = Instant::now();
+        let id = child.id();
+        let mut wait = pin!(child.wait());
+        let ended = poll_fn(|context| {
+            let mut poll = Poll::Pending;
+            // Its number becomes free here, with the lock of `end` held; see `Process::set_address_space`.
+            end.send_if_modified(|status| {
+                poll = wait.as_mut().poll(context);
+                if let Poll::Ready(now) = &poll {
+                    *status = Some(now.as_ref().copied().unwrap_or_default());
+                }
+                poll.is_ready()
+            });
+            poll
+        });
+        let mut ended = pin!(ended);
         let (status, by_itself) = tokio::select! {
-            status = child.wait() => (status, true),
+            biased;
+            status = &mut ended => (status, true),
             _ = killed => {
-                let _ = child.start_kill();
-                (child.wait().await, false)
+                kill(id);
+                (ended.await, false)
             }
         };
         let status = status.unwrap_or_default();
@@ -287,7 +322,6 @@ impl Pool {
         } else {
             self.0.stillborn.store(0, Ordering::Relaxed);
         }
-        end.send_replace(Some(status));
         self.idle()
             .retain(|process| process.ended.borrow().is_none());
         self.0.alive.fetch_sub(1, Ordering::Relaxed);
@@ -297,13 +331,17 @@ impl Pool {
 }
 
 impl Process {
-    /// Kills the process where it still runs, and says how it ended.
-    pub(super) async fn end(self) -> Option<ExitStatus> {
+    /// Has the process end: lets it go, and kills it where it still runs after so long. Says how it ended.
+    pub(super) async fn end(self, patience: Duration) -> Option<ExitStatus> {
         let Self {
-            mut ended, kill, ..
+            channel,
+            mut ended,
+            kill,
+            ..
         } = self;
-        // One that is about to end by itself shall say how.
-        let _ = timeout(FIRST_PAUSE, ended.wait_for(Option::is_some)).await;
+        // It ends by itself when its socket closes.
+        drop(channel);
+        let _ = timeout(patience, ended.wait_for(Option::is_some)).await;
         drop(kill);
         let status = ended.wait_for(Option::is_some).await;
         status.map_or(None, |status| *status)
@@ -313,21 +351,71 @@ impl Process {
         self.ended.borrow().is_some()
     }
 
-    /// Whether it holds no more memory of its own than an idle worker may (proc(5), `/proc/pid/statm`).
-    pub(super) fn holds_little(&self) -> bool {
-        let path = format!("/proc/{}/statm", self.id.as_raw_nonzero());
-        let Ok(text) = std::fs::read_to_string(path) else {
-            return !cfg!(target_os = "linux");
+    /// Lets it use as much address space as a picture takes, for which so much was granted, in a body of so many bytes.
+    pub(super) fn lend(&self, body: u64, granted: u64) -> io::Result<()> {
+        match self.ready.address_space {
+            Some(space) => self.set_address_space(space.for_job(body, granted), space.most),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes back what it was lent. Whether it can wait for the next picture: it has let go of all that it may not keep,
+    /// in memory and in address space, which would become memory once nobody looks (proc(5), `/proc/pid/statm`).
+    pub(super) fn let_go(&self) -> bool {
+        let Some(space) = self.ready.address_space else {
+            return true;
         };
-        let mut pages = text.split(' ').skip(1).map(str::parse::<u64>);
-        let (Some(Ok(resident)), Some(Ok(shared))) = (pages.next(), pages.next()) else {
+        if self.lend(0, 0).is_err() {
+            return false;
+        }
+        let mut text = [0; 128];
+        let read = self.pages.as_ref().map(|pages| pages.read_at(&mut text, 0));
+        let Some(Ok(text)) = read.map(|read| read.map(|length| &text[..length])) else {
             return false;
         };
-        resident.saturating_sub(shared) * rustix::param::page_size() as u64 <= super::budget::IDLE
+        let mut pages = text.split(|byte| *byte == b' ').map(|number| {
+            let pages = std::str::from_utf8(number).ok()?.parse::<u64>().ok()?;
+            Some(pages * rustix::param::page_size() as u64)
+        });
+        let mut next = || pages.next().flatten();
+        let (Some(size), Some(resident), Some(shared)) = (next(), next(), next()) else {
+            return false;
+        };
+        size <= space.own && resident.saturating_sub(shared) <= budget::IDLE
+    }
+
+    /// Changes how much address space it may take.
+    #[cfg(target_os = "linux")]
+    fn set_address_space(&self, bytes: u64, most: u64) -> io::Result<()> {
+        let limit = rustix::process::Rlimit {
+            current: Some(bytes.min(most)),
+            maximum: Some(most),
+        };
+        let ended = self.ended.borrow();
+        if ended.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        rustix::process::prlimit(Some(self.id), rustix::process::Resource::As, limit)?;
+        Ok(())
+    }
+
+    /// Here a worker's address space is not known, and has no bound.
+    #[cfg(not(target_os = "linux"))]
+    fn set_address_space(&self, _bytes: u64, _most: u64) -> io::Result<()> {
+        Ok(())
     }
 
     fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Relaxed);
+    }
+}
+
+/// Kills a process that has not been waited for.
+fn kill(id: Option<u32>) {
+    let id = id.and_then(|id| Pid::from_raw(id.cast_signed()));
+    if let Some(id) = id {
+        // It may have ended this moment.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
     }
 }
 

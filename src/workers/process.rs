@@ -6,10 +6,7 @@ use std::{
     fs::File,
     io::{self, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     sync::Mutex,
@@ -22,7 +19,7 @@ use rustix::{
 use veraicon_picture::{Pictures, Policy, probe, process};
 
 use super::{
-    buffer,
+    budget, memory,
     message::{self, Job, Order, Outcome, Report, Square, Start},
     sandbox,
 };
@@ -32,6 +29,10 @@ pub(super) const ARGUMENT: &str = "worker";
 /// Lets a worker of a debug build break on request; see [`super::fault`].
 #[cfg(debug_assertions)]
 pub const FAULTS: &str = "--faults";
+
+/// The heap that an idle worker may keep, in bytes; the rest of [`budget::IDLE`] is for its other pages.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MOST_HEAP: u64 = budget::IDLE - (4 << 20);
 
 /// Becomes a worker, where the command line says so.
 pub fn enter(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
@@ -55,7 +56,7 @@ pub fn enter(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<
 
 fn run() -> io::Result<()> {
     let mut channel = Channel {
-        socket: io::stdin().as_fd().try_clone_to_owned()?.into(),
+        socket: standard_input().into(),
     };
     let Some((Order::Start(start), _)) = channel.receive()? else {
         return Err(io::Error::other("no orders"));
@@ -79,9 +80,19 @@ fn run() -> io::Result<()> {
         for picture in pictures.iter().flat_map(|pictures| &pictures.outputs) {
             answer.extend_from_slice(&picture.bytes);
         }
+        drop(pictures);
+        // Before the answer: what this process holds is looked at as soon as that has come.
+        give_memory_back();
         channel.socket.write_all(&answer)?;
     }
     Ok(())
+}
+
+/// Taken for good: nothing else here reads it.
+#[expect(unsafe_code, reason = "the standard library only lends it")]
+fn standard_input() -> OwnedFd {
+    // SAFETY: it is open in every process that the service or a shell starts, and nobody else closes it.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(sandbox::SOCKET) }
 }
 
 /// The worker's end of the socket.
@@ -131,7 +142,7 @@ impl Channel {
         job: &Job,
         body: File,
     ) -> io::Result<Option<(Outcome, Option<Pictures>)>> {
-        let body = buffer::map(&body, job.length, true)?;
+        let body = memory::map(&body, job.length)?;
         let bytes = body
             .get(job.start..job.end)
             .ok_or_else(|| io::Error::other("a picture outside its body"))?;
@@ -194,8 +205,25 @@ fn keep_memory() {
     }
 }
 
+/// Gives freed memory back that lies between what is kept, where an idle worker would hold too much of it
+/// (mallinfo(3), malloc_trim(3)).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "the standard library has no call for it")]
+fn give_memory_back() {
+    // SAFETY: this process has one thread.
+    unsafe {
+        let heap = libc::mallinfo2();
+        if (heap.uordblks + heap.fordblks + heap.hblkhd) as u64 > MOST_HEAP {
+            libc::malloc_trim(0);
+        }
+    }
+}
+
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn keep_memory() {}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_memory_back() {}
 
 /// Since the process began.
 fn processor_milliseconds() -> u64 {

@@ -8,21 +8,24 @@ mod attempts;
 #[cfg(target_os = "linux")]
 mod filter;
 
-use std::io;
+use std::{io, os::fd::RawFd};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     budget,
-    message::{AddressSpace, Ready, Start},
+    message::{AddressSpace, Ready, Sandbox, Start},
 };
 
-/// Descriptors of a worker: its socket twice, standard output and error, one upload, and one while it closes itself in.
-const MOST_DESCRIPTORS: u64 = 6;
+/// The descriptor of a worker's socket: standard input.
+pub(super) const SOCKET: RawFd = 0;
+/// Descriptors of a worker: its socket, and one upload.
+const MOST_DESCRIPTORS: u64 = 2;
 
 /// Closes this process in, for good, and tries to get out.
 pub(super) fn close(start: &Start) -> io::Result<Ready> {
     let address_space = address_space(start);
+    close_others();
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Fsize, 0),
@@ -41,14 +44,29 @@ pub(super) fn close(start: &Start) -> io::Result<Ready> {
         limit(Resource::Nproc, 0, 0)?;
         ignore_signals();
         yield_to_others();
-        filter::close()?;
     }
-    let (denied, possible) = attempts(start, address_space);
+    let sandbox = close_in(start, address_space)?;
     Ok(Ready {
-        denied,
-        possible,
+        sandbox,
         address_space,
     })
+}
+
+/// Closes all descriptors but the socket, whatever the service was started with.
+#[expect(unsafe_code, reason = "the standard library has no call for it")]
+fn close_others() {
+    const FIRST: libc::c_uint = SOCKET as libc::c_uint + 1;
+    #[cfg(target_os = "linux")]
+    // SAFETY: nothing here holds any of them.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    // For systems without the call (Linux before 5.9): as many as can be open.
+    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
+    for descriptor in FIRST..most.min(1 << 20) as libc::c_uint {
+        // SAFETY: as above; where it is not open nothing happens.
+        unsafe { libc::close(descriptor.cast_signed()) };
+    }
 }
 
 /// The address space at a picture that takes no more than is granted to all, in bytes.
@@ -73,7 +91,7 @@ fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
 fn address_space(start: &Start) -> Option<AddressSpace> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split(' ').next()?.parse().ok()?;
-    let own = pages * rustix::param::page_size() as u64 + budget::IDLE;
+    let own = pages * rustix::param::page_size() as u64 + budget::IDLE + budget::GAPS;
     let most = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
     Some(AddressSpace {
         own,
@@ -106,14 +124,19 @@ fn yield_to_others() {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }
 
-/// What was tried and denied, and what was tried and possible.
+/// Closes off what can be, and tries to get out.
 #[cfg(target_os = "linux")]
-fn attempts(start: &Start, space: Option<AddressSpace>) -> (Vec<String>, Vec<String>) {
-    attempts::all(space.map(|space| (usual(space, start), space.most)))
+fn close_in(start: &Start, space: Option<AddressSpace>) -> io::Result<Sandbox> {
+    let opens_file = filter::close()?;
+    let share = space.map(|space| (usual(space, start), space.most));
+    Ok(attempts::all(opens_file, share))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn attempts(_start: &Start, _space: Option<AddressSpace>) -> (Vec<String>, Vec<String>) {
+fn close_in(_start: &Start, _space: Option<AddressSpace>) -> io::Result<Sandbox> {
     let anything = "anything: this system has no sandbox";
-    (Vec::new(), vec![anything.into()])
+    Ok(Sandbox {
+        denied: Vec::new(),
+        possible: vec![anything.into()],
+    })
 }

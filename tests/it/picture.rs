@@ -21,6 +21,17 @@ pub(crate) fn quarters(width: u32, height: u32) -> DynamicImage {
 }
 
 /// A picture that differs from those of other seeds in every part.
+pub(crate) fn noise(side: u32) -> DynamicImage {
+    let mut state = 1_u32;
+    let image = RgbImage::from_fn(side, side, |_, _| {
+        Rgb([0; 3].map(|_: u8| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        }))
+    });
+    DynamicImage::ImageRgb8(image)
+}
+
 pub(crate) fn numbered(seed: u8) -> Vec<u8> {
     let colour = |x: u32, y: u32| {
         let [x, y] = [x, y].map(|value| u8::try_from(value).unwrap());

@@ -7,7 +7,7 @@ use reqwest::{StatusCode, multipart};
 use serde_json::Value;
 use veraicon::{
     metrics::Kind,
-    workers::{Budget, Workers, buffer::Buffer, fault::MARK},
+    workers::{Budget, Workers, fault::MARK},
 };
 
 use crate::{
@@ -15,8 +15,10 @@ use crate::{
     service::{Answer, Send, Service, Session, file, program},
 };
 
-const DENIED: [&str; 11] = [
+const DENIED: [&str; 13] = [
     "opening a file",
+    "opening a file, with Landlock alone",
+    "another's descriptor",
     "a network socket",
     "a local socket",
     "a new process",
@@ -79,6 +81,20 @@ async fn a_worker_cannot_do_what_decoding_does_not_take() {
         answer.refused("not_an_image");
     }
     assert_eq!(service.app.metrics.worker_starts.get(), 3);
+}
+
+#[tokio::test]
+async fn what_the_service_was_started_with_does_not_reach_a_worker() {
+    let file = std::fs::File::open("/etc/hostname").unwrap();
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+    let service = Service::start().await;
+    let ready = service.get("/health/ready").answer().await;
+    let sandbox = &ready.succeeded().data()["workers"]["sandbox"];
+    assert_eq!(sandbox["denied"], serde_json::json!(DENIED));
+    for id in service.app.avatars.workers.idle() {
+        let descriptors = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
+        assert_eq!(descriptors.count(), 1);
+    }
 }
 
 #[tokio::test]
@@ -168,7 +184,7 @@ async fn a_picture_that_takes_more_memory_than_there_is_is_refused_with_the_figu
     let answer = request.header("Accept-Language", "en").answer().await;
     answer.refused("too_complex");
     assert!(
-        answer.message().contains("bytes of memory") && answer.message().contains("limit 123,"),
+        answer.message().contains("bytes of memory") && answer.message().contains("limit 117,"),
         "{}",
         answer.message()
     );
@@ -189,6 +205,37 @@ async fn a_large_picture_is_granted_what_it_takes() {
     for kind in ["crash", "abort", "broken", "timeout", "processor_time"] {
         assert_eq!(faults(&service, kind), 0, "{kind}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_keeps_its_buffers_within_what_an_idle_one_may_hold_and_goes_on() {
+    let service = Service::start_with(|config| config.pictures.workers = 1).await;
+    let session = service.user("someone").await;
+    let metrics = &service.app.metrics;
+    // Without subsampling every coefficient that is kept counts three times.
+    let side = 1432_u16;
+    let pixels = picture::noise(side.into()).into_rgb8();
+    let mut file = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut file, 90);
+    encoder.set_progressive(true);
+    encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_1_1);
+    let colours = jpeg_encoder::ColorType::Rgb;
+    encoder.encode(&pixels, side, side, colours).unwrap();
+    for _ in 0..10 {
+        service.upload(&session, file.clone()).await.succeeded();
+    }
+    assert_eq!(metrics.worker_starts.get(), 2);
+    // One that holds on to more, though it has not touched it yet, is replaced.
+    service
+        .upload(&session, order("hoard"))
+        .await
+        .refused("not_an_image");
+    let kind = "memory";
+    let retired = metrics
+        .worker_retirements
+        .get_or_create(&Kind { kind })
+        .get();
+    assert_eq!(retired, 1);
 }
 
 #[tokio::test]
@@ -239,7 +286,7 @@ async fn workers(service: &Service, change: impl FnOnce(&mut Budget)) -> Workers
 
 async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
     let place = workers.admit(bytes.len() as u64).await.unwrap();
-    let mut buffer = Buffer::new(None).unwrap();
+    let mut buffer = place.buffer().unwrap();
     buffer.extend(bytes).unwrap();
     let body = buffer.seal().unwrap();
     let picture = body.picture(&body);

@@ -8,11 +8,16 @@ use rustix::{
     thread::{CapabilitySets, capabilities},
 };
 
-/// Tries everything: what was denied, and what was possible. `share` is the address space that this process may take, and
+use super::{SOCKET, Sandbox};
+
+/// Tries everything: what was denied, and what was possible. `opens_file` says what came of the one try that was made
+/// earlier, `share` is the address space that this process may take, and
 /// the most that it can be given, in bytes.
-pub(super) fn all(share: Option<(u64, u64)>) -> (Vec<String>, Vec<String>) {
+pub(super) fn all(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
     let attempts = [
         ("opening a file", File::open("/").is_ok()),
+        ("opening a file, with Landlock alone", opens_file),
+        ("another's descriptor", finds_descriptor()),
         ("a network socket", UdpSocket::bind("127.0.0.1:0").is_ok()),
         ("a local socket", UnixDatagram::unbound().is_ok()),
         ("a new process", starts_process()),
@@ -30,7 +35,21 @@ pub(super) fn all(share: Option<(u64, u64)>) -> (Vec<String>, Vec<String>) {
         let names = attempts.into_iter().map(|(name, _)| name.to_owned());
         names.collect()
     };
-    (names(denied), names(possible))
+    Sandbox {
+        denied: names(denied),
+        possible: names(possible),
+    }
+}
+
+/// One that is open, be it for reading or for writing, and is not the socket.
+#[expect(unsafe_code, reason = "whether they are open is the question")]
+fn finds_descriptor() -> bool {
+    let mut nothing: [libc::c_void; 0] = [];
+    // SAFETY: no bytes are read or written.
+    (SOCKET + 1..1024).any(|descriptor| unsafe {
+        libc::read(descriptor, nothing.as_mut_ptr(), 0) == 0
+            || libc::write(descriptor, nothing.as_ptr(), 0) == 0
+    })
 }
 
 #[expect(

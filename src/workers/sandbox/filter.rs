@@ -1,10 +1,8 @@
 //! Which system calls a worker may make (seccomp(2)), and Landlock behind that (landlock(7)).
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, fs::File, io};
 
-use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, RulesetStatus, Scope,
-};
+use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetError, Scope};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
 };
@@ -21,7 +19,6 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    libc::SYS_futex,
     libc::SYS_getpid,
     libc::SYS_getrandom,
     libc::SYS_gettid,
@@ -42,16 +39,27 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_writev,
 ];
 
-/// What allocators tell the kernel of memory that they do not need (madvise(2)).
-const ADVICE: [libc::c_int; 2] = [libc::MADV_DONTNEED, libc::MADV_FREE];
+/// What allocators tell the kernel of memory that they do not need, and readers of what they read (madvise(2)).
+const ADVICE: [libc::c_int; 3] = [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_SEQUENTIAL];
+
+/// What locks of one process take (futex(2)).
+const LOCKS: [libc::c_int; 4] = [
+    libc::FUTEX_WAIT,
+    libc::FUTEX_WAKE,
+    libc::FUTEX_WAIT_BITSET,
+    libc::FUTEX_WAKE_BITSET,
+];
 
 /// Gives up every capability, then all files and the network, then all other system calls.
-pub(super) fn close() -> io::Result<()> {
+/// Whether a file could be opened when only Landlock was there.
+pub(super) fn close() -> io::Result<bool> {
     set_no_new_privs(true)?;
     give_up_capabilities()?;
     landlock().map_err(io::Error::other)?;
+    let opens_file = File::open("/").is_ok();
     let filter = filter().map_err(io::Error::other)?;
-    apply_filter(&filter).map_err(io::Error::other)
+    apply_filter(&filter).map_err(io::Error::other)?;
+    Ok(opens_file)
 }
 
 /// A worker of a service that runs as root is no root.
@@ -70,14 +78,14 @@ fn give_up_capabilities() -> io::Result<()> {
 }
 
 /// As much as this kernel knows; the filter does not depend on it.
-fn landlock() -> Result<RulesetStatus, RulesetError> {
-    let status = Ruleset::default()
+fn landlock() -> Result<(), RulesetError> {
+    Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::from_all(ABI::V5))?
         .scope(Scope::from_all(ABI::V6))?
         .create()?
         .restrict_self()?;
-    Ok(status.ruleset)
+    Ok(())
 }
 
 fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
@@ -92,6 +100,12 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
     rules.insert(
         libc::SYS_madvise,
         advice.into_iter().collect::<Result<_, _>>()?,
+    );
+    let word = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32;
+    let locks = LOCKS.map(|lock| rule(1, SeccompCmpOp::MaskedEq(word.into()), lock as u64));
+    rules.insert(
+        libc::SYS_futex,
+        locks.into_iter().collect::<Result<_, _>>()?,
     );
     // Aborting sends a signal to oneself.
     let own = u64::from(std::process::id());

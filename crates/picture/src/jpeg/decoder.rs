@@ -11,8 +11,8 @@ use super::source::{WINDOW, Window};
 use crate::Error;
 
 /// Most bytes that a [`Decoder`] holds on to between two decodes, besides its 32 KiB window: a photo of
-/// 12 MP needs 5 MiB, one of 48 MP 12 MiB.
-pub const RETAINED: usize = 16 << 20;
+/// 12 MP needs 5 MiB.
+pub const RETAINED: usize = 6 << 20;
 
 /// Decodes JPEG files, and keeps its buffers from one to the next.
 pub struct Decoder {
