@@ -182,10 +182,13 @@ impl Avatars {
             .into_iter()
             .map(|square| (square.size, Bytes::from(square.bytes)))
             .collect();
-        let _turn = self.storage.turn().await?;
         for _ in 0..ATTEMPTS {
+            // For a pass alone: whoever waits for the sweep takes nobody's turn.
+            let turn = self.storage.turn().await?;
             let pass = self.store_and_publish(owner, &key, &sizes, &squares);
-            match pass.await? {
+            let published = pass.await?;
+            drop(turn);
+            match published {
                 Some(user) => return Ok(user),
                 None => tokio::time::sleep(PAUSE).await,
             }

@@ -16,8 +16,8 @@ pub mod users;
 
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, QueryFilter, SqlErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait, sea_query::Query,
+    EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, SqlErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait, TryGetableMany, Value,
 };
 
 pub use self::{
@@ -32,7 +32,7 @@ use self::{connect::Connections, retry::Patient};
 use crate::failure::Failure;
 
 /// Rows removed by one statement.
-const PIECE: u64 = 1000;
+const PIECE: usize = 1000;
 
 /// An open database.
 #[derive(Clone, Debug)]
@@ -110,25 +110,32 @@ where
 }
 
 /// Removes rows a piece at a time, so that no statement takes long or holds many locks.
-async fn delete_in_pieces<E: EntityTrait>(
+///
+/// What is over is looked for without locks, and judged again by the statement that removes it: a row may have changed
+/// meanwhile. Engines disagree on whether they would do so for one statement that does both.
+async fn delete_in_pieces<E: EntityTrait, Key>(
     connection: &impl ConnectionTrait,
     key: E::Column,
     over: Condition,
-) -> Result<(), DbErr> {
+) -> Result<(), DbErr>
+where
+    Key: TryGetableMany + Into<Value>,
+{
     loop {
-        let piece = Query::select()
+        let piece: Vec<Key> = E::find()
+            .select_only()
             .column(key)
-            .from(E::default())
-            .cond_where(over.clone())
-            .limit(PIECE)
-            .to_owned();
-        // MySQL takes no limit in a condition, but in a table that is made for it.
-        let keys = Query::select()
-            .column(key)
-            .from_subquery(piece, "piece")
-            .to_owned();
-        let due = E::delete_many().filter(key.in_subquery(keys));
-        if due.exec(connection).await?.rows_affected < PIECE {
+            .filter(over.clone())
+            .limit(PIECE as u64)
+            .into_tuple()
+            .all(connection)
+            .await?;
+        let last = piece.len() < PIECE;
+        if !piece.is_empty() {
+            let due = E::delete_many().filter(key.is_in(piece));
+            due.filter(over.clone()).exec(connection).await?;
+        }
+        if last {
             return Ok(());
         }
     }

@@ -153,6 +153,9 @@ impl Database {
         let settled = Condition::all()
             .add(Column::SettledAt.lte(now))
             .add(Column::NextAt.lte(now));
-        Ok(super::delete_in_pieces::<Entity>(&self.writer, Column::Subject, settled).await?)
+        Ok(
+            super::delete_in_pieces::<Entity, String>(&self.writer, Column::Subject, settled)
+                .await?,
+        )
     }
 }

@@ -155,7 +155,7 @@ impl Database {
     /// The database is out of reach.
     pub async fn forget_sessions(&self, now: Milliseconds) -> Result<(), Failure> {
         let over = Column::ExpiresAt.lte(now).into_condition();
-        Ok(super::delete_in_pieces::<Entity>(&self.writer, Column::Id, over).await?)
+        Ok(super::delete_in_pieces::<Entity, i64>(&self.writer, Column::Id, over).await?)
     }
 
     /// Ends a session.

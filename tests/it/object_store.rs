@@ -107,8 +107,8 @@ impl Stub {
         (status, [("etag", "\"1\"")])
     }
 
-    /// A service that stores in it, and a user.
-    async fn start(&self) -> (Service, Session) {
+    /// A service that stores in it and waits so long for it, and a user.
+    async fn start(&self, timeout: &str) -> (Service, Session) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stub = self.clone();
@@ -120,7 +120,7 @@ impl Stub {
             ));
             config.storage.access_key = Some("key".into());
             config.storage.secret_key = Some("secret".into());
-            config.storage.timeout = "100ms".parse().unwrap();
+            config.storage.timeout = timeout.parse().unwrap();
         })
         .await;
         let session = service.user("someone").await;
@@ -131,7 +131,7 @@ impl Stub {
 #[tokio::test]
 async fn objects_say_what_they_are_and_that_they_never_change() {
     let stub = Stub::default();
-    let (service, session) = stub.start().await;
+    let (service, session) = stub.start("100ms").await;
     let answer = service.upload(&session, picture::numbered(1)).await;
     let url = answer.succeeded().data()["avatar_url"].as_str().unwrap();
     let key = url.split_once("/avatars/").unwrap().1;
@@ -151,7 +151,7 @@ async fn objects_say_what_they_are_and_that_they_never_change() {
 #[tokio::test]
 async fn a_store_that_never_answers_makes_uploads_fail_in_time() {
     let stub = Stub::default();
-    let (service, session) = stub.start().await;
+    let (service, session) = stub.start("100ms").await;
     stub.silent.store(true, Ordering::Relaxed);
     let before = service.info(&session).await;
     let answer = service.upload(&session, picture::numbered(1)).await;
@@ -161,6 +161,30 @@ async fn a_store_that_never_answers_makes_uploads_fail_in_time() {
     assert_eq!(service.info(&session).await, before);
     let ready = service.get("/health/ready").send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_node_stores_so_many_pictures_at_once_and_declares_no_more() {
+    const TURNS: u8 = 32;
+    let stub = Stub::default();
+    // Uploads must all be there before the first one is given up on, after three times this.
+    let (service, session) = stub.start("1s").await;
+    stub.silent.store(true, Ordering::Relaxed);
+    let uploads = (0..TURNS + 8).map(|seed| service.upload(&session, picture::numbered(seed)));
+    let answers = futures_util::future::join_all(uploads).await;
+    let with = |reason: &str| {
+        let reasons = answers.iter().map(|answer| &answer.body["base"]["reason"]);
+        reasons.filter(|found| *found == reason).count()
+    };
+    assert_eq!((with("unavailable"), with("busy")), (usize::from(TURNS), 8));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.headers.contains_key("retry-after"))
+    );
+    // What the store may still do has a row each; who had no turn left nothing.
+    let declared = service.app.database.count_pictures().await.unwrap();
+    assert_eq!(declared, u64::from(TURNS));
 }
 
 #[test]

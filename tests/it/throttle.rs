@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::json;
-use veraicon::config::Config;
+use veraicon::{config::Config, database::attempts};
 
 use crate::service::{Answer, PASSWORD, Send, Service, Session};
 
@@ -285,18 +286,24 @@ async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() 
         .await
         .unwrap();
     let rows = async || {
-        use sea_orm::{EntityTrait, PaginatorTrait};
+        use sea_orm::PaginatorTrait;
         service
             .app
             .database
             .forget_attempts(service.clock.now())
             .await
             .unwrap();
-        veraicon::database::attempts::Entity::find()
-            .count(&database)
-            .await
-            .unwrap()
+        attempts::Entity::find().count(&database).await.unwrap()
     };
+    assert_eq!(rows().await, 2);
+    // More than are removed at once, and one that still counts.
+    let old = (0..2500).map(|number| attempts::Model {
+        subject: format!("old {number}"),
+        settled_at: 1,
+        next_at: 1,
+    });
+    let rows_added = attempts::Entity::insert_many(old.map(IntoActiveModel::into_active_model));
+    rows_added.exec(&database).await.unwrap();
     assert_eq!(rows().await, 2);
     service.pass(Duration::from_secs(6 * 60 * 60));
     assert_eq!(rows().await, 0);
