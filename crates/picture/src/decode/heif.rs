@@ -13,6 +13,8 @@ mod hevc;
 mod meta;
 mod opacity;
 mod properties;
+#[cfg(feature = "heic")]
+mod sps;
 
 use std::borrow::Cow;
 
@@ -201,6 +203,7 @@ impl<'a> Heif<'a> {
                 budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
                 let missing = Error::damaged("an item without a configuration");
                 let coded = hevc::Coded {
+                    size,
                     configuration: item.properties.hevc.ok_or(missing)?,
                     data: &data,
                 };

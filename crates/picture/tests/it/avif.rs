@@ -195,6 +195,12 @@ fn a_sequence_that_names_no_still_shows_its_first() {
     let at = place_of(bytes, b"pitm");
     unnamed[at..at + 4].copy_from_slice(b"free");
     assert_eq!(shape(&unnamed).pixels, shape(bytes).pixels);
+    // A still has to name itself.
+    let at = place_of(HALVED, b"pitm");
+    let mut still = HALVED.to_vec();
+    still[at..at + 4].copy_from_slice(b"free");
+    let result = process(&still, &Policy::default(), None);
+    assert!(matches!(result, Err(Error::Damaged { .. })), "{result:?}");
     // Without any still there are only the frames of its track.
     let at = place_of(bytes, b"meta");
     unnamed[at..at + 4].copy_from_slice(b"free");

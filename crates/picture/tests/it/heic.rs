@@ -96,6 +96,29 @@ fn limits_hold_before_the_codec_sees_a_byte() {
     ));
 }
 
+/// Their sequence parameter sets were written anew: with 8192 × 8192 pixels where the container says 96 × 64; and with
+/// eight columns and rows cut off at the left and at the top.
+#[test]
+fn a_stream_that_differs_from_its_container_is_refused_before_it_is_decoded() {
+    let larger = process(
+        include_bytes!("heic/claims-more.heic"),
+        &Policy::default(),
+        None,
+    );
+    let what = "a stream larger than the file says";
+    let expected = Error::Damaged { offset: None, what };
+    assert_eq!(larger, Err(expected));
+    let inside = process(
+        include_bytes!("heic/begins-inside.heic"),
+        &Policy::default(),
+        None,
+    );
+    assert!(
+        matches!(inside, Err(Error::UnsupportedFormat { .. })),
+        "{inside:?}"
+    );
+}
+
 #[test]
 fn a_policy_without_it_refuses_it() {
     let mut policy = Policy::default();

@@ -7,10 +7,12 @@ use libde265_rs::{
 
 use super::boxes::Reader;
 use super::frame::{Frame, Layout, Row, Signal};
+use super::sps;
 use crate::Error;
 
 const FAILED: Error = Error::Encoder { what: "libde265" };
 const DAMAGED: Error = Error::damaged("the picture data");
+const LARGER: Error = Error::damaged("a stream larger than the file says");
 /// Where the parameter sets of a configuration begin; the last bits before say how long the lengths of
 /// units are, less one (ISO/IEC 14496-15, section 8.3.2.1.2).
 const ARRAYS: usize = 22;
@@ -18,8 +20,15 @@ const ARRAYS: usize = 22;
 const NO_SLICE: u8 = 32;
 const CHANNELS: [Channel; 3] = [Channel::Y, Channel::Cb, Channel::Cr];
 
+/// A sequence parameter set (table 7-1).
+const SEQUENCE: u8 = 33;
+/// Coded pictures fill whole blocks, of at most so many pixels a side (section 7.4.3.2.1).
+const BLOCK: u64 = 64;
+
 /// A coded item as the container has it.
 pub(super) struct Coded<'a> {
+    /// Width and height by its `ispe` property.
+    pub(super) size: (u32, u32),
     /// The content of its `hvcC` property.
     pub(super) configuration: &'a [u8],
     pub(super) data: &'a [u8],
@@ -64,14 +73,17 @@ fn push(item: &Coded<'_>, input: &mut DecoderInput) -> Result<(), Error> {
             what: "HEVC whose units have lengths of less than four bytes",
         });
     }
-    let mut push = |unit: &[u8]| input.push_nal(unit, 0, 0).map_err(|_| DAMAGED);
+    let mut push = |unit: &[u8]| {
+        check(unit, item.size)?;
+        input.push_nal(unit, 0, 0).map_err(|_| DAMAGED)
+    };
     let mut arrays = Reader(arrays);
     for _ in 0..arrays.short(1).ok_or(DAMAGED)? {
         let _kind = arrays.short(1).ok_or(DAMAGED)?;
         for _ in 0..arrays.short(2).ok_or(DAMAGED)? {
             let unit = next_unit(&mut arrays, 2).ok_or(DAMAGED)?;
             // Slices are counted where pictures lie, and nowhere else.
-            if unit.first().is_some_and(|kind| kind >> 1 & 63 >= NO_SLICE) {
+            if kind(unit).is_some_and(|kind| kind >= NO_SLICE) {
                 push(unit)?;
             }
         }
@@ -81,6 +93,36 @@ fn push(item: &Coded<'_>, input: &mut DecoderInput) -> Result<(), Error> {
         push(next_unit(&mut data, 4).ok_or(DAMAGED)?)?;
     }
     Ok(())
+}
+
+/// Refuses a stream whose pictures would take more room than the container says.
+fn check(unit: &[u8], size: (u32, u32)) -> Result<(), Error> {
+    // The upper bits of the layer lie in the first byte; units of other layers than the first are not decoded.
+    let first_layer = unit
+        .first_chunk()
+        .is_some_and(|[one, two]| one & 1 == 0 && two >> 3 == 0);
+    if !first_layer || kind(unit) != Some(SEQUENCE) {
+        return Ok(());
+    }
+    let stated = sps::read(unit).ok_or(DAMAGED)?;
+    // The library takes the first row and column from the wrong place then, and lends more than there is.
+    if stated.begins_inside {
+        return Err(Error::UnsupportedFormat {
+            what: "HEVC that is cut off at the left or at the top",
+        });
+    }
+    let fits =
+        |stated: u32, size: u32| u64::from(stated) <= u64::from(size).next_multiple_of(BLOCK);
+    if fits(stated.width, size.0) && fits(stated.height, size.1) {
+        Ok(())
+    } else {
+        Err(LARGER)
+    }
+}
+
+/// The type of a NAL unit (section 7.3.1.2).
+fn kind(unit: &[u8]) -> Option<u8> {
+    unit.first().map(|first| first >> 1 & 63)
 }
 
 /// A NAL unit with its length before it.

@@ -38,6 +38,17 @@ struct Reference {
     to: Vec<u32>,
 }
 
+impl Reference {
+    /// Whether it makes this item a part of another one, or something beside it: alpha, a depth map, a thumbnail.
+    fn subordinates(&self, item: u32) -> bool {
+        match &self.kind {
+            b"auxl" | b"thmb" => self.from == item,
+            b"dimg" => self.to.contains(&item),
+            _ => false,
+        }
+    }
+}
+
 /// The content of the meta box.
 pub(super) struct Meta<'a> {
     file: &'a [u8],
@@ -85,13 +96,29 @@ impl<'a> Meta<'a> {
         self.file.len()
     }
 
-    /// The picture to show. A sequence may leave open which of its stills that is; then it is the first.
+    /// The picture to show. A sequence may leave open which of its stills that is; then it is the first that stands
+    /// for itself.
     pub(super) fn primary(&self) -> Result<&Item<'a>, Error> {
         let primary = match self.primary {
             Some(id) => self.item(id),
-            None => self.items.iter().find(|item| &item.kind == b"av01"),
+            None if self.is_sequence() => self.items.iter().find(|item| {
+                &item.kind == b"av01"
+                    && !self
+                        .references
+                        .iter()
+                        .any(|reference| reference.subordinates(item.id))
+            }),
+            None => None,
         };
         primary.ok_or(Error::damaged("no primary item"))
+    }
+
+    /// Whether the file says that it is a sequence (AV1 Image File Format, section 6.3).
+    fn is_sequence(&self) -> bool {
+        let first = Boxes::new(self.file).flatten().next();
+        first
+            .filter(|first| &first.kind == b"ftyp")
+            .is_some_and(|brands| brands.content.as_chunks().0.contains(b"avis"))
     }
 
     pub(super) fn item(&self, id: u32) -> Option<&Item<'a>> {
