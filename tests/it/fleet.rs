@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, StatusCode, header::RETRY_AFTER, multipart};
+use reqwest::{Client, Response, StatusCode, header::RETRY_AFTER, multipart};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -65,15 +65,33 @@ pub(crate) struct Counts {
     pub(crate) refused: u32,
     /// Not answered, or by a balancer.
     pub(crate) lost: u32,
+    /// How often a user of whom an upload was refused or lost still had what had been acknowledged, or what was sent since.
+    pub(crate) held: u32,
 }
 
-/// What a user was told.
-#[derive(Default)]
+/// What a user was told, by what the pictures' URLs say of their content.
+#[derive(Clone, Debug, Default)]
 struct Told {
-    /// The URL of the last picture that was acknowledged.
+    /// The last picture that was acknowledged.
     acknowledged: Option<String>,
-    /// Whether pictures were sent since then; each may have become the user's picture, or not.
-    unknown: bool,
+    /// Pictures that were sent since then; each may have become the user's picture, or not.
+    sent: Vec<String>,
+}
+
+impl Told {
+    /// Whether nothing that was acknowledged is lost, where the user has this picture now; one that is drawn where the
+    /// user has none.
+    fn allows(&self, picture: Option<&str>) -> bool {
+        self.acknowledged.as_deref() == picture
+            || self.sent.iter().any(|sent| Some(sent.as_str()) == picture)
+    }
+}
+
+/// What names the content in a picture's URL; nothing where it is drawn.
+fn content(url: &str) -> Option<&str> {
+    let (_, key) = url.split_once("/avatars/")?;
+    let content = key.split('/').nth(1)?;
+    (!key.contains("/default-")).then_some(content)
 }
 
 /// Settings that a test's nodes have: quick passwords, no limits on how often, and no grace to speak of.
@@ -225,6 +243,7 @@ impl Load {
                 .json(&form);
             assert!(register.send().await.unwrap().status().is_success());
         }
+        let contents = Arc::new(contents(&client, &urls[0], &names[0]).await);
         let (counting, counts) = watch::channel(Counts::default());
         let mut load = Self {
             client,
@@ -242,6 +261,7 @@ impl Load {
                 urls: Arc::clone(&urls),
                 stop: Arc::clone(&load.stop),
                 counting: Arc::clone(&counting),
+                contents: Arc::clone(&contents),
                 told: Arc::clone(&load.told),
             };
             load.clients.push(tokio::spawn(user.run(number)));
@@ -281,6 +301,10 @@ impl Load {
     /// Holds that every user has the picture that was acknowledged last, and that all of its sizes are served and whole.
     /// Returns the keys of what is stored of them, in order.
     pub(crate) async fn check(&self, node: &str) -> Vec<String> {
+        assert!(
+            self.counts().held > 0,
+            "nothing that ended had anything in hand"
+        );
         let mut objects = Vec::new();
         for name in &self.names {
             let token = login(&self.client, node, name).await.unwrap();
@@ -301,16 +325,41 @@ impl Load {
                 }
             }
             let told = &self.told.lock().unwrap()[name];
-            let now = info["data"]["avatar_url"].as_str().map(str::to_owned);
-            assert!(
-                told.unknown || told.acknowledged == now,
-                "{name} was told {:?} and has {now:?}",
-                told.acknowledged
-            );
+            let now = content(info["data"]["avatar_url"].as_str().unwrap());
+            assert!(told.allows(now), "{name} was told {told:?} and has {now:?}");
         }
         objects.sort_unstable();
         objects
     }
+}
+
+/// What names the content of each picture that clients send, in order; the first user uploads all of them.
+async fn contents(client: &Client, url: &str, name: &str) -> Vec<String> {
+    let token = login(client, url, name).await.unwrap();
+    let mut contents = Vec::new();
+    for seed in 0..PICTURES {
+        let answer: Value = upload(client, url, &token, seed)
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let picture = answer["data"]["avatar_url"].as_str().unwrap();
+        contents.push(content(picture).unwrap().to_owned());
+    }
+    contents
+}
+
+async fn upload(
+    client: &Client,
+    url: &str,
+    token: &str,
+    seed: u8,
+) -> Result<Response, reqwest::Error> {
+    let form = multipart::Form::new().part("data", file(picture::numbered(seed)));
+    let upload = client.put(format!("{url}/user/avatar/upload"));
+    let upload = upload.header("Access-Token", token).multipart(form);
+    upload.send().await
 }
 
 /// One user who uploads.
@@ -320,36 +369,40 @@ struct User {
     urls: Arc<Vec<String>>,
     stop: Arc<AtomicBool>,
     counting: Arc<watch::Sender<Counts>>,
+    contents: Arc<Vec<String>>,
     told: Arc<Mutex<HashMap<String, Told>>>,
 }
 
 impl User {
     async fn run(self, mut turn: usize) {
         let (mut seed, mut token) = (0, None);
+        // Of the first user they all have been.
+        self.tell(|told| told.sent.clone_from(&self.contents));
         while !self.stop.load(Ordering::Relaxed) {
             turn += 1;
             let url = &self.urls[turn % self.urls.len()];
             if token.is_none() {
                 token = login(&self.client, url, &self.name).await;
             }
-            let Some(token) = &token else {
+            let Some(known) = &token else {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             };
             seed = (seed + 1) % PICTURES;
-            self.tell(|told| told.unknown = true);
-            let form = multipart::Form::new().part("data", file(picture::numbered(seed)));
-            let upload = self.client.put(format!("{url}/user/avatar/upload"));
-            let upload = upload.header("Access-Token", token).multipart(form);
-            let pause = match upload.send().await {
+            let content = &self.contents[usize::from(seed)];
+            self.tell(|told| told.sent.push(content.clone()));
+            let pause = match upload(&self.client, url, known, seed).await {
                 Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                    self.counting.send_modify(|counts| counts.refused += 1);
+                    self.count(|counts| counts.refused += 1);
                     let seconds = answer.headers().get(RETRY_AFTER);
                     let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
                     seconds.map_or(PAUSE, Duration::from_secs)
                 }
                 Ok(answer) => {
                     let answer: Value = answer.json().await.unwrap_or_default();
+                    if answer["base"]["reason"] == "token_invalid" {
+                        token = None;
+                    }
                     match answer["data"]["avatar_url"].as_str() {
                         Some(picture) => self.note(picture),
                         None => self.lost(),
@@ -358,6 +411,39 @@ impl User {
                 Err(_) => self.lost(),
             };
             tokio::time::sleep(pause).await;
+            if let Some(token) = &token {
+                self.look(token, turn).await;
+            }
+        }
+    }
+
+    /// Looks what this user has, where it is not known for sure, as soon as a node tells.
+    async fn look(&self, token: &str, turn: usize) {
+        let told = self.told.lock().unwrap()[&self.name].clone();
+        if told.sent.is_empty() {
+            return;
+        }
+        for node in turn.. {
+            let info = self.urls[node % self.urls.len()].clone() + "/user/info";
+            let info = self.client.get(info).header("Access-Token", token);
+            let answer = match info.send().await {
+                Ok(answer) => answer.json::<Value>().await.unwrap_or_default(),
+                Err(_) => Value::Null,
+            };
+            if let Some(picture) = answer["data"]["avatar_url"].as_str() {
+                let now = content(picture);
+                assert!(
+                    told.allows(now),
+                    "{} was told {told:?} and has {now:?}",
+                    self.name
+                );
+                self.count(|counts| counts.held += 1);
+                return;
+            }
+            if answer["base"]["reason"] == "token_invalid" {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -366,17 +452,22 @@ impl User {
         change(all.entry(self.name.clone()).or_default());
     }
 
+    fn count(&self, change: impl FnOnce(&mut Counts)) {
+        self.counting.send_modify(change);
+    }
+
     fn note(&self, picture: &str) -> Duration {
+        let content = content(picture).unwrap().to_owned();
         self.tell(|told| {
-            told.acknowledged = Some(picture.to_owned());
-            told.unknown = false;
+            told.acknowledged = Some(content);
+            told.sent.clear();
         });
-        self.counting.send_modify(|counts| counts.acknowledged += 1);
+        self.count(|counts| counts.acknowledged += 1);
         Duration::ZERO
     }
 
     fn lost(&self) -> Duration {
-        self.counting.send_modify(|counts| counts.lost += 1);
+        self.count(|counts| counts.lost += 1);
         PAUSE
     }
 }
