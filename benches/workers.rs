@@ -157,12 +157,12 @@ fn in_workers(
             tokio::spawn(async move {
                 while next.fetch_add(1, Ordering::Relaxed) < many {
                     let failed = |failure| anyhow::anyhow!("{failure:?}");
-                    let place = workers.admit(bytes.len() as u64).await.map_err(failed)?;
-                    let mut body = place.buffer().map_err(failed)?;
+                    let length = Some(bytes.len() as u64);
+                    let (seat, mut body) = workers.admit(length).await.map_err(failed)?;
                     body.extend(&bytes)?;
                     let body = body.seal()?;
                     let picture = body.picture(&body);
-                    let shaped = workers.shape(place, picture, None).await;
+                    let shaped = workers.shape(seat, picture, None).await;
                     ensure!(!shaped.map_err(failed)?.squares.is_empty(), "no squares");
                 }
                 anyhow::Ok(())

@@ -23,7 +23,10 @@ use crate::{
     failure::Failure,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
-    workers::{Place, Shaped, Workers, buffer::Picture},
+    workers::{
+        Seat, Shaped, Workers,
+        buffer::{Buffer, Picture},
+    },
 };
 
 /// How long an upload may take to write its objects, before the sweep takes them for abandoned.
@@ -59,11 +62,11 @@ pub struct AvatarUrl {
 }
 
 impl Avatars {
-    /// Takes a place in the queue for an upload whose body, of at most so many bytes, is not read yet.
+    /// Takes a place in the queue for an upload, and somewhere to read its body into; how many bytes it has may be unknown.
     ///
     /// # Errors
     /// [`Failure::Busy`].
-    pub async fn admit(&self, body: u64) -> Result<Place, Failure> {
+    pub async fn admit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
         self.workers.admit(body).await
     }
 
@@ -73,12 +76,12 @@ impl Avatars {
     /// What is wrong with the picture, or with the service.
     pub async fn upload(
         &self,
-        place: Place,
+        seat: Seat,
         owner: Owner,
         picture: Picture,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
-        let Shaped { squares, seat } = self.workers.shape(place, picture, crop).await?;
+        let Shaped { squares, seat } = self.workers.shape(seat, picture, crop).await?;
         let this = self.clone();
         to_its_end(async move {
             let user = this.store(owner, squares).await;

@@ -88,6 +88,9 @@ pub struct Server {
     /// How long a body may take in all.
     #[serde(deserialize_with = "value::scalar")]
     pub body_deadline: Period,
+    /// Once `body_timeout` has passed, the least of a body that must have come for each second since; 0 for none.
+    #[serde(deserialize_with = "value::scalar")]
+    pub body_rate: ByteSize,
     /// How long requests in flight may take to finish after Ctrl-C.
     #[serde(deserialize_with = "value::scalar")]
     pub shutdown_timeout: Period,
@@ -352,6 +355,7 @@ impl Default for Server {
             header_timeout: Period::seconds(10),
             body_timeout: Period::seconds(30),
             body_deadline: Period::seconds(5 * 60),
+            body_rate: ByteSize::kib(8),
             shutdown_timeout: Period::seconds(30),
         }
     }

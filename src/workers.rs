@@ -25,7 +25,7 @@ use veraicon_picture::{Crop, Picture as Square, Policy};
 
 pub use self::{budget::Budget, message::Sandbox, pool::Program};
 use self::{
-    buffer::{Buffer, Picture},
+    buffer::{Buffer, Picture, Room},
     memory::Shelf,
     message::{Job, Order, Outcome, Report, Start},
     pool::{Pool, Process},
@@ -66,15 +66,7 @@ struct Parts {
     metrics: Metrics,
 }
 
-/// A place in the queue, and room for the body. It is taken before the body is read.
-pub struct Place {
-    /// Room for the body, given back with the last of what holds it.
-    body: Arc<OwnedSemaphorePermit>,
-    shelf: Shelf,
-    seat: Seat,
-}
-
-/// What an upload holds until its pictures are stored.
+/// A place in the queue, which an upload holds until its pictures are stored.
 pub struct Seat {
     _permit: OwnedSemaphorePermit,
     metrics: Metrics,
@@ -138,20 +130,20 @@ impl Workers {
         self.0.pool.idle_ids()
     }
 
-    /// Takes a place in the queue, and room for a body of so many bytes.
+    /// Takes a place in the queue, and room for a body of so many bytes; of unknown length, for its beginning. Both are
+    /// taken before the body is read.
     ///
     /// # Errors
-    /// [`Failure::Busy`]: at once where all places are taken, and after the time for waiting where room does not come free.
-    pub async fn admit(&self, body: u64) -> Result<Place, Failure> {
+    /// [`Failure::Busy`]: at once where all places are taken, after the time for waiting where room does not come free,
+    /// and where the system has no descriptor or memory to spare.
+    pub async fn admit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
         let places = Arc::clone(&self.0.places).try_acquire_owned();
         let seat = Seat::new(places.map_err(|_| BUSY)?, &self.0.metrics);
-        let room = Arc::clone(&self.0.bodies).acquire_many_owned(units(body));
+        let room = Room::take(&self.0.bodies, body.unwrap_or(buffer::STEP));
         let room = timeout(self.0.budget.timeout, room).await;
-        Ok(Place {
-            body: Arc::new(room.map_err(|_| BUSY)?.map_err(Failure::internal)?),
-            shelf: self.0.shelf.clone(),
-            seat,
-        })
+        let room = room.map_err(|_| BUSY)?.map_err(Failure::internal)?;
+        let buffer = Buffer::new(&self.0.shelf, room).map_err(out_of_means)?;
+        Ok((seat, buffer))
     }
 
     /// Proves that the bytes are a picture and shapes it. Once begun, the work keeps its places to its end, whoever waits.
@@ -161,15 +153,14 @@ impl Workers {
     /// [`Failure::Internal`] where the worker was lost.
     pub async fn shape(
         &self,
-        place: Place,
+        seat: Seat,
         picture: Picture,
         crop: Option<Crop>,
     ) -> Result<Shaped, Failure> {
-        let Place { body, seat, .. } = place;
         let this = self.clone();
         let work = async move {
             let squares = this.work(&picture, crop).await;
-            drop((picture, body));
+            drop(picture);
             Ok(Shaped {
                 squares: squares?,
                 seat,
@@ -445,16 +436,6 @@ impl Lost {
             }
             Self::Broken(_) => "broken",
         }
-    }
-}
-
-impl Place {
-    /// Somewhere to read the body into.
-    ///
-    /// # Errors
-    /// [`Failure::Busy`] where the system has no descriptor or memory to spare.
-    pub fn buffer(&self) -> Result<Buffer, Failure> {
-        Buffer::new(&self.shelf, Arc::clone(&self.body)).map_err(out_of_means)
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn whole(
 /// Reads a whole body, and hands out each piece as it arrives.
 ///
 /// # Errors
-/// [`Failure::RequestTimeout`] where the client pauses too long or takes longer than `longest` in all, what `too_large` makes
+/// [`Failure::RequestTimeout`] where the client pauses too long, is too slow or takes longer than `longest` in all, what `too_large` makes
 /// where there are more than `limit` bytes, and what `take` says; the rest is then not read.
 pub(super) async fn read(
     app: &App,
@@ -56,7 +56,8 @@ pub(super) async fn read(
     mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let pause = app.config.server.body_timeout.duration();
-    let end = Instant::now() + longest;
+    let rate = app.config.server.body_rate.0;
+    let begun = Instant::now();
     let mut length = 0;
     let give_up = request
         .extensions()
@@ -65,6 +66,11 @@ pub(super) async fn read(
         .unwrap_or_default();
     let mut body = request.into_body();
     loop {
+        let earned = match rate {
+            0 => longest,
+            rate => pause + Duration::from_millis(length * 1000 / rate),
+        };
+        let end = begun + longest.min(earned);
         let patience = pause.min(end.saturating_duration_since(Instant::now()));
         let frame = match timeout(patience.max(Duration::from_millis(1)), body.frame()).await {
             Err(_) => {

@@ -51,19 +51,18 @@ async fn accept(
 ) -> Result<User, Failure> {
     let limit = app.policy.max_bytes;
     let most = limit + FORM_BYTES;
-    let place = app.avatars.admit(length.unwrap_or(most)).await?;
+    let (seat, mut buffer) = app.avatars.admit(length).await?;
     let longest = app.config.server.body_deadline.duration();
     let too_large = || Failure::TooLarge {
         bytes: length,
         limit,
     };
-    let mut buffer = place.buffer()?;
     let take = |piece: &[u8]| buffer.extend(piece).map_err(out_of_means);
     body::read(app, request, most, longest, too_large, take).await?;
     let body = buffer.seal().map_err(out_of_means)?;
     let Form { data, crop } = Form::read(&body, boundary, limit)?;
     let picture: Picture = body.picture(data);
-    app.avatars.upload(place, owner, picture, crop).await
+    app.avatars.upload(seat, owner, picture, crop).await
 }
 
 /// `GET /user/avatar/policy`

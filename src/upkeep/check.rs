@@ -274,12 +274,11 @@ pub fn proof_policy(policy: &Policy) -> Policy {
 }
 
 async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
-    let place = workers.admit(bytes.len() as u64).await?;
-    let mut body = place.buffer()?;
+    let (seat, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
     body.extend(bytes).map_err(Failure::internal)?;
     let body = body.seal().map_err(Failure::internal)?;
     let picture = body.picture(&body);
-    workers.shape(place, picture, None).await
+    workers.shape(seat, picture, None).await
 }
 
 fn add(count: &AtomicU64) {

@@ -7,16 +7,31 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::memory::{Memory, Shelf};
+use super::{
+    memory::{Memory, Shelf},
+    units,
+};
+
+/// A body of unknown length takes so much room at a time, in bytes.
+pub(super) const STEP: u64 = 256 << 10;
 
 /// An upload's body while it arrives.
 #[derive(Debug)]
 pub struct Buffer {
     memory: Memory,
+    length: u64,
     shelf: Shelf,
-    room: Arc<OwnedSemaphorePermit>,
+    room: Room,
+}
+
+/// What was taken of the memory for bodies.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// What more is taken of.
+    of: Arc<Semaphore>,
+    taken: OwnedSemaphorePermit,
 }
 
 /// A whole body that nobody can change any more. Cheap to clone.
@@ -30,7 +45,7 @@ struct Parts {
     lent: Option<OwnedFd>,
     shelf: Shelf,
     /// What was taken for the memory; it goes back when the memory does, and not before.
-    _room: Arc<OwnedSemaphorePermit>,
+    _room: Room,
 }
 
 /// The part of a body that is the picture.
@@ -40,11 +55,40 @@ pub struct Picture {
     pub(super) range: Range<usize>,
 }
 
+impl Room {
+    /// Room for so many bytes, as soon as there is as much.
+    pub(super) async fn take(of: &Arc<Semaphore>, bytes: u64) -> Result<Self, AcquireError> {
+        let taken = Arc::clone(of).acquire_many_owned(units(bytes)).await?;
+        let of = Arc::clone(of);
+        Ok(Self { of, taken })
+    }
+
+    /// Sees to it that there is room for so many bytes, where it can be had at once: what is waited for while something
+    /// is held could be waited for for ever.
+    fn grow(&mut self, bytes: u64) -> bool {
+        let wanted = units(bytes) as usize;
+        let missing = wanted.saturating_sub(self.taken.num_permits());
+        if missing == 0 {
+            return true;
+        }
+        let step = missing.max(units(STEP) as usize);
+        let more = [step, missing].into_iter().find_map(|units| {
+            let units = u32::try_from(units).ok()?;
+            Arc::clone(&self.of).try_acquire_many_owned(units).ok()
+        });
+        more.is_some_and(|more| {
+            self.taken.merge(more);
+            true
+        })
+    }
+}
+
 impl Buffer {
     /// An empty buffer, in memory that `room` was taken for.
-    pub(super) fn new(shelf: &Shelf, room: Arc<OwnedSemaphorePermit>) -> io::Result<Self> {
+    pub(super) fn new(shelf: &Shelf, room: Room) -> io::Result<Self> {
         Ok(Self {
             memory: shelf.take()?,
+            length: 0,
             shelf: shelf.clone(),
             room,
         })
@@ -53,8 +97,12 @@ impl Buffer {
     /// Adds bytes at the end: the one time that they are copied.
     ///
     /// # Errors
-    /// The system has no memory to spare.
+    /// The system has no memory to spare, or there is no room for more of a body whose length was not known.
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.length += bytes.len() as u64;
+        if !self.room.grow(self.length) {
+            return Err(io::Error::other("all room for bodies is taken"));
+        }
         self.memory.write(bytes)
     }
 
@@ -67,6 +115,7 @@ impl Buffer {
             mut memory,
             shelf,
             room,
+            ..
         } = self;
         let lent = Some(memory.end()?);
         Ok(Sealed(Arc::new(Parts {

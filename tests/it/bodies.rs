@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use veraicon::config::Period;
+use veraicon::config::{Config, Period};
 
 use crate::{
     picture,
@@ -164,8 +164,17 @@ async fn a_client_that_pauses_too_long_is_told_and_let_go() {
 
 #[tokio::test]
 async fn a_client_that_drips_is_let_go_at_the_deadline() {
-    let service =
-        Service::start_with(|config| config.server.body_deadline = Period::seconds(2)).await;
+    drip(|config| config.server.body_deadline = Period::seconds(2)).await;
+}
+
+#[tokio::test]
+async fn a_client_that_drips_is_let_go_when_it_is_slower_than_the_least_rate() {
+    drip(|config| config.server.body_timeout = Period::seconds(2)).await;
+}
+
+/// A client that sends a byte at a time and never pauses for long is told after two seconds.
+async fn drip(change: impl FnOnce(&mut Config)) {
+    let service = Service::start_with(change).await;
     let session = service.user("someone").await;
     let wire = Wire::open(&service).await;
     let (mut reading, mut writing) = wire.0.into_split();
@@ -183,6 +192,32 @@ async fn a_client_that_drips_is_let_go_at_the_deadline() {
     reading.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
     drip.abort();
+}
+
+#[tokio::test]
+async fn bodies_of_unknown_length_take_room_as_they_come() {
+    let service = Service::start().await;
+    let session = service.user("someone").await;
+    let wait = "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n";
+    let mut waiting = Vec::new();
+    // With room for the largest body each, so many would take more than there is.
+    for _ in 0..10 {
+        let mut wire = Wire::open(&service).await;
+        wire.send(head(Some(&session), wait).as_bytes()).await;
+        wire.read_until("100 Continue").await;
+        waiting.push(wire);
+    }
+    let large = picture::encode(&picture::noise(800), image::ImageFormat::Png);
+    let body = [PART.as_bytes(), &large, END.as_bytes()].concat();
+    assert!(body.len() > 1 << 20);
+    let mut wire = waiting.pop().unwrap();
+    for piece in body.chunks(100_000) {
+        wire.send(format!("{:x}\r\n", piece.len()).as_bytes()).await;
+        wire.send(piece).await;
+        wire.send(b"\r\n").await;
+    }
+    wire.send(b"0\r\n\r\n").await;
+    wire.read_until("\"code\":10000").await;
 }
 
 #[tokio::test]

@@ -285,12 +285,12 @@ async fn workers(service: &Service, change: impl FnOnce(&mut Budget)) -> Workers
 }
 
 async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
-    let place = workers.admit(bytes.len() as u64).await.unwrap();
-    let mut buffer = place.buffer().unwrap();
+    let length = Some(bytes.len() as u64);
+    let (seat, mut buffer) = workers.admit(length).await.unwrap();
     buffer.extend(bytes).unwrap();
     let body = buffer.seal().unwrap();
     let picture = body.picture(&body);
-    let shaped = workers.shape(place, picture, None).await;
+    let shaped = workers.shape(seat, picture, None).await;
     shaped
         .map(|shaped| shaped.squares.len())
         .map_err(|failure| failure.reason())
