@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Period, check, check_period, value};
+use super::{
+    Period,
+    check::{check, check_period},
+    value,
+};
 
 /// Bounds on what clients may ask for.
 #[derive(Clone, Debug, Deserialize, Serialize)]

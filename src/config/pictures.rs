@@ -1,0 +1,112 @@
+//! What pictures are accepted, and what becomes of them.
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Period, PictureFormat, SandboxNeed,
+    check::{check, check_period},
+    value,
+};
+
+/// What pictures are accepted, and what becomes of them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pictures {
+    /// The largest file that is taken.
+    #[serde(deserialize_with = "value::scalar")]
+    pub max_bytes: ByteSize,
+    /// The most pixels that a picture may have, width times height.
+    #[serde(deserialize_with = "value::scalar")]
+    pub max_pixels: u64,
+    /// The sides of the squares that are made, in pixels.
+    #[serde(deserialize_with = "value::list")]
+    pub sizes: Vec<u32>,
+    /// The format of the squares.
+    #[serde(deserialize_with = "value::scalar")]
+    pub format: PictureFormat,
+    /// The quality of the squares, 1 to 100.
+    #[serde(deserialize_with = "value::scalar")]
+    pub quality: u8,
+    /// How many pictures are worked on at once; 0 takes one for each core.
+    #[serde(deserialize_with = "value::scalar")]
+    pub workers: usize,
+    /// How many uploads may wait for a worker, before the next is turned away.
+    #[serde(deserialize_with = "value::scalar")]
+    pub queue: usize,
+    /// The most memory for bodies of uploads and worker processes together.
+    #[serde(deserialize_with = "value::scalar")]
+    pub memory: ByteSize,
+    /// How long an upload waits for a worker, and how long the worker may take.
+    #[serde(deserialize_with = "value::scalar")]
+    pub timeout: Period,
+    /// Whether the service runs where worker processes cannot be closed in.
+    #[serde(deserialize_with = "value::scalar")]
+    pub sandbox: SandboxNeed,
+}
+
+impl Pictures {
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        check(
+            (1024..=1 << 30).contains(&self.max_bytes.0),
+            "pictures.max_bytes",
+            format!("{}; allowed: 1KiB to 1GiB", self.max_bytes.display().iec()),
+        )?;
+        check(
+            (1..=1 << 32).contains(&self.max_pixels),
+            "pictures.max_pixels",
+            format!("{}; allowed: 1 to 4294967296", self.max_pixels),
+        )?;
+        let mut distinct = self.sizes.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        check(
+            (1..=16).contains(&self.sizes.len())
+                && distinct.len() == self.sizes.len()
+                && self.sizes.iter().all(|side| (16..=4096).contains(side)),
+            "pictures.sizes",
+            format!(
+                "{:?}; allowed: 1 to 16 different sides of 16 to 4096 pixels",
+                self.sizes
+            ),
+        )?;
+        check(
+            (1..=100).contains(&self.quality),
+            "pictures.quality",
+            format!("{}; allowed: 1 to 100", self.quality),
+        )?;
+        check(
+            self.workers <= 1024,
+            "pictures.workers",
+            format!("{}; allowed: 0 to 1024", self.workers),
+        )?;
+        check(
+            self.queue <= 100_000,
+            "pictures.queue",
+            format!("{}; allowed: 0 to 100000", self.queue),
+        )?;
+        check(
+            self.memory.0 <= 1 << 40,
+            "pictures.memory",
+            format!("{}; allowed: up to 1TiB", self.memory.display().iec()),
+        )?;
+        check_period("pictures.timeout", self.timeout)
+    }
+}
+
+impl Default for Pictures {
+    fn default() -> Self {
+        Self {
+            max_bytes: ByteSize::mib(20),
+            max_pixels: 100_000_000,
+            sizes: vec![512, 256, 128, 64],
+            format: PictureFormat::WebP,
+            quality: 80,
+            workers: 0,
+            queue: 64,
+            memory: ByteSize::mib(320),
+            timeout: Period::seconds(10),
+            sandbox: SandboxNeed::IfOffered,
+        }
+    }
+}

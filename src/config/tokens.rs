@@ -1,0 +1,70 @@
+//! How tokens are made.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Period,
+    check::{check, check_period},
+    value,
+};
+
+/// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
+pub const SHORTEST_KEY: usize = 32;
+
+/// How tokens are made.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// The secret that all signing keys are drawn from; absent, one is made and kept in the data directory.
+    #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
+    pub key: Option<SecretString>,
+    /// Secrets that sign no longer, and whose tokens are still good.
+    #[serde(
+        deserialize_with = "value::secrets",
+        serialize_with = "value::all_redacted"
+    )]
+    pub previous_keys: Vec<SecretString>,
+    /// How long an access token is good for.
+    #[serde(deserialize_with = "value::scalar")]
+    pub access_ttl: Period,
+    /// How long a refresh token is good for.
+    #[serde(deserialize_with = "value::scalar")]
+    pub refresh_ttl: Period,
+}
+
+impl Tokens {
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        let key = self.key.iter().map(|key| ("tokens.key", key));
+        let previous = self.previous_keys.iter();
+        for (setting, key) in key.chain(previous.map(|key| ("tokens.previous_keys", key))) {
+            let length = key.expose_secret().len();
+            check(
+                length >= SHORTEST_KEY,
+                setting,
+                format!("{length} bytes are too short; allowed: {SHORTEST_KEY} bytes or more"),
+            )?;
+        }
+        check_period("tokens.access_ttl", self.access_ttl)?;
+        check_period("tokens.refresh_ttl", self.refresh_ttl)?;
+        check(
+            self.access_ttl <= self.refresh_ttl,
+            "tokens.access_ttl",
+            format!(
+                "{} is longer than tokens.refresh_ttl, {}",
+                self.access_ttl, self.refresh_ttl
+            ),
+        )
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            key: None,
+            previous_keys: Vec::new(),
+            access_ttl: Period::seconds(15 * 60),
+            refresh_ttl: Period::seconds(30 * 24 * 60 * 60),
+        }
+    }
+}
