@@ -106,6 +106,7 @@ impl App {
             .trim_end_matches('/')
             .to_owned();
         let (_, storage) = open_storage(&config, &database, url_base, true).await?;
+        let storage = storage.keeping(config.storage.cache.0, &config.pictures.sizes);
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
         let metrics = Metrics::default();

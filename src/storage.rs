@@ -1,6 +1,7 @@
 //! The object store: the one place that knows where each object lies, and when it is safe.
 
 mod bucket;
+mod cache;
 mod listing;
 mod local;
 mod location;
@@ -25,6 +26,7 @@ use opendal::{ErrorKind, Operator, services::Fs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use veraicon_picture::OutputFormat;
 
+use self::cache::Cache;
 use crate::{clock::Clock, failure::Failure};
 
 /// Names one set of objects: the sizes of one picture of one user.
@@ -58,6 +60,8 @@ pub struct Storage {
     folder: Option<PathBuf>,
     /// What precedes an object's key in its URL.
     url_base: String,
+    /// What was shown lately.
+    shown: Option<Cache>,
     turns: Arc<Semaphore>,
     /// How long a turn is waited for.
     patience: Duration,
@@ -94,9 +98,17 @@ impl Storage {
             once,
             folder,
             url_base,
+            shown: None,
             turns: Arc::new(Semaphore::new(TURNS)),
             patience: access.timeout,
         })
+    }
+
+    /// The same store, of whose pictures so many bytes are kept for [`show`](Self::show); `sizes` are the ones in use.
+    #[must_use]
+    pub fn keeping(self, bytes: u64, sizes: &[u32]) -> Self {
+        let shown = (bytes > 0).then(|| Cache::new(bytes, sizes));
+        Self { shown, ..self }
     }
 
     async fn open_folder(folder: &Path) -> Result<Operator, opendal::Error> {
@@ -212,11 +224,38 @@ impl Storage {
         size: u32,
         extension: &str,
     ) -> Result<Option<Bytes>, Failure> {
-        match self.operator.read(&key.object(size, extension)).await {
-            Ok(buffer) => Ok(Some(buffer.to_bytes())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(store_failure(error)),
+        let read = self.read(key, size, extension).await;
+        found(read.map_err(Arc::new))
+    }
+
+    /// As [`get`](Self::get), for whoever looks at pictures: one that another node has removed may be there for some
+    /// seconds yet.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub async fn show(
+        &self,
+        key: PictureKey,
+        size: u32,
+        extension: &str,
+    ) -> Result<Option<Bytes>, Failure> {
+        match &self.shown {
+            Some(shown) => {
+                let read = self.read(&key, size, extension);
+                found(shown.get(key.clone(), size, read).await)
+            }
+            None => self.get(&key, size, extension).await,
         }
+    }
+
+    async fn read(
+        &self,
+        key: &PictureKey,
+        size: u32,
+        extension: &str,
+    ) -> Result<Bytes, opendal::Error> {
+        let buffer = self.operator.read(&key.object(size, extension)).await?;
+        Ok(buffer.to_bytes())
     }
 
     /// Removes all sizes of a picture; there being none is no error.
@@ -226,7 +265,11 @@ impl Storage {
     pub async fn remove(&self, key: &PictureKey) -> Result<(), Failure> {
         let folder = key.folder();
         let removal = self.once.delete_with(&folder).recursive(true);
-        removal.await.map_err(store_failure)?;
+        let removed = removal.await;
+        if let Some(shown) = &self.shown {
+            shown.forget(key).await;
+        }
+        removed.map_err(store_failure)?;
         match &self.folder {
             // Else a loss of power could bring the picture back.
             Some(folder) => local::sync_folder(&folder.join(key.owner()))
@@ -308,8 +351,18 @@ impl fmt::Display for PictureKey {
     }
 }
 
+/// That there is no such object is no failure.
+fn found(outcome: Result<Bytes, Arc<opendal::Error>>) -> Result<Option<Bytes>, Failure> {
+    match outcome {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(store_failure(error)),
+    }
+}
+
 /// A store that is out of reach or without space is not available; all else is a fault.
-fn store_failure(error: opendal::Error) -> Failure {
+fn store_failure(error: impl Into<Arc<opendal::Error>>) -> Failure {
+    let error = error.into();
     // What was tried again and failed again is persistent, and still nothing that is wrong here.
     let refused = matches!(
         error.kind(),
@@ -319,7 +372,7 @@ fn store_failure(error: opendal::Error) -> Failure {
         tracing::error!(%error, "the store is out of reach");
         return Failure::Unavailable;
     }
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
     while let Some(cause) = source {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {

@@ -1,5 +1,6 @@
 //! Where pictures are kept.
 
+use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct Storage {
     /// How long one request to a bucket may take; it is made again twice.
     #[serde(deserialize_with = "value::scalar")]
     pub timeout: Period,
+    /// The most memory for pictures that were shown lately; 0 for none.
+    #[serde(deserialize_with = "value::scalar")]
+    pub cache: ByteSize,
     /// How long a replaced picture stays.
     #[serde(deserialize_with = "value::scalar")]
     pub grace: Period,
@@ -71,6 +75,7 @@ impl Default for Storage {
             secret_key: None,
             public_url: None,
             timeout: Period::seconds(5),
+            cache: ByteSize::mib(32),
             grace: Period::seconds(24 * 60 * 60),
         }
     }

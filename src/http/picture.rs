@@ -46,7 +46,7 @@ pub(super) async fn serve(
             user,
             digest: name.clone(),
         };
-        app.storage.get(&key, size, extension).await?
+        app.storage.show(key, size, extension).await?
     } else if name == app.default_pictures.name(user) {
         app.default_pictures.get(user, size).await?
     } else {

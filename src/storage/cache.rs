@@ -1,0 +1,61 @@
+//! Pictures that are asked for again and again, kept in memory for a moment.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use moka::future::Cache as Kept;
+use opendal::Error;
+
+use super::PictureKey;
+
+/// How long a picture is kept, which is how long another node may go on to show one that was removed.
+const LIFETIME: Duration = Duration::from_secs(5);
+/// What an entry takes beside the picture, in bytes.
+const ENTRY: usize = 512;
+
+/// A node's cache. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    kept: Kept<(PictureKey, u32), Bytes>,
+    /// Of these sizes, so that it is known what to forget of a picture.
+    sizes: Arc<[u32]>,
+}
+
+impl Cache {
+    /// Keeps so many bytes of pictures of these sizes.
+    pub(super) fn new(bytes: u64, sizes: &[u32]) -> Self {
+        let weigh = |_: &(PictureKey, u32), bytes: &Bytes| {
+            u32::try_from(bytes.len() + ENTRY).unwrap_or(u32::MAX)
+        };
+        let kept = Kept::builder()
+            .weigher(weigh)
+            .max_capacity(bytes)
+            .time_to_live(LIFETIME)
+            .build();
+        Self {
+            kept,
+            sizes: sizes.into(),
+        }
+    }
+
+    /// The picture, which `read` gets where it is not here. However many ask at once, it is read once.
+    pub(super) async fn get(
+        &self,
+        key: PictureKey,
+        size: u32,
+        read: impl Future<Output = Result<Bytes, Error>>,
+    ) -> Result<Bytes, Arc<Error>> {
+        if self.sizes.contains(&size) {
+            self.kept.try_get_with((key, size), read).await
+        } else {
+            read.await.map_err(Arc::new)
+        }
+    }
+
+    /// Forgets a picture that is being removed.
+    pub(super) async fn forget(&self, key: &PictureKey) {
+        for size in self.sizes.iter() {
+            self.kept.invalidate(&(key.clone(), *size)).await;
+        }
+    }
+}
