@@ -277,8 +277,14 @@ impl Workers {
             *memory = match granted {
                 Ok(granted) => Some(granted),
                 Err(failure) => {
-                    in_time(end, process.channel.send(&Order::Leave, None)).await?;
-                    return Ok(Worked::refused(failure));
+                    let left = in_time(end, async {
+                        process.channel.send(&Order::Leave, None).await?;
+                        process.channel.receive().await
+                    });
+                    return match left.await? {
+                        Report::Left => Ok(Worked::refused(failure)),
+                        _ => Err(Lost::Broken(io::Error::other("a report out of turn"))),
+                    };
                 }
             };
             process.lend(body, bytes).map_err(Lost::Broken)?;

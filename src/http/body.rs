@@ -72,15 +72,19 @@ pub(super) async fn read(
         };
         let end = begun + longest.min(earned);
         let patience = pause.min(end.saturating_duration_since(Instant::now()));
-        let frame = match timeout(patience.max(Duration::from_millis(1)), body.frame()).await {
-            Err(_) => {
+        let next = match timeout(patience, body.frame()).await {
+            // It lets a piece through that is there already, however late it is.
+            Ok(next) if !patience.is_zero() => next,
+            _ => {
                 give_up.set();
                 return Err(Failure::RequestTimeout);
             }
-            Ok(None) => return Ok(()),
-            // The client broke off, or broke the rules of HTTP: either way it is told, where it still listens.
-            Ok(Some(frame)) => frame.map_err(|_| Failure::MalformedBody { expected: "HTTP" })?,
         };
+        let Some(frame) = next else {
+            return Ok(());
+        };
+        // The client broke off, or broke the rules of HTTP: either way it is told, where it still listens.
+        let frame = frame.map_err(|_| Failure::MalformedBody { expected: "HTTP" })?;
         let Ok(piece) = frame.into_data() else {
             continue;
         };

@@ -10,6 +10,7 @@ use std::{
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    UNIT,
     memory::{Memory, Shelf},
     units,
 };
@@ -63,6 +64,10 @@ impl Room {
         Ok(Self { of, taken })
     }
 
+    fn bytes(&self) -> u64 {
+        self.taken.num_permits() as u64 * UNIT
+    }
+
     /// Sees to it that there is room for so many bytes, where it can be had at once: what is waited for while something
     /// is held could be waited for for ever.
     fn grow(&mut self, bytes: u64) -> bool {
@@ -87,7 +92,7 @@ impl Buffer {
     /// An empty buffer, in memory that `room` was taken for.
     pub(super) fn new(shelf: &Shelf, room: Room) -> io::Result<Self> {
         Ok(Self {
-            memory: shelf.take()?,
+            memory: shelf.take(room.bytes())?,
             length: 0,
             shelf: shelf.clone(),
             room,

@@ -43,16 +43,21 @@ impl Shelf {
         }
     }
 
-    /// Memory to write from its beginning.
-    pub(super) fn take(&self) -> io::Result<Memory> {
-        let kept = self.memories().pop();
-        kept.map_or_else(Memory::new, Ok)
+    /// Memory to write from its beginning, which holds no more than `room` bytes until then.
+    pub(super) fn take(&self, room: u64) -> io::Result<Memory> {
+        let kept = { self.memories().pop() };
+        match kept {
+            Some(memory) => memory.cut(room).map(|()| memory),
+            None => Memory::new(),
+        }
     }
 
     /// Keeps memory for the next upload, where there is room, and where nobody else has it any more: a worker that was
-    /// taken over, and did not let go of it, shall not see what is written next.
+    /// taken over, and did not let go of it, shall not see what is written next. Nor shall it keep what it has.
     pub(super) fn give_back(&self, mut memory: Memory) {
-        if memory.rewind().is_ok() && memory.is_ours_alone() {
+        if !memory.is_ours_alone() {
+            let _ = memory.cut(0);
+        } else if memory.rewind().is_ok() {
             let mut memories = self.memories();
             if memories.len() < self.most {
                 memories.push(memory);
@@ -109,15 +114,21 @@ impl Memory {
 
     fn rewind(&mut self) -> io::Result<()> {
         self.whole = None;
-        if self.length > KEPT {
-            self.file.set_len(KEPT as u64)?;
-        }
         self.length = 0;
+        self.cut(KEPT as u64)?;
         self.file.rewind()
     }
 
+    /// Frees what lies behind so many bytes, whoever has it mapped.
+    fn cut(&self, most: u64) -> io::Result<()> {
+        if self.file.metadata()?.len() > most {
+            self.file.set_len(most)?;
+        }
+        Ok(())
+    }
+
     /// Whether no process beside this one has a descriptor of it, or has it mapped: only then is a lease to write given
-    /// (fcntl(2), `F_SETLEASE`).
+    /// (fcntl(2), `F_SETLEASE`). Pages that lie in a pipe are not seen by it; a worker has no call that puts them there.
     #[cfg(target_os = "linux")]
     #[expect(unsafe_code, reason = "no library here has the call")]
     fn is_ours_alone(&self) -> bool {
@@ -203,7 +214,7 @@ mod tests {
     }
 
     fn written(shelf: &Shelf, bytes: &[u8]) -> (Memory, OwnedFd) {
-        let mut memory = shelf.take().unwrap();
+        let mut memory = shelf.take(u64::MAX).unwrap();
         memory.write(bytes).unwrap();
         let lent = memory.end().unwrap();
         assert_eq!(memory.bytes(), bytes);
@@ -229,7 +240,28 @@ mod tests {
         shelf.give_back(memory);
         let (_, lent) = written(&shelf, b"fourth");
         assert_ne!(number(&lent), third);
-        assert_eq!(&*mapped, b"third");
+        drop(mapped);
+    }
+
+    #[test]
+    fn what_somebody_keeps_mapped_holds_no_memory() {
+        let shelf = Shelf::new(1);
+        let (memory, lent) = written(&shelf, &[1; 100_000]);
+        let file = File::from(lent);
+        let _mapped = map(&file, 4096).unwrap();
+        shelf.give_back(memory);
+        let held = file.metadata().unwrap();
+        assert_eq!((held.len(), held.blocks()), (0, 0));
+    }
+
+    #[test]
+    fn memory_that_is_taken_holds_no_more_than_there_is_room_for() {
+        let shelf = Shelf::new(1);
+        let (memory, lent) = written(&shelf, &[1; 100_000]);
+        drop(lent);
+        shelf.give_back(memory);
+        let memory = shelf.take(8192).unwrap();
+        assert_eq!(memory.file.metadata().unwrap().len(), 8192);
     }
 
     #[test]

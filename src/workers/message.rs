@@ -60,6 +60,8 @@ pub(super) enum Report {
     Ready(Ready),
     /// The picture takes more than what is granted to all, in bytes.
     NeedsMemory(u64),
+    /// It has let go of a job that it was told to leave.
+    Left,
     /// The job is done.
     Done {
         outcome: Outcome,

@@ -70,6 +70,7 @@ fn run() -> io::Result<()> {
             return Err(io::Error::other("an order out of turn"));
         };
         let Some((outcome, pictures)) = channel.work(&start, &job, descriptor.into())? else {
+            channel.send(&Report::Left)?;
             continue;
         };
         // All in one, since each piece would wake the service up.
@@ -212,8 +213,9 @@ fn keep_memory() {
 fn give_memory_back() {
     // SAFETY: this process has one thread.
     unsafe {
-        let heap = libc::mallinfo2();
-        if (heap.uordblks + heap.fordblks + heap.hblkhd) as u64 > MOST_HEAP {
+        let heap = libc::mallinfo();
+        let bytes = heap.uordblks + heap.fordblks + heap.hblkhd;
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes > MOST_HEAP) {
             libc::malloc_trim(0);
         }
     }

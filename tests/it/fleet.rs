@@ -65,7 +65,8 @@ pub(crate) struct Counts {
     pub(crate) refused: u32,
     /// Not answered, or by a balancer.
     pub(crate) lost: u32,
-    /// How often a user of whom an upload was refused or lost still had what had been acknowledged, or what was sent since.
+    /// How often a user to whom a picture had been acknowledged still had it, or what was sent since, after an upload that
+    /// was refused or lost.
     pub(crate) held: u32,
 }
 
@@ -412,7 +413,8 @@ impl User {
             };
             tokio::time::sleep(pause).await;
             if let Some(token) = &token {
-                self.look(token, turn).await;
+                let look = tokio::time::timeout(STANDSTILL, self.look(token, turn));
+                assert!(look.await.is_ok(), "no node tells what {} has", self.name);
             }
         }
     }
@@ -437,7 +439,7 @@ impl User {
                     "{} was told {told:?} and has {now:?}",
                     self.name
                 );
-                self.count(|counts| counts.held += 1);
+                self.count(|counts| counts.held += u32::from(told.acknowledged.is_some()));
                 return;
             }
             if answer["base"]["reason"] == "token_invalid" {
