@@ -9,6 +9,7 @@ them at random. Server and clients share the machine, so that processor time a r
 import os
 import random
 import re
+import socket
 import statistics
 import string
 import subprocess
@@ -78,8 +79,6 @@ def spent(pid):
 
 
 def free_port():
-    import socket
-
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         return bound.getsockname()[1]

@@ -106,9 +106,9 @@ impl App {
             .trim_end_matches('/')
             .to_owned();
         let (_, storage) = open_storage(&config, &database, url_base, true).await?;
-        let storage = storage.keeping(config.storage.cache.0, &config.pictures.sizes);
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
+        let storage = storage.keeping(config.storage.cache.0, &policy.sizes, policy.format);
         let metrics = Metrics::default();
         let budget = budget(&config, &policy)?;
         let workers = Workers::new(budget, Arc::clone(&policy), program, metrics.clone());

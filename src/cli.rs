@@ -20,6 +20,7 @@ use crate::{
     auth::key,
     clock::Clock,
     config::{self, Config, LogFormat, Overrides},
+    heap::{self, Keep},
     http,
     metrics::Metrics,
     serve,
@@ -142,7 +143,15 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
     }
 }
 
+/// Enough that answers to requests are made of memory that is there.
+const KEEP: Keep = Keep {
+    blocks: 1 << 20,
+    freed: 4 << 20,
+    ahead: 128 << 10,
+};
+
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    heap::keep(&KEEP);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

@@ -25,7 +25,10 @@ use axum::{
 use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
-pub(crate) use self::linger::{Lingering, Waits};
+pub(crate) use self::{
+    linger::{Lingering, Waits},
+    picture::quick,
+};
 pub use self::{metrics::serve as serve_metrics, openapi::document as openapi_document};
 use crate::{app::App, failure::Failure};
 
@@ -33,6 +36,12 @@ use crate::{app::App, failure::Failure};
 static ACCESS_TOKEN: HeaderName = HeaderName::from_static("access-token");
 /// Carries a refresh token, in requests and in answers.
 static REFRESH_TOKEN: HeaderName = HeaderName::from_static("refresh-token");
+
+/// On every answer: its type is what it says (Fetch Standard, section 3.6).
+const NOSNIFF: (HeaderName, HeaderValue) = (
+    header::X_CONTENT_TYPE_OPTIONS,
+    HeaderValue::from_static("nosniff"),
+);
 
 /// All routes, under the base path.
 pub fn router(app: App) -> Router {

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod failure;
+mod heap;
 pub mod http;
 pub mod metrics;
 pub mod node;

@@ -87,13 +87,16 @@ impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
         // Without it the last piece of an answer may wait for the client's acknowledgement; an error is for the first read to tell.
         let _ = stream.set_nodelay(true);
-        let router = self.router.clone();
+        let (router, app) = (self.router.clone(), self.app.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = Lingering::wrap(request).map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let waits = request.extensions().get::<Waits>().cloned();
-            let router = router.clone();
+            let (router, app) = (router.clone(), app.clone());
             async move {
+                if let Some(response) = http::quick(&app, &request).await {
+                    return Ok(response);
+                }
+                let mut request = Lingering::wrap(request).map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(peer));
+                let waits = request.extensions().get::<Waits>().cloned();
                 let response = router.oneshot(request).await;
                 let mut response = response.unwrap_or_else(|never| match never {});
                 if waits.is_some_and(|waits| waits.get()) {

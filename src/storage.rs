@@ -104,10 +104,10 @@ impl Storage {
         })
     }
 
-    /// The same store, of whose pictures so many bytes are kept for [`show`](Self::show); `sizes` are the ones in use.
+    /// The same store, of whose pictures so many bytes are kept for [`show`](Self::show); sizes and format are the ones in use.
     #[must_use]
-    pub fn keeping(self, bytes: u64, sizes: &[u32]) -> Self {
-        let shown = (bytes > 0).then(|| Cache::new(bytes, sizes));
+    pub fn keeping(self, bytes: u64, sizes: &[u32], format: OutputFormat) -> Self {
+        let shown = (bytes > 0).then(|| Cache::new(bytes, sizes, format));
         Self { shown, ..self }
     }
 
@@ -224,7 +224,7 @@ impl Storage {
         size: u32,
         extension: &str,
     ) -> Result<Option<Bytes>, Failure> {
-        let read = self.read(key, size, extension).await;
+        let read = self.read(&key.object(size, extension)).await;
         found(read.map_err(Arc::new))
     }
 
@@ -235,27 +235,35 @@ impl Storage {
     /// The store is out of reach.
     pub async fn show(
         &self,
-        key: PictureKey,
-        size: u32,
-        extension: &str,
-    ) -> Result<Option<Bytes>, Failure> {
-        match &self.shown {
-            Some(shown) => {
-                let read = self.read(&key, size, extension);
-                found(shown.get(key.clone(), size, read).await)
-            }
-            None => self.get(&key, size, extension).await,
-        }
-    }
-
-    async fn read(
-        &self,
         key: &PictureKey,
         size: u32,
         extension: &str,
-    ) -> Result<Bytes, opendal::Error> {
-        let buffer = self.operator.read(&key.object(size, extension)).await?;
-        Ok(buffer.to_bytes())
+    ) -> Result<Option<Bytes>, Failure> {
+        let object = key.object(size, extension);
+        let read = self.read(&object);
+        found(match &self.shown {
+            Some(shown) => shown.get(object.clone(), size, read).await,
+            None => read.await.map_err(Arc::new),
+        })
+    }
+
+    /// The object, where it was shown lately. Its key may be any text.
+    pub async fn shown(&self, object: &str) -> Option<Bytes> {
+        self.shown.as_ref()?.look(object).await
+    }
+
+    async fn read(&self, object: &str) -> Result<Bytes, opendal::Error> {
+        let Some(folder) = &self.folder else {
+            return Ok(self.operator.read(object).await?.to_bytes());
+        };
+        let read = local::read(folder.join(object)).await;
+        read.map(Bytes::from).map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                _ => ErrorKind::Unexpected,
+            };
+            opendal::Error::new(kind, "an object cannot be read").set_source(error)
+        })
     }
 
     /// Removes all sizes of a picture; there being none is no error.

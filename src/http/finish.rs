@@ -18,7 +18,7 @@ use axum::{
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::{ACCESS_TOKEN, REFRESH_TOKEN, answer::Answer};
+use super::{ACCESS_TOKEN, NOSNIFF, REFRESH_TOKEN, answer::Answer};
 use crate::{
     app::App,
     auth::{session::Renewal, token::TokenPair},
@@ -109,10 +109,8 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
     let pair = issued.hand_out(&app).await;
     let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    let (nosniff, value) = NOSNIFF;
+    headers.insert(nosniff, value);
     if let Some(pair) = pair {
         for (name, token) in [
             (&ACCESS_TOKEN, &pair.access),

@@ -10,8 +10,10 @@ use axum::{
 };
 use bytes::Bytes;
 use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
+use hyper::body::Incoming;
 use serde::Deserialize;
 
+use super::NOSNIFF;
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
@@ -46,21 +48,43 @@ pub(super) async fn serve(
             user,
             digest: name.clone(),
         };
-        app.storage.show(key, size, extension).await?
+        app.storage.show(&key, size, extension).await?
     } else if name == app.default_pictures.name(user) {
         app.default_pictures.get(user, size).await?
     } else {
         None
     };
     let bytes = bytes.ok_or(Failure::NotFound)?;
-    let tag = format!("\"{name}-{size}\"")
-        .parse::<ETag>()
-        .map_err(Failure::internal)?;
-    let range = (method == Method::GET)
-        .then(|| request.get(header::RANGE))
-        .flatten();
+    let tag = tag(&name, size).ok_or_else(|| Failure::internal("a tag that is none"))?;
     let media_type = app.policy.format.media_type();
-    Ok(respond(&request, range, bytes, &tag, media_type))
+    Ok(respond(&method, &request, bytes, &tag, media_type))
+}
+
+/// The short way to a picture that was shown lately, past the routes and all that surrounds them, to the same answer:
+/// most requests are for one. Nothing where it takes the long way.
+pub(crate) async fn quick(app: &App, request: &hyper::Request<Incoming>) -> Option<Response> {
+    let server = &app.config.server;
+    // Pages of other origins are told more.
+    if request.method() != Method::GET || !server.allowed_origins.is_empty() {
+        return None;
+    }
+    let path = request.uri().path().strip_prefix(&*server.base_path)?;
+    // What is kept has its object's key, which is how its URL ends.
+    let object = path.strip_prefix('/')?;
+    let bytes = app.storage.shown(object).await?;
+    let (rest, file) = object.rsplit_once('/')?;
+    let (_, name) = rest.rsplit_once('/')?;
+    let size = file.split_once('.')?.0.parse().ok()?;
+    let (tag, media_type) = (tag(name, size)?, app.policy.format.media_type());
+    let mut response = respond(request.method(), request.headers(), bytes, &tag, media_type);
+    let (header, value) = NOSNIFF;
+    response.headers_mut().insert(header, value);
+    tracing::debug!(method = %request.method(), path, status = response.status().as_u16(), "answered");
+    Some(response)
+}
+
+fn tag(name: &str, size: u32) -> Option<ETag> {
+    format!("\"{name}-{size}\"").parse().ok()
 }
 
 /// The query of [`redirect`].
@@ -112,8 +136,8 @@ pub(super) async fn redirect(
 
 /// Answers with the whole picture, a part of it, or word that the client has it already (RFC 9110, sections 13 and 14).
 fn respond(
+    method: &Method,
     request: &HeaderMap,
-    range: Option<&HeaderValue>,
     bytes: Bytes,
     tag: &ETag,
     media_type: &'static str,
@@ -124,6 +148,9 @@ fn respond(
     let unchanged = request
         .typed_get::<IfNoneMatch>()
         .is_some_and(|condition| !condition.precondition_passes(tag));
+    let range = (method == Method::GET)
+        .then(|| request.get(header::RANGE))
+        .flatten();
     let range = range.filter(|_| {
         let condition = request.typed_get::<IfRange>();
         condition.is_none_or(|condition| !condition.is_modified(Some(tag), None))

@@ -67,6 +67,11 @@ pub(super) async fn sync_folder(folder: &Path) -> io::Result<()> {
     .await
 }
 
+/// Reads a whole object, into memory of its size; the library's own way takes a buffer of a megabyte.
+pub(super) async fn read(object: PathBuf) -> io::Result<Vec<u8>> {
+    blocking(move || fs::read(object)).await
+}
+
 /// Answers whether objects can be written: their folder is there.
 pub(super) async fn check(folder: &Path) -> io::Result<()> {
     let folder = unfinished(folder);

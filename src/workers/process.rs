@@ -23,6 +23,7 @@ use super::{
     message::{self, Job, Order, Outcome, Report, Square, Start},
     sandbox,
 };
+use crate::heap::{self, Keep};
 
 /// The first argument of a worker process.
 pub(super) const ARGUMENT: &str = "worker";
@@ -31,8 +32,14 @@ pub(super) const ARGUMENT: &str = "worker";
 pub const FAULTS: &str = "--faults";
 
 /// The heap that an idle worker may keep, in bytes; the rest of [`budget::IDLE`] is for its other pages.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const MOST_HEAP: u64 = budget::IDLE - (4 << 20);
+
+/// Some memory stays for the next picture, and no more than an idle worker may hold.
+const KEEP: Keep = Keep {
+    blocks: 4 << 20,
+    freed: 6 << 20,
+    ahead: 1 << 20,
+};
 
 /// Becomes a worker, where the command line says so.
 pub fn enter(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
@@ -62,7 +69,7 @@ fn run() -> io::Result<()> {
         return Err(io::Error::other("no orders"));
     };
     remember_panics();
-    keep_memory();
+    heap::keep(&KEEP);
     let ready = sandbox::close(&start)?;
     channel.send(&Report::Ready(ready))?;
     while let Some((order, descriptor)) = channel.receive()? {
@@ -83,7 +90,7 @@ fn run() -> io::Result<()> {
         }
         drop(pictures);
         // Before the answer: what this process holds is looked at as soon as that has come.
-        give_memory_back();
+        heap::trim_above(MOST_HEAP);
         channel.socket.write_all(&answer)?;
     }
     Ok(())
@@ -190,42 +197,6 @@ fn heads(pictures: &Pictures) -> Vec<Square> {
         })
         .collect()
 }
-
-/// Keeps some freed memory for the next picture, since to fetch it from the kernel again costs more than many a step of
-/// the work; and no more than an idle worker may hold (mallopt(3)).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the standard library has no call for it")]
-fn keep_memory() {
-    for (parameter, bytes) in [
-        (libc::M_MMAP_THRESHOLD, 4 << 20),
-        (libc::M_TRIM_THRESHOLD, 6 << 20),
-        (libc::M_TOP_PAD, 1 << 20),
-    ] {
-        // SAFETY: no other thread exists yet.
-        unsafe { libc::mallopt(parameter, bytes) };
-    }
-}
-
-/// Gives freed memory back that lies between what is kept, where an idle worker would hold too much of it
-/// (mallinfo(3), malloc_trim(3)).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "the standard library has no call for it")]
-fn give_memory_back() {
-    // SAFETY: this process has one thread.
-    unsafe {
-        let heap = libc::mallinfo();
-        let bytes = heap.uordblks + heap.fordblks + heap.hblkhd;
-        if u64::try_from(bytes).is_ok_and(|bytes| bytes > MOST_HEAP) {
-            libc::malloc_trim(0);
-        }
-    }
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn keep_memory() {}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_memory_back() {}
 
 /// Since the process began.
 fn processor_milliseconds() -> u64 {

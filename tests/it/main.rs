@@ -5,6 +5,7 @@
 mod accounts;
 mod balancer;
 mod bodies;
+mod cache;
 mod command;
 mod contract;
 mod database;
