@@ -240,10 +240,10 @@ impl Storage {
         extension: &str,
     ) -> Result<Option<Bytes>, Failure> {
         let object = key.object(size, extension);
-        let read = self.read(&object);
+        let read = || self.read(&object);
         found(match &self.shown {
-            Some(shown) => shown.get(object.clone(), size, read).await,
-            None => read.await.map_err(Arc::new),
+            Some(shown) => shown.get(&object, size, read).await,
+            None => read().await.map_err(Arc::new),
         })
     }
 
@@ -254,15 +254,21 @@ impl Storage {
 
     async fn read(&self, object: &str) -> Result<Bytes, opendal::Error> {
         let Some(folder) = &self.folder else {
-            return Ok(self.operator.read(object).await?.to_bytes());
+            // Copied, since the pieces that came are parts of larger buffers.
+            return Ok(self.operator.read(object).await?.to_vec().into());
         };
         let read = local::read(folder.join(object)).await;
         read.map(Bytes::from).map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::NotFound => ErrorKind::NotFound,
-                _ => ErrorKind::Unexpected,
-            };
-            opendal::Error::new(kind, "an object cannot be read").set_source(error)
+            let what = "an object cannot be read";
+            match error.kind() {
+                io::ErrorKind::NotFound => opendal::Error::new(ErrorKind::NotFound, what),
+                io::ErrorKind::PermissionDenied => {
+                    opendal::Error::new(ErrorKind::PermissionDenied, what)
+                }
+                // As when there are no descriptors left.
+                _ => opendal::Error::new(ErrorKind::Unexpected, what).set_temporary(),
+            }
+            .set_source(error)
         })
     }
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 
 use super::NOSNIFF;
@@ -64,8 +64,9 @@ pub(super) async fn serve(
 /// most requests are for one. Nothing where it takes the long way.
 pub(crate) async fn quick(app: &App, request: &hyper::Request<Incoming>) -> Option<Response> {
     let server = &app.config.server;
-    // Pages of other origins are told more.
-    if request.method() != Method::GET || !server.allowed_origins.is_empty() {
+    // Pages of other origins are told more, and a body would have to be read.
+    let plain = request.method() == Method::GET && request.body().is_end_stream();
+    if !plain || !server.allowed_origins.is_empty() {
         return None;
     }
     let path = request.uri().path().strip_prefix(&*server.base_path)?;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use opendal::{
-    Operator,
+    HttpTransporter, OperationContext, Operator,
     layers::{RetryEvent, RetryLayer, TimeoutLayer},
     services::{Cos, Oss, S3},
 };
+use opendal_http_transport_reqwest::ReqwestTransport;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::location::{Bucket, Provider};
@@ -30,8 +31,6 @@ pub struct Access {
 
 /// The bucket, asked again where that may help; and asked once.
 pub(super) fn open(bucket: &Bucket, asking: &Access) -> opendal::Result<(Operator, Operator)> {
-    // The library's own HTTP client; the first call counts.
-    opendal::install_default();
     let root = format!("/{}", bucket.prefix);
     let access = asking.key.as_deref();
     let secret = asking.secret.as_ref().map(ExposeSecret::expose_secret);
@@ -62,6 +61,9 @@ pub(super) fn open(bucket: &Bucket, asking: &Access) -> opendal::Result<(Operato
             Operator::new(given(builder, secret, Cos::secret_key))?
         }
     };
+    // The library's own client is the whole process's, and its connections end with the runtime that made them.
+    let client = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
+    let operator = operator.with_context(OperationContext::new().with_http_transport(client));
     let timeout = TimeoutLayer::new()
         .with_timeout(asking.timeout)
         .with_io_timeout(asking.timeout);

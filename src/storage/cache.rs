@@ -1,6 +1,12 @@
 //! Pictures that are asked for again and again, kept in memory for a moment.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use moka::future::Cache as Kept;
@@ -22,6 +28,8 @@ pub(super) struct Cache {
     /// Of these sizes and this format, so that it is known what to forget of a picture.
     sizes: Arc<[u32]>,
     format: OutputFormat,
+    /// How many pictures were removed so far.
+    removals: Arc<AtomicU64>,
 }
 
 impl Cache {
@@ -38,6 +46,7 @@ impl Cache {
             kept,
             sizes: sizes.into(),
             format,
+            removals: Arc::default(),
         }
     }
 
@@ -46,22 +55,32 @@ impl Cache {
         self.kept.get(object).await
     }
 
-    /// The object of this size, which `read` gets where it is not here. However many ask at once, it is read once.
-    pub(super) async fn get(
+    /// The object of this size, which `read` gets where it is not here. However many ask at once, it is read once; and
+    /// once more, where a picture was removed meanwhile, which may have been this one.
+    pub(super) async fn get<Read>(
         &self,
-        object: String,
+        object: &str,
         size: u32,
-        read: impl Future<Output = Result<Bytes, Error>>,
-    ) -> Result<Bytes, Arc<Error>> {
+        read: impl Fn() -> Read,
+    ) -> Result<Bytes, Arc<Error>>
+    where
+        Read: Future<Output = Result<Bytes, Error>>,
+    {
         if self.sizes.contains(&size) {
-            self.kept.try_get_with(object, read).await
-        } else {
-            read.await.map_err(Arc::new)
+            let removals = self.removals.load(Ordering::SeqCst);
+            let bytes = self.kept.try_get_with_by_ref(object, read()).await?;
+            if self.removals.load(Ordering::SeqCst) == removals {
+                return Ok(bytes);
+            }
+            self.kept.invalidate(object).await;
         }
+        read().await.map_err(Arc::new)
     }
 
     /// Forgets a picture that was removed.
     pub(super) async fn forget(&self, key: &PictureKey) {
+        // First: who puts it here after the lines below sees that, and takes it away again.
+        self.removals.fetch_add(1, Ordering::SeqCst);
         for size in self.sizes.iter() {
             let object = key.object(*size, self.format.extension());
             self.kept.invalidate(&object).await;

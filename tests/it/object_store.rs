@@ -11,9 +11,10 @@ use axum::{
     http::{Method, Request, StatusCode},
 };
 use opendal::{
-    Operator,
+    HttpTransporter, OperationContext, Operator,
     services::{Fs, S3},
 };
+use opendal_http_transport_reqwest::ReqwestTransport;
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
 use veraicon::storage::{Listed, Location, Storage};
@@ -76,7 +77,11 @@ impl Service {
                     .endpoint(bucket.endpoint.as_deref().unwrap())
                     .access_key_id(ACCESS_KEY)
                     .secret_access_key(SECRET_KEY);
-                Operator::new(builder).unwrap()
+                // One of its own: the library's is every test's, and ends with one of them.
+                let client = ReqwestTransport::new(reqwest::Client::new());
+                let context = OperationContext::new();
+                let context = context.with_http_transport(HttpTransporter::new(client));
+                Operator::new(builder).unwrap().with_context(context)
             }
         }
     }
