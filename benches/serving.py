@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measures how fast avatars are served, and nginx beside it: the same files, the same headers, in turn.
+"""Measures how fast avatars are served, from memory and not, and nginx beside it, with sendfile and without: the same
+files, the same headers, in turn.
 
 usage: benches/serving.py PICTURE [SECONDS [ROUNDS [USERS]]]
 Needs nginx and wrk (scripts/install nginx wrk). Each of the users has the picture; clients ask for all sizes of all of
@@ -43,9 +44,10 @@ def upload(service, picture, number):
 
 
 class Nginx:
-    """As one would set it up for this: as many processes as cores, sendfile, and open files kept."""
+    """As one would set it up for this: as many processes as cores, and open files kept."""
 
-    def __init__(self, folder, objects):
+    def __init__(self, folder, objects, sendfile):
+        folder.mkdir()
         self.port = free_port()
         headers = "".join(f'add_header {name} "{value}";' for name, value in HEADERS.items())
         user = "user root;" if os.getuid() == 0 else ""
@@ -53,7 +55,7 @@ class Nginx:
             {user} daemon off; worker_processes auto; pid {folder}/pid; error_log {folder}/log;
             events {{ worker_connections 1024; }}
             http {{
-                access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
+                access_log off; {sendfile} keepalive_requests 1000000000;
                 open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;
                 types {{ image/webp webp; }}
                 server {{
@@ -84,44 +86,56 @@ def free_port():
         return bound.getsockname()[1]
 
 
+def prepare(service, picture, users, script):
+    """Uploads for so many users; the paths of all that is to be asked for, and what tells wrk so."""
+    paths = [path for number in range(users) for path in upload(service, picture, number)]
+    random.shuffle(paths)
+    listed = ",".join(f'"{path}"' for path in paths)
+    script.write_text(
+        f"local paths = {{{listed}}}\nlocal at = 0\n"
+        "request = function() at = at % #paths + 1 return wrk.format('GET', paths[at]) end\n"
+    )
+    return paths, script
+
+
 def measure(server, script, seconds):
-    """Requests a second, and microseconds of the server's processor time for each."""
+    """Requests a second, microseconds of the server's processor time for each, and the time that 99 % of them took, in ms."""
     before = server.processor_seconds()
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script, f"http://127.0.0.1:{server.port}"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in text and "Socket errors" not in text, text
     requests = int(re.search(r"(\d+) requests in", text)[1])
     rate = float(re.search(r"Requests/sec: *([\d.]+)", text)[1])
-    p99 = re.search(r"99% *(\S+)", text)[1]
+    number, unit = re.search(r"99% *([\d.]+)(us|ms|s)", text).groups()
+    p99 = float(number) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
     return rate, (server.processor_seconds() - before) / requests * 1e6, p99
 
 
 def main():
     picture = Path(sys.argv[1]).read_bytes()
     seconds, rounds, users = [int(value) for value in (sys.argv[2:] + ["5", "5", "200"][len(sys.argv) - 2 :])]
-    with Service() as service, tempfile.TemporaryDirectory() as folder:
+    with Service() as service, Service("storage.cache=0") as reading, tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        paths = [path for number in range(users) for path in upload(service, picture, number)]
-        random.shuffle(paths)
         objects = Path(service.folder.name) / "objects"
+        paths, script = prepare(service, picture, users, folder / "kept.lua")
+        servers = {
+            "veraicon": (service, script),
+            "veraicon, storage.cache=0": (reading, prepare(reading, picture, users, folder / "read.lua")[1]),
+            "nginx": (Nginx(folder / "on", objects, "sendfile on; tcp_nopush on;"), script),
+            "nginx, sendfile off": (Nginx(folder / "off", objects, "sendfile off;"), script),
+        }
         sizes = [(objects / path[1:]).stat().st_size for path in paths]
-        listed = ",".join(f'"{path}"' for path in paths)
-        script = folder / "paths.lua"
-        script.write_text(
-            f"local paths = {{{listed}}}\nlocal at = 0\n"
-            "request = function() at = at % #paths + 1 return wrk.format('GET', paths[at]) end\n"
-        )
-        nginx = Nginx(folder, objects)
-        servers = {"veraicon": service, "nginx": nginx}
         figures = {name: [] for name in servers}
         for _ in range(rounds):
-            for name, server in servers.items():
+            for name, (server, script) in servers.items():
                 figures[name].append(measure(server, script, seconds))
-        nginx.close()
+        for server, _ in servers.values():
+            if isinstance(server, Nginx):
+                server.close()
     print(f"{os.cpu_count()} cores, {len(paths)} files of {statistics.mean(sizes):.0f} bytes, {CONNECTIONS} connections")
     for name, runs in figures.items():
-        rate, cost = (statistics.median(run[index] for run in runs) for index in (0, 1))
-        print(f"{name:10}{rate:10.0f}/s{cost:8.1f} µs of processor time a request, p99 {runs[-1][2]}")
+        rate, cost, p99 = (statistics.median(run[index] for run in runs) for index in range(3))
+        print(f"{name:26}{rate:8.0f}/s{cost:8.1f} µs of processor time a request, p99 {p99:.2f} ms")
 
 
 if __name__ == "__main__":
