@@ -45,8 +45,8 @@ pub(super) async fn whole(
 /// Reads a whole body, and hands out each piece as it arrives.
 ///
 /// # Errors
-/// [`Failure::RequestTimeout`] where the client pauses too long, is too slow or takes longer than `longest` in all, what `too_large` makes
-/// where there are more than `limit` bytes, and what `take` says; the rest is then not read.
+/// [`Failure::RequestTimeout`] where the client pauses too long, is too slow or takes longer than `longest` in all, what
+/// `too_large` makes where there are more than `limit` bytes, and what `take` says; the rest is then not read.
 pub(super) async fn read(
     app: &App,
     request: Request,

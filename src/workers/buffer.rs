@@ -22,7 +22,6 @@ pub(super) const STEP: u64 = 256 << 10;
 #[derive(Debug)]
 pub struct Buffer {
     memory: Memory,
-    length: u64,
     shelf: Shelf,
     room: Room,
 }
@@ -93,7 +92,6 @@ impl Buffer {
     pub(super) fn new(shelf: &Shelf, room: Room) -> io::Result<Self> {
         Ok(Self {
             memory: shelf.take(room.bytes())?,
-            length: 0,
             shelf: shelf.clone(),
             room,
         })
@@ -104,8 +102,8 @@ impl Buffer {
     /// # Errors
     /// The system has no memory to spare, or there is no room for more of a body whose length was not known.
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.length += bytes.len() as u64;
-        if !self.room.grow(self.length) {
+        let length = self.memory.len() + bytes.len();
+        if !self.room.grow(length as u64) {
             return Err(io::Error::other("all room for bodies is taken"));
         }
         self.memory.write(bytes)
@@ -120,7 +118,6 @@ impl Buffer {
             mut memory,
             shelf,
             room,
-            ..
         } = self;
         let lent = Some(memory.end()?);
         Ok(Sealed(Arc::new(Parts {

@@ -89,6 +89,11 @@ impl Memory {
         Ok(())
     }
 
+    /// How many bytes were written.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
     /// Ends the writing. What comes back can be lent: it shows what was written and nothing that was there before, and
     /// can only be read from, in whatever process.
     pub(super) fn end(&mut self) -> io::Result<OwnedFd> {

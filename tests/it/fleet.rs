@@ -377,8 +377,12 @@ struct User {
 impl User {
     async fn run(self, mut turn: usize) {
         let (mut seed, mut token) = (0, None);
-        // Of the first user they all have been.
-        self.tell(|told| told.sent.clone_from(&self.contents));
+        self.tell(|told| {
+            if turn == 0 {
+                // The first user has sent all of them already.
+                told.sent.clone_from(&self.contents);
+            }
+        });
         while !self.stop.load(Ordering::Relaxed) {
             turn += 1;
             let url = &self.urls[turn % self.urls.len()];

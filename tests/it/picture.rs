@@ -20,7 +20,7 @@ pub(crate) fn quarters(width: u32, height: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, colour).into()
 }
 
-/// A picture that differs from those of other seeds in every part.
+/// A square that no encoder makes small.
 pub(crate) fn noise(side: u32) -> DynamicImage {
     let mut state = 1_u32;
     let image = RgbImage::from_fn(side, side, |_, _| {
@@ -32,6 +32,7 @@ pub(crate) fn noise(side: u32) -> DynamicImage {
     DynamicImage::ImageRgb8(image)
 }
 
+/// A picture that differs from those of other seeds in every part.
 pub(crate) fn numbered(seed: u8) -> Vec<u8> {
     let colour = |x: u32, y: u32| {
         let [x, y] = [x, y].map(|value| u8::try_from(value).unwrap());

@@ -11,7 +11,8 @@ use seccompiler::{
     apply_filter,
 };
 
-/// What decoding and talking to the service take.
+/// What decoding and talking to the service take. Nothing that puts pages of an upload into a pipe: they would stay in
+/// sight when its memory is used again.
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_capget,
