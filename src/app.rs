@@ -1,8 +1,8 @@
 //! All parts of the service, put together by hand.
 
-mod tools;
+mod command_context;
 
-pub use self::tools::Tools;
+pub use self::command_context::CommandContext;
 
 use std::{fs::File, io, sync::Arc, thread, time::Duration};
 
@@ -20,10 +20,11 @@ use crate::{
         throttle::Throttle,
         token::Tokens,
     },
-    avatar::{Avatars, default_picture::DefaultPictures},
+    avatars::Avatars,
     clock::{Clock, Milliseconds},
     config::{Config, PictureFormat, SandboxNeed},
-    database::{Database, marks, unique_name},
+    database::{Database, cluster_settings, unique_name},
+    identicon::DefaultPictures,
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
@@ -91,7 +92,7 @@ impl App {
         } else {
             // Without a command at work this is the only process: whatever was being swept, nobody sweeps any more,
             // unless a bucket does it late.
-            let alone = tools::lock(&config);
+            let alone = command_context::lock(&config);
             if alone.is_ok() && matches!(config.storage_location(), Ok(Location::Folder(_))) {
                 let released = database.release_pictures(clock.now()).await;
                 released.context("database.url")?;
@@ -303,7 +304,7 @@ async fn open_storage(
     let storage = Storage::open(&location, &config.storage.access(), url_base)
         .await
         .context("storage.url: the store cannot be opened")?;
-    let agreed = database.agreed(marks::STORE).await;
+    let agreed = database.agreed(cluster_settings::STORE).await;
     let agreed = agreed.context("database.url")?;
     let found = storage.name().await;
     let found = found.with_context(|| format!("storage.url: {location} cannot be read"))?;
@@ -325,7 +326,9 @@ async fn open_storage(
                 may_begin,
                 "database.url: no service has begun with this database"
             );
-            let agreed = database.agree(marks::STORE, &unique_name()?).await;
+            let agreed = database
+                .agree(cluster_settings::STORE, &unique_name()?)
+                .await;
             let agreed = agreed.context("database.url")?;
             storage.set_name(&agreed).await.context("storage.url")?;
         }

@@ -1,8 +1,8 @@
 //! The command line.
 
 mod accounts;
+mod maintenance;
 mod progress;
-mod upkeep;
 
 use std::{
     io::{IsTerminal, Write},
@@ -64,11 +64,11 @@ enum Command {
         forget: bool,
     },
     /// Tell which stored pictures nothing names any more, and end
-    Gc(upkeep::Collect),
+    Gc(maintenance::Collect),
     /// Read every picture that an account has, tell what is not whole, and end
-    Fsck(upkeep::Check),
+    Fsck(maintenance::Check),
     /// Copy all pictures to another store, and have the service use that, and end
-    MoveStorage(upkeep::Relocate),
+    MoveStorage(maintenance::Relocate),
     /// List, show and change accounts
     #[command(subcommand)]
     User(accounts::Command),
@@ -132,9 +132,9 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
             block_on(try_sandbox(config))
         }
         Command::RotateKey { forget } => rotate_key(&config, forget),
-        Command::Gc(arguments) => block_on(upkeep::collect(config, arguments)),
-        Command::Fsck(arguments) => block_on(upkeep::check(config, arguments)),
-        Command::MoveStorage(arguments) => block_on(upkeep::relocate(config, arguments)),
+        Command::Gc(arguments) => block_on(maintenance::collect(config, arguments)),
+        Command::Fsck(arguments) => block_on(maintenance::check(config, arguments)),
+        Command::MoveStorage(arguments) => block_on(maintenance::relocate(config, arguments)),
         Command::User(command) => block_on(accounts::run(config, command)),
         Command::Openapi => print(&format!(
             "{:#}\n",

@@ -1,16 +1,16 @@
 //! Accounts, sessions and the record of stored pictures: the only room that names the object-relational mapper.
 //!
-//! One file an entity. What several entities take part in is one transaction, in [`avatar_moves`].
+//! One file an entity. What several entities take part in is one transaction, in [`transactions`].
 
 pub mod attempts;
-mod avatar_moves;
+pub mod cluster_settings;
 mod connect;
 pub mod leases;
-pub mod marks;
 mod migrations;
 pub mod pictures;
 mod retry;
 pub mod sessions;
+mod transactions;
 mod upkeep;
 pub mod users;
 
@@ -22,10 +22,10 @@ use sea_orm::{
 
 pub use self::{
     attempts::{Attempts, Booking, Settlement},
-    avatar_moves::{NewAvatar, Owner, Published, Right},
     connect::Location,
     pictures::Stored,
     sessions::Session,
+    transactions::{NewAvatar, Owner, Published, Right},
     users::User,
 };
 use self::{connect::Connections, retry::Patient};

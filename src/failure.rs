@@ -112,14 +112,16 @@ pub enum Failure {
     MethodNotAllowed,
     /// The body did not arrive in time.
     RequestTimeout,
-    /// Too much to do at the moment.
+    /// The service has no capacity for the request at the moment.
     Busy {
         /// When to try again.
         retry_after: Duration,
+        /// The error that made the service refuse; absent when a limit of its own was reached.
+        cause: Option<Cause>,
     },
-    /// What the service stands on cannot be reached.
-    Unavailable,
-    /// A fault of the service or of what it stands on.
+    /// The database or the object store cannot be reached, or has no space.
+    Unavailable(Cause),
+    /// A fault of the service, the database or the object store.
     Internal(Cause),
 }
 
@@ -179,13 +181,48 @@ pub enum FieldProblem {
     },
 }
 
-/// What lies behind an internal failure: for the log alone.
+/// The error behind a [`Failure`]. It is written to the log and never sent to a client.
 pub struct Cause(Box<dyn Error + Send + Sync>);
 
 impl Failure {
-    /// An internal failure with its cause.
+    /// Makes an internal failure.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Internal(Cause(cause.into()))
+    }
+
+    /// Makes a failure of a database or an object store that cannot be reached.
+    pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Unavailable(Cause(cause.into()))
+    }
+
+    /// Makes a refusal because a limit of the service itself was reached.
+    #[must_use]
+    pub const fn busy(retry_after: Duration) -> Self {
+        Self::Busy {
+            retry_after,
+            cause: None,
+        }
+    }
+
+    /// Makes a refusal because of an error that is expected to pass.
+    pub fn busy_because(
+        retry_after: Duration,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Busy {
+            retry_after,
+            cause: Some(Cause(cause.into())),
+        }
+    }
+
+    /// Returns the error to log, if there is one.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Busy { cause, .. } => cause.as_ref(),
+            Self::Unavailable(cause) | Self::Internal(cause) => Some(cause),
+            _ => None,
+        }
     }
 
     /// The stable word that programs go by.
@@ -218,7 +255,7 @@ impl Failure {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::Busy { .. } => "busy",
-            Self::Unavailable => "unavailable",
+            Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
     }
@@ -230,7 +267,12 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {}
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let cause = self.cause()?;
+        Some(&*cause.0)
+    }
+}
 
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

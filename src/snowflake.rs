@@ -82,12 +82,9 @@ impl Snowflakes {
         };
         let id = tokio::time::timeout(LONGEST_WAIT, wait).await;
         id.map_err(|_| {
-            tracing::error!(
-                "no identifier could be made: the clock stepped back, or this node lost its number"
-            );
-            Failure::Busy {
-                retry_after: LONGEST_WAIT,
-            }
+            let cause =
+                "no identifier can be made: the clock stepped back, or this node lost its number";
+            Failure::busy_because(LONGEST_WAIT, cause)
         })
     }
 

@@ -135,9 +135,7 @@ impl Storage {
             Ok(permit) => Ok(Turn {
                 _permit: permit.map_err(Failure::internal)?,
             }),
-            Err(_) => Err(Failure::Busy {
-                retry_after: RETRY_AFTER,
-            }),
+            Err(_) => Err(Failure::busy(RETRY_AFTER)),
         }
     }
 
@@ -383,17 +381,23 @@ fn store_failure(error: impl Into<Arc<opendal::Error>>) -> Failure {
         ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid | ErrorKind::Unsupported
     );
     if (error.is_temporary() || error.is_persistent()) && !refused {
-        tracing::error!(%error, "the store is out of reach");
-        return Failure::Unavailable;
+        return Failure::unavailable(error);
     }
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+    if has_no_space(&error) {
+        return Failure::unavailable(error);
+    }
+    Failure::internal(error)
+}
+
+/// Returns true if the error or one of its sources says that a disk or a quota is full.
+fn has_no_space(error: &opendal::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
         if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
-            tracing::error!(%error, "the store has no space");
-            return Failure::Unavailable;
+            return true;
         }
         source = cause.source();
     }
-    Failure::internal(error)
+    false
 }

@@ -9,9 +9,9 @@ mod channel;
 #[cfg(debug_assertions)]
 pub mod fault;
 mod memory;
-mod message;
 mod pool;
 pub mod process;
+mod protocol;
 mod sandbox;
 mod square;
 
@@ -23,12 +23,12 @@ use tokio::{
 };
 use veraicon_picture::{Crop, Picture as Square, Policy};
 
-pub use self::{budget::Budget, message::Sandbox, pool::Program};
+pub use self::{budget::Budget, pool::Program, protocol::Sandbox};
 use self::{
     buffer::{Buffer, Picture, Room},
     memory::Shelf,
-    message::{Job, Order, Outcome, Report, Start},
     pool::{Pool, Process},
+    protocol::{Job, Order, Outcome, Report, Start},
     square::{is_square, most_bytes},
 };
 use crate::{
@@ -306,7 +306,7 @@ impl Workers {
             Outcome::Shaped(heads) => Ok(in_time(end, self.squares(process, &heads)).await?),
             Outcome::Refused(refusal) => Err(refusal.into()),
             Outcome::Fault(what) => {
-                let what = message::plain(&what);
+                let what = protocol::plain(&what);
                 tracing::error!(
                     what,
                     "a worker process failed at a picture, and is replaced"
@@ -327,7 +327,7 @@ impl Workers {
     async fn squares(
         &self,
         process: &mut Process,
-        heads: &[message::Square],
+        heads: &[protocol::Square],
     ) -> io::Result<Vec<Square>> {
         let mut sizes = self.0.policy.sizes.clone();
         sizes.sort_unstable_by(|left, right| right.cmp(left));
@@ -382,9 +382,7 @@ impl Workers {
     }
 }
 
-const BUSY: Failure = Failure::Busy {
-    retry_after: RETRY_AFTER,
-};
+const BUSY: Failure = Failure::busy(RETRY_AFTER);
 
 async fn in_time<T>(end: Instant, work: impl Future<Output = io::Result<T>>) -> Result<T, Lost> {
     let outcome = timeout_at(end, work).await;
@@ -447,8 +445,7 @@ impl Lost {
 
 /// The system has nothing to spare for an upload at the moment.
 pub fn out_of_means(error: io::Error) -> Failure {
-    tracing::warn!(%error, "there is no memory or descriptor for an upload");
-    BUSY
+    Failure::busy_because(RETRY_AFTER, error)
 }
 
 impl Seat {

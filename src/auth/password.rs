@@ -80,9 +80,7 @@ impl Passwords {
         let place = Arc::clone(&self.places).try_acquire_owned();
         match place {
             Ok(permit) => Ok(Place { _permit: permit }),
-            Err(_) => Err(Failure::Busy {
-                retry_after: Duration::from_secs(2),
-            }),
+            Err(_) => Err(Failure::busy(Duration::from_secs(2))),
         }
     }
 

@@ -6,10 +6,10 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::{print, upkeep};
+use super::{maintenance, print};
 use crate::{
-    accounts::Username, app::Tools, auth::password::NewPassword, config::Config, database::User,
-    failure::Language,
+    accounts::Username, app::CommandContext, auth::password::NewPassword, config::Config,
+    database::User, failure::Language,
 };
 
 /// Accounts read at once.
@@ -37,40 +37,47 @@ pub(super) struct Who {
 }
 
 pub(super) async fn run(config: Config, command: Command) -> anyhow::Result<()> {
-    let tools = upkeep::open(config).await?;
+    let context = maintenance::open(config).await?;
     match command {
-        Command::List => list(&tools).await?,
-        Command::Show(who) => show(&tools, &find(&tools, &who).await?).await?,
+        Command::List => list(&context).await?,
+        Command::Show(who) => show(&context, &find(&context, &who).await?).await?,
         Command::Delete(who) => {
-            let user = find(&tools, &who).await?;
-            ensure!(!user.is_deleted(), "{} is deleted already", told(&user));
-            tools.avatars.delete_account(user.id).await?;
-            print(&format!("{} is deleted\n", told(&user)))?;
+            let user = find(&context, &who).await?;
+            ensure!(
+                !user.is_deleted(),
+                "{} is deleted already",
+                display_name(&user)
+            );
+            context.avatars.delete_account(user.id).await?;
+            print(&format!("{} is deleted\n", display_name(&user)))?;
         }
         Command::SetPassword(who) => {
-            let user = find(&tools, &who).await?;
-            ensure!(!user.is_deleted(), "{} is deleted", told(&user));
-            set_password(&tools, &user).await?;
+            let user = find(&context, &who).await?;
+            ensure!(!user.is_deleted(), "{} is deleted", display_name(&user));
+            set_password(&context, &user).await?;
             print(&format!(
                 "{} has a new password, and no session any more\n",
-                told(&user)
+                display_name(&user)
             ))?;
         }
         Command::RevokeSessions(who) => {
-            let user = find(&tools, &who).await?;
-            let now = tools.clock.now();
-            tools.database.revoke_sessions(user.id, now).await?;
-            print(&format!("{} has no session any more\n", told(&user)))?;
+            let user = find(&context, &who).await?;
+            let now = context.clock.now();
+            context.database.revoke_sessions(user.id, now).await?;
+            print(&format!(
+                "{} has no session any more\n",
+                display_name(&user)
+            ))?;
         }
     }
-    tools.close().await;
+    context.close().await;
     Ok(())
 }
 
-async fn list(tools: &Tools) -> anyhow::Result<()> {
+async fn list(context: &CommandContext) -> anyhow::Result<()> {
     let mut after = i64::MIN;
     loop {
-        let page = tools.database.users_after(after, PAGE).await?;
+        let page = context.database.users_after(after, PAGE).await?;
         let Some(last) = page.last() else {
             return Ok(());
         };
@@ -88,7 +95,7 @@ async fn list(tools: &Tools) -> anyhow::Result<()> {
     }
 }
 
-async fn show(tools: &Tools, user: &User) -> anyhow::Result<()> {
+async fn show(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     let mut text = format!(
         "id: {}\nname: {}\nmade: {}\nchanged: {}\n",
         user.id,
@@ -104,13 +111,13 @@ async fn show(tools: &Tools, user: &User) -> anyhow::Result<()> {
             let sizes = user.avatar_sizes.as_deref().unwrap_or_default();
             text += &format!(
                 "picture: {}, avatars/{}/{digest}, sizes {sizes}\n",
-                tools.location, user.id
+                context.location, user.id
             );
         }
         None => text += "picture: none\n",
     }
-    let now = tools.clock.now();
-    for session in tools.database.live_sessions(user.id, now).await? {
+    let now = context.clock.now();
+    for session in context.database.live_sessions(user.id, now).await? {
         text += &format!(
             "session: {}, begun {}, last used {}, {}\n",
             session.id,
@@ -122,7 +129,7 @@ async fn show(tools: &Tools, user: &User) -> anyhow::Result<()> {
     print(&text)
 }
 
-async fn set_password(tools: &Tools, user: &User) -> anyhow::Result<()> {
+async fn set_password(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     let mut password = String::new();
     std::io::stdin()
         .read_to_string(&mut password)
@@ -130,16 +137,16 @@ async fn set_password(tools: &Tools, user: &User) -> anyhow::Result<()> {
     let password = SecretString::from(password.trim_end_matches(['\r', '\n']).to_owned());
     let password = NewPassword::parse("password", &password)
         .map_err(|failure| anyhow::anyhow!("{}", failure.message(Language::English)))?;
-    let passwords = tools.passwords()?;
+    let passwords = context.passwords()?;
     let hash = passwords.hash(passwords.enter()?, password).await?;
-    let now = tools.clock.now();
-    tools.database.set_password(user, hash, now).await?;
+    let now = context.clock.now();
+    context.database.set_password(user, hash, now).await?;
     Ok(())
 }
 
 /// The account of that name, or else of that identifier.
-async fn find(tools: &Tools, who: &Who) -> anyhow::Result<User> {
-    let database = &tools.database;
+async fn find(context: &CommandContext, who: &Who) -> anyhow::Result<User> {
+    let database = &context.database;
     if let Ok(name) = Username::parse(&who.account)
         && let Some(user) = database.user_by_key(&name.key).await?
     {
@@ -153,7 +160,7 @@ async fn find(tools: &Tools, who: &Who) -> anyhow::Result<User> {
     bail!("there is no account {:?}", who.account)
 }
 
-fn told(user: &User) -> String {
+fn display_name(user: &User) -> String {
     format!("{} ({})", user.username, user.id)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::upkeep::Progress;
+use crate::maintenance::Progress;
 
 /// Findings that are shown; of the rest, how many there are.
 const MOST_FINDINGS: u64 = 1000;

@@ -122,14 +122,10 @@ impl From<Failure> for Stop {
 impl From<DbErr> for Failure {
     fn from(error: DbErr) -> Self {
         if passes(&error) {
-            tracing::warn!(%error, "the database cannot be had");
-            return Self::Busy {
-                retry_after: RETRY_AFTER,
-            };
+            return Self::busy_because(RETRY_AFTER, error);
         }
         if is_full(&error) {
-            tracing::error!(%error, "the database has no space");
-            return Self::Unavailable;
+            return Self::unavailable(error);
         }
         Self::internal(error)
     }

@@ -9,10 +9,11 @@ use sea_orm::{
 
 use super::{
     Database,
-    avatar_moves::undeleted,
     pictures::{self, State, Stored},
     retry::{Stop, retried},
-    sessions, users,
+    sessions,
+    transactions::undeleted,
+    users,
     users::User,
 };
 use crate::{clock::Milliseconds, failure::Failure};

@@ -90,10 +90,10 @@ impl Failure {
             Self::NotFound => "这里没有内容".into(),
             Self::MethodNotAllowed => "此地址不支持该请求方法".into(),
             Self::RequestTimeout => "请求体没有及时到达".into(),
-            Self::Busy { retry_after } => {
+            Self::Busy { retry_after, .. } => {
                 format!("服务繁忙，请在 {} 秒后重试", retry_after.as_secs())
             }
-            Self::Unavailable => "服务暂不可用，请稍后重试".into(),
+            Self::Unavailable(_) => "服务暂不可用，请稍后重试".into(),
             Self::Internal(_) => "服务内部错误".into(),
         }
     }
@@ -174,11 +174,11 @@ impl Failure {
             Self::NotFound => "there is nothing here".into(),
             Self::MethodNotAllowed => "this address does not take that method".into(),
             Self::RequestTimeout => "the body did not arrive in time".into(),
-            Self::Busy { retry_after } => format!(
+            Self::Busy { retry_after, .. } => format!(
                 "the service is busy: try again in {} s",
                 retry_after.as_secs()
             ),
-            Self::Unavailable => "the service is not available: try again later".into(),
+            Self::Unavailable(_) => "the service is not available: try again later".into(),
             Self::Internal(_) => "internal error".into(),
         }
     }

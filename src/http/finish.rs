@@ -97,8 +97,13 @@ pub(super) async fn finish(State(app): State<App>, mut request: Request, next: N
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Arc<Failure>>() {
-        if let Failure::Internal(cause) = &*failure {
-            tracing::error!(%method, path, %cause, "a request failed");
+        match (&*failure, failure.cause()) {
+            // A refusal that passes by itself is no fault of the service.
+            (Failure::Busy { .. }, Some(cause)) => {
+                tracing::warn!(%method, path, %cause, "request refused: busy");
+            }
+            (_, Some(cause)) => tracing::error!(%method, path, %cause, "request failed"),
+            (_, None) => {}
         }
         let allow = response.headers_mut().remove(header::ALLOW);
         response = form.render(&failure);
@@ -214,7 +219,7 @@ fn is_judgement(failure: &Failure) -> bool {
             | Failure::RequestTimeout
             | Failure::RateLimited { .. }
             | Failure::Busy { .. }
-            | Failure::Unavailable
+            | Failure::Unavailable(_)
             | Failure::Internal(_)
     )
 }
@@ -253,15 +258,17 @@ fn true_status(failure: &Failure) -> StatusCode {
         Failure::ImageTruncated { .. }
         | Failure::ImageDamaged { .. }
         | Failure::TooComplex { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Failure::Busy { .. } | Failure::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::Busy { .. } | Failure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Failure::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
 fn retry_after(failure: &Failure) -> Option<Duration> {
     match failure {
-        Failure::Busy { retry_after } | Failure::RateLimited { retry_after } => Some(*retry_after),
-        Failure::Unavailable => Some(Duration::from_secs(5)),
+        Failure::Busy { retry_after, .. } | Failure::RateLimited { retry_after } => {
+            Some(*retry_after)
+        }
+        Failure::Unavailable(_) => Some(Duration::from_secs(5)),
         _ => None,
     }
 }

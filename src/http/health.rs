@@ -14,15 +14,11 @@ pub(super) async fn live() -> Result<Answer, Failure> {
 /// `GET /health/ready`: database and store answer too, and there are workers.
 pub(super) async fn ready(State(app): State<App>) -> Result<Answer, Failure> {
     for outcome in [app.database.ping().await, app.storage.ping().await] {
-        outcome.map_err(|failure| {
-            tracing::error!(?failure, "not ready");
-            Failure::Unavailable
-        })?;
+        outcome.map_err(Failure::unavailable)?;
     }
     let processes = app.avatars.workers.alive();
     if processes == 0 {
-        tracing::error!("not ready: there is no worker process");
-        return Err(Failure::Unavailable);
+        return Err(Failure::unavailable("no worker process is running"));
     }
     Answer::data(&json!({
         "status": "ready",

@@ -15,7 +15,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::message::{self, Order, Report};
+use super::protocol::{self, Order, Report};
 
 #[derive(Debug)]
 pub(super) struct Channel(UnixStream);
@@ -31,7 +31,7 @@ impl Channel {
         order: &Order,
         lent: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
-        let bytes = message::encode(order)?;
+        let bytes = protocol::encode(order)?;
         let descriptors = lent.as_slice();
         let send = || {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -50,8 +50,8 @@ impl Channel {
     pub(super) async fn receive(&mut self) -> io::Result<Report> {
         let mut head = [0; 4];
         self.0.read_exact(&mut head).await?;
-        let json = self.receive_bytes(message::length(head)?).await?;
-        message::decode(&json)
+        let json = self.receive_bytes(protocol::length(head)?).await?;
+        protocol::decode(&json)
     }
 
     /// Bytes that a report has announced.

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use super::message::{self, Outcome, Report, Square};
+use super::protocol::{self, Outcome, Report, Square};
 
 /// How the bytes of such an upload begin.
 pub const MARK: &str = "veraicon, break: ";
@@ -78,7 +78,7 @@ fn forge() {
         }]),
         processor_milliseconds: 0,
     };
-    let bytes = message::encode(&report).unwrap_or_default();
+    let bytes = protocol::encode(&report).unwrap_or_default();
     let _ = rustix::io::write(io::stdin(), &bytes);
 }
 

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     budget,
     channel::Channel,
-    message::{self, Order, Ready, Sandbox, Start},
     process::ARGUMENT,
+    protocol::{self, Order, Ready, Sandbox, Start},
 };
 use crate::metrics::{Kind, Metrics};
 
@@ -423,7 +423,7 @@ impl Channel {
     async fn start(&mut self, start: &Start) -> io::Result<Ready> {
         self.send(&Order::Start(start.clone()), None).await?;
         match self.receive().await? {
-            message::Report::Ready(ready) => Ok(ready),
+            protocol::Report::Ready(ready) => Ok(ready),
             _ => Err(io::Error::other("a report out of turn")),
         }
     }

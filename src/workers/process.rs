@@ -20,7 +20,7 @@ use veraicon_picture::{Pictures, Policy, probe, process};
 
 use super::{
     budget, memory,
-    message::{self, Job, Order, Outcome, Report, Square, Start},
+    protocol::{self, Job, Order, Outcome, Report, Square, Start},
     sandbox,
 };
 use crate::heap::{self, Keep};
@@ -81,7 +81,7 @@ fn run() -> io::Result<()> {
             continue;
         };
         // All in one, since each piece would wake the service up.
-        let mut answer = message::encode(&Report::Done {
+        let mut answer = protocol::encode(&Report::Done {
             outcome,
             processor_milliseconds: processor_milliseconds(),
         })?;
@@ -124,13 +124,13 @@ impl Channel {
             _ => None,
         });
         self.socket.read_exact(&mut head[received.bytes..])?;
-        let mut json = vec![0; message::length(head)?];
+        let mut json = vec![0; protocol::length(head)?];
         self.socket.read_exact(&mut json)?;
-        Ok(Some((message::decode(&json)?, descriptor)))
+        Ok(Some((protocol::decode(&json)?, descriptor)))
     }
 
     fn send(&mut self, report: &Report) -> io::Result<()> {
-        self.socket.write_all(&message::encode(report)?)
+        self.socket.write_all(&protocol::encode(report)?)
     }
 
     /// Asks for the memory that a picture takes; whether it was given.

@@ -4,9 +4,9 @@
 //! is bounded: address space, processor time, descriptors. Denied calls fail; nothing is killed for trying.
 
 #[cfg(target_os = "linux")]
-mod attempts;
-#[cfg(target_os = "linux")]
 mod filter;
+#[cfg(target_os = "linux")]
+mod self_test;
 
 use std::{io, os::fd::RawFd};
 
@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     budget,
-    message::{AddressSpace, Ready, Sandbox, Start},
+    protocol::{AddressSpace, Ready, Sandbox, Start},
 };
 
 /// The descriptor of a worker's socket: standard input.
@@ -129,7 +129,7 @@ fn yield_to_others() {
 fn close_in(start: &Start, space: Option<AddressSpace>) -> io::Result<Sandbox> {
     let opens_file = filter::close()?;
     let share = space.map(|space| (usual(space, start), space.most));
-    Ok(attempts::all(opens_file, share))
+    Ok(self_test::run(opens_file, share))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -4,7 +4,9 @@
 use std::{env, fs, io::Write, path::PathBuf, time::Duration};
 
 use tokio::process::{Child, Command};
-use veraicon::{app::Tools, clock::Clock, storage::PictureKey, storage::Storage, upkeep::Log};
+use veraicon::{
+    app::CommandContext, clock::Clock, maintenance::Log, storage::PictureKey, storage::Storage,
+};
 use veraicon_picture::OutputFormat;
 
 use crate::{
@@ -70,7 +72,7 @@ async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
     // What a store was asked to keep, and may have kept late, has its row until the time of the upload is over.
     let later = Clock::held(Clock::System.now());
     later.advance(LATER);
-    let tools = Tools::open(nodes.config(), later, service::program())
+    let tools = CommandContext::open(nodes.config(), later, service::program())
         .await
         .unwrap();
     let storage = &tools.avatars.storage;

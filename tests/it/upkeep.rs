@@ -12,9 +12,9 @@ use reqwest::StatusCode;
 use tokio::{io::AsyncWriteExt, process::Command};
 use veraicon::{
     app,
+    maintenance::{FsckReport, GcReport, MoveReport, Progress, Repair, proof_policy},
     metrics::Metrics,
     storage::{Location, PictureKey, Storage},
-    upkeep::{Checked, Collected, Cure, Progress, Relocated, proof_policy},
     workers::Workers,
 };
 use veraicon_picture::OutputFormat;
@@ -42,12 +42,12 @@ impl Progress for Findings {
 }
 
 impl Service {
-    async fn collect(&self, remove: bool) -> Collected {
+    async fn collect(&self, remove: bool) -> GcReport {
         let progress = Findings::default();
         self.app.avatars.collect(remove, &progress).await.unwrap()
     }
 
-    async fn check(&self, cure: Cure) -> (Checked, Vec<String>) {
+    async fn check(&self, cure: Repair) -> (FsckReport, Vec<String>) {
         let policy = proof_policy(&self.app.policy);
         let budget = app::budget(&self.app.config, &policy).unwrap();
         let proof = Workers::new(
@@ -123,7 +123,7 @@ async fn exactly_the_orphans_are_collected_once_they_are_old() {
     service.pass(LONG);
     let session = Session::of(service.login("someone", PASSWORD).await.succeeded());
     let told = service.collect(false).await;
-    let expected = Collected {
+    let expected = GcReport {
         pictures: 3,
         due: 0,
         orphans: 2,
@@ -148,24 +148,24 @@ async fn exactly_the_orphans_are_collected_once_they_are_old() {
 async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
     let (service, session) = with_picture(Service::start().await).await;
     service.user("without").await;
-    let whole = Checked {
+    let whole = FsckReport {
         accounts: 1,
-        ..Checked::default()
+        ..FsckReport::default()
     };
-    assert_eq!(service.check(Cure::None).await, (whole, Vec::new()));
+    assert_eq!(service.check(Repair::None).await, (whole, Vec::new()));
     let (objects, user) = service.picture_objects(&session).await;
     service.store().delete(&objects[1]).await.unwrap();
-    let (found, findings) = service.check(Cure::None).await;
+    let (found, findings) = service.check(Repair::None).await;
     assert_eq!((found.broken, found.cured), (1, 0));
     assert_eq!(
         findings,
         [format!("user {user} (someone): 256.webp is missing")]
     );
     assert!(!service.all_are_served(&session).await);
-    let (cured, _) = service.check(Cure::Mend).await;
+    let (cured, _) = service.check(Repair::Mend).await;
     assert_eq!((cured.broken, cured.cured), (1, 1));
     assert!(service.all_are_served(&session).await);
-    assert_eq!(service.check(Cure::None).await, (whole, Vec::new()));
+    assert_eq!(service.check(Repair::None).await, (whole, Vec::new()));
 }
 
 #[tokio::test]
@@ -177,10 +177,10 @@ async fn a_changed_byte_is_found() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     store.write(&objects[0], bytes).await.unwrap();
-    let (found, findings) = service.check(Cure::None).await;
+    let (found, findings) = service.check(Repair::None).await;
     assert_eq!(found.broken, 1, "{findings:?}");
     store.write(&objects[0], "RIFF").await.unwrap();
-    let (found, findings) = service.check(Cure::None).await;
+    let (found, findings) = service.check(Repair::None).await;
     assert_eq!(found.broken, 1);
     assert!(
         findings[0].contains("512.webp does not decode"),
@@ -201,10 +201,10 @@ async fn what_is_lost_is_reset_only_when_that_is_asked_for() {
     for object in &objects {
         service.store().delete(object).await.unwrap();
     }
-    let (found, _) = service.check(Cure::Mend).await;
+    let (found, _) = service.check(Repair::Mend).await;
     assert_eq!((found.broken, found.cured), (1, 0));
     assert_ne!(service.info(&session).await["avatar_url"], default);
-    let (found, _) = service.check(Cure::MendAndReset).await;
+    let (found, _) = service.check(Repair::MendAndReset).await;
     assert_eq!((found.broken, found.cured), (1, 1));
     assert_eq!(service.info(&session).await["avatar_url"], default);
 }
@@ -230,9 +230,9 @@ async fn a_copy_is_complete_and_resumed_and_held_to_the_original() {
     };
     let first = relocate(false).await;
     assert_eq!((first.pictures, first.copied, first.broken), (2, 8, 0));
-    let nothing = Relocated {
+    let nothing = MoveReport {
         pictures: 2,
-        ..Relocated::default()
+        ..MoveReport::default()
     };
     assert_eq!(relocate(true).await, nothing);
     // One copy is cut off, one is gone.

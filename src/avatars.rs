@@ -8,7 +8,6 @@
 //!
 //! Objects that no row names in the end are found by what was declared, and swept.
 
-pub mod default_picture;
 mod sweep;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +20,7 @@ use crate::{
     clock::{Clock, Milliseconds},
     database::{Database, NewAvatar, Owner, Published, Right, User, pictures::Declared},
     failure::Failure,
+    identicon::DefaultPictures,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
     workers::{
@@ -49,7 +49,7 @@ pub struct Avatars {
     pub grace: Milliseconds,
     /// What pictures are stored as.
     pub format: OutputFormat,
-    pub default_pictures: default_picture::DefaultPictures,
+    pub default_pictures: DefaultPictures,
 }
 
 /// Where a user's picture is to be found, in one size.
@@ -196,9 +196,7 @@ impl Avatars {
                 None => tokio::time::sleep(PAUSE).await,
             }
         }
-        Err(Failure::Busy {
-            retry_after: PAUSE * ATTEMPTS,
-        })
+        Err(Failure::busy(PAUSE * ATTEMPTS))
     }
 
     /// One pass of steps 2 to 4; nothing, where the sweep was removing the very same objects.

@@ -8,7 +8,7 @@ use veraicon_picture::Policy;
 
 use super::{BATCH, Progress};
 use crate::{
-    avatar::{Avatars, digest},
+    avatars::{Avatars, digest},
     database::{User, pictures::State},
     failure::Failure,
     storage::PictureKey,
@@ -22,7 +22,7 @@ const PROOF: u32 = 16;
 
 /// What to do about what is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub enum Repair {
     /// Nothing.
     None,
     /// What loses nothing: rows are put right, and missing sizes are made from the largest one that is left.
@@ -33,7 +33,7 @@ pub enum Cure {
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct FsckReport {
     /// Accounts with a picture.
     pub accounts: u64,
     /// Those among them whose picture is not whole.
@@ -68,9 +68,9 @@ impl Avatars {
     pub async fn check(
         &self,
         proof: &Workers,
-        cure: Cure,
+        cure: Repair,
         progress: &dyn Progress,
-    ) -> Result<Checked, Failure> {
+    ) -> Result<FsckReport, Failure> {
         let counts = Counts::default();
         let accounts = self.database.count_users_with_pictures().await;
         let pictures = self.database.count_pictures().await;
@@ -93,7 +93,7 @@ impl Avatars {
         }
         self.check_unnamed(cure, &counts, progress).await?;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Ok(Checked {
+        Ok(FsckReport {
             accounts: read(&counts.accounts),
             broken: read(&counts.broken),
             rows: read(&counts.rows),
@@ -105,7 +105,7 @@ impl Avatars {
     async fn check_states(
         &self,
         page: &[User],
-        cure: Cure,
+        cure: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -124,7 +124,7 @@ impl Avatars {
             add(&counts.rows);
             let state = row.map_or("is missing", |_| "is not live");
             progress.find(&format!("{}: the row of its picture {state}", name(user)));
-            if cure != Cure::None {
+            if cure != Repair::None {
                 let id = self.ids.next().await?;
                 if self.database.keep_named(id, user.id, digest).await? {
                     add(&counts.cured);
@@ -137,7 +137,7 @@ impl Avatars {
     /// Every picture that is kept as live is named: else nobody would ever remove it.
     async fn check_unnamed(
         &self,
-        cure: Cure,
+        cure: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -164,7 +164,7 @@ impl Avatars {
                     "avatars/{}/{}: kept, though no account names it",
                     row.user_id, row.digest
                 ));
-                if cure != Cure::None {
+                if cure != Repair::None {
                     self.database
                         .retire_unnamed(row.id, self.clock.now())
                         .await?;
@@ -178,7 +178,7 @@ impl Avatars {
         &self,
         user: User,
         proof: &Workers,
-        cure: Cure,
+        cure: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -237,12 +237,12 @@ impl Avatars {
         add(&counts.broken);
         progress.find(&format!("{}: {}", name(&user), wrong.join("; ")));
         let cured = match (cure, sound.first()) {
-            (Cure::None, _) => false,
+            (Repair::None, _) => false,
             (_, Some(largest)) if remade => {
                 let Shaped { squares, .. } = decode(&self.workers, largest).await?;
                 self.replace(&user, squares).await?
             }
-            (Cure::MendAndReset, None) if sizes.iter().all(|size| size.bytes.is_none()) => {
+            (Repair::MendAndReset, None) if sizes.iter().all(|size| size.bytes.is_none()) => {
                 self.remove_unchanged(&user).await?
             }
             _ => false,

@@ -13,7 +13,7 @@ use super::{SOCKET, Sandbox};
 /// Tries everything: what was denied, and what was possible. `opens_file` says what came of the one try that was made
 /// earlier, `share` is the address space that this process may take, and
 /// the most that it can be given, in bytes.
-pub(super) fn all(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
+pub(super) fn run(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
     let attempts = [
         ("opening a file", File::open("/").is_ok()),
         ("opening a file, with Landlock alone", opens_file),

@@ -6,12 +6,12 @@ use secrecy::SecretString;
 
 use super::{print, progress::Bar, start_log};
 use crate::{
-    app::Tools,
+    app::CommandContext,
     clock::Clock,
     config::Config,
-    database::{marks, unique_name},
+    database::{cluster_settings, unique_name},
+    maintenance::{FsckReport, GcReport, MoveReport, Repair},
     storage::{Location, Storage},
-    upkeep::{Checked, Collected, Cure, Relocated},
     workers::Program,
 };
 
@@ -45,18 +45,18 @@ pub(super) struct Relocate {
     verify: bool,
 }
 
-pub(super) async fn open(config: Config) -> anyhow::Result<Tools> {
+pub(super) async fn open(config: Config) -> anyhow::Result<CommandContext> {
     start_log(&config);
     let program = Program::this().context("this program cannot be found")?;
-    Tools::open(config, Clock::System, program).await
+    CommandContext::open(config, Clock::System, program).await
 }
 
 pub(super) async fn collect(config: Config, arguments: Collect) -> anyhow::Result<()> {
-    let tools = open(config).await?;
+    let context = open(config).await?;
     let bar = Bar::new();
-    let collected = tools.avatars.collect(arguments.remove, &bar).await;
+    let collected = context.avatars.collect(arguments.remove, &bar).await;
     bar.end();
-    let Collected {
+    let GcReport {
         pictures,
         due,
         orphans,
@@ -73,29 +73,29 @@ pub(super) async fn collect(config: Config, arguments: Collect) -> anyhow::Resul
     } else {
         "nothing was removed; --remove does it\n".to_owned()
     })?;
-    tools.close().await;
+    context.close().await;
     Ok(())
 }
 
 pub(super) async fn check(config: Config, arguments: Check) -> anyhow::Result<()> {
-    let tools = open(config).await?;
+    let context = open(config).await?;
     let cure = match arguments {
-        Check { repair: false, .. } => Cure::None,
+        Check { repair: false, .. } => Repair::None,
         Check {
             reset_lost: false, ..
-        } => Cure::Mend,
-        Check { .. } => Cure::MendAndReset,
+        } => Repair::Mend,
+        Check { .. } => Repair::MendAndReset,
     };
-    let opened = tools.proof.open().await;
+    let opened = context.proof.open().await;
     opened.context("a worker process cannot be started")?;
-    if cure != Cure::None {
-        let opened = tools.avatars.workers.open().await;
+    if cure != Repair::None {
+        let opened = context.avatars.workers.open().await;
         opened.context("a worker process cannot be started")?;
     }
     let bar = Bar::new();
-    let checked = tools.avatars.check(&tools.proof, cure, &bar).await;
+    let checked = context.avatars.check(&context.proof, cure, &bar).await;
     bar.end();
-    let Checked {
+    let FsckReport {
         accounts,
         broken,
         rows,
@@ -104,7 +104,7 @@ pub(super) async fn check(config: Config, arguments: Check) -> anyhow::Result<()
     print(&format!(
         "{accounts} accounts with a picture: {broken} whose picture is not whole; {rows} rows that were wrong; {cured} put right\n"
     ))?;
-    tools.close().await;
+    context.close().await;
     ensure!(cured == broken + rows, "not everything is whole");
     Ok(())
 }
@@ -117,24 +117,24 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
         access.key = key;
         access.secret = secret.map(SecretString::from);
     }
-    let tools = open(config).await?;
+    let context = open(config).await?;
     ensure!(
-        to != tools.location,
+        to != context.location,
         "--to: {to} is where the pictures lie already"
     );
     let target = Storage::open(&to, &access, String::new())
         .await
         .context("--to: the store cannot be opened")?;
-    let agreed = tools.database.agreed(marks::STORE).await?;
+    let agreed = context.database.agreed(cluster_settings::STORE).await?;
     let found = target.name().await.context("--to")?;
     ensure!(
         found.is_none() || found != agreed,
         "--to: {to} is where the pictures lie already"
     );
     // Agreed on beforehand, so that a move that was cut off can be begun again.
-    let next = tools
+    let next = context
         .database
-        .agree(marks::NEXT_STORE, &unique_name()?)
+        .agree(cluster_settings::NEXT_STORE, &unique_name()?)
         .await?;
     ensure!(
         found.is_none_or(|found| found == next),
@@ -142,17 +142,17 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
     );
     let bar = Bar::new();
     // What is uploaded after the last pass would be missed: no service may begin from here on, or run.
-    let alone = tools.shut_out_service();
+    let alone = context.shut_out_service();
     let passes = async {
         loop {
-            let runs = alone.is_none() || tools.nodes_run().await?;
-            let pass = tools
+            let runs = alone.is_none() || context.nodes_run().await?;
+            let pass = context
                 .avatars
                 .relocate(&target, arguments.verify, &bar)
                 .await?;
-            print(&told(&pass))?;
+            print(&display_name(&pass))?;
             if pass.copied == 0 || runs || pass.broken > 0 {
-                return anyhow::Ok((pass, runs || tools.nodes_run().await?));
+                return anyhow::Ok((pass, runs || context.nodes_run().await?));
             }
         }
     };
@@ -170,22 +170,24 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
         ))?;
     } else {
         target.set_name(&next).await.context("--to")?;
-        let database = &tools.database;
-        let agreed = database.agree_anew(marks::STORE, &next).await;
+        let database = &context.database;
+        let agreed = database.agree_anew(cluster_settings::STORE, &next).await;
         agreed.context("database.url")?;
         let fresh = unique_name()?;
-        let agreed = database.agree_anew(marks::NEXT_STORE, &fresh).await;
+        let agreed = database
+            .agree_anew(cluster_settings::NEXT_STORE, &fresh)
+            .await;
         agreed.context("database.url")?;
         print(&format!(
             "the pictures lie in {to} from now on: set storage.url to {:?} before you start the service\n",
             arguments.to
         ))?;
     }
-    tools.close().await;
+    context.close().await;
     Ok(())
 }
 
-fn told(pass: &Relocated) -> String {
+fn display_name(pass: &MoveReport) -> String {
     format!(
         "{} pictures; {} objects copied, {:.1} MiB\n",
         pass.pictures,

@@ -1,17 +1,17 @@
 //! Looking after what is stored, for operators and from time to time in the background: removing what nothing names,
 //! proving that what is named is whole, moving it elsewhere.
 
-mod check;
-mod collect;
-mod relocate;
+mod fsck;
+mod gc;
+mod move_storage;
 
 pub use self::{
-    check::{Checked, Cure, proof_policy},
-    collect::Collected,
-    relocate::Relocated,
+    fsck::{FsckReport, Repair, proof_policy},
+    gc::GcReport,
+    move_storage::MoveReport,
 };
 
-use crate::{avatar::Avatars, database::Stored, failure::Failure};
+use crate::{avatars::Avatars, database::Stored, failure::Failure};
 
 /// Rows or pictures read at once.
 const BATCH: usize = 500;

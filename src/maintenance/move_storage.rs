@@ -6,7 +6,7 @@ use veraicon_picture::OutputFormat;
 
 use super::{BATCH, Progress};
 use crate::{
-    avatar::{Avatars, digest},
+    avatars::{Avatars, digest},
     database::{Stored, pictures::State},
     failure::Failure,
     storage::{PictureKey, Storage},
@@ -17,7 +17,7 @@ const ABREAST: usize = 16;
 
 /// What came of one pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Relocated {
+pub struct MoveReport {
     /// Pictures that rows name, used ones and those in their grace.
     pub pictures: u64,
     /// Objects that were copied; all others were there already.
@@ -28,7 +28,7 @@ pub struct Relocated {
     pub broken: u64,
 }
 
-impl Relocated {
+impl MoveReport {
     async fn copy(
         &mut self,
         to: &Storage,
@@ -54,9 +54,9 @@ impl Avatars {
         to: &Storage,
         verify: bool,
         progress: &dyn Progress,
-    ) -> Result<Relocated, Failure> {
+    ) -> Result<MoveReport, Failure> {
         progress.expect(self.database.count_pictures().await.unwrap_or(0));
-        let mut total = Relocated::default();
+        let mut total = MoveReport::default();
         let mut after = i64::MIN;
         loop {
             let page = self.database.pictures_after(after, BATCH as u64).await?;
@@ -69,9 +69,9 @@ impl Avatars {
             total = stream::iter(pictures)
                 .map(|row| self.relocate_one(row, to, verify, progress))
                 .buffer_unordered(ABREAST)
-                .try_fold(total, async |total, one: Relocated| {
+                .try_fold(total, async |total, one: MoveReport| {
                     progress.advance(1);
-                    Ok(Relocated {
+                    Ok(MoveReport {
                         pictures: total.pictures + one.pictures,
                         copied: total.copied + one.copied,
                         bytes: total.bytes + one.bytes,
@@ -88,7 +88,7 @@ impl Avatars {
         to: &Storage,
         verify: bool,
         progress: &dyn Progress,
-    ) -> Result<Relocated, Failure> {
+    ) -> Result<MoveReport, Failure> {
         let key = PictureKey {
             user: row.user_id,
             digest: row.digest.clone(),
@@ -98,16 +98,16 @@ impl Avatars {
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         if from.is_empty() && row.state == State::Live && self.is_unchanged(&row).await? {
             progress.find(&format!("{key}: not there"));
-            return Ok(Relocated {
+            return Ok(MoveReport {
                 pictures: 1,
                 broken: 1,
-                ..Relocated::default()
+                ..MoveReport::default()
             });
         }
         let there = to.sizes(&key).await?;
-        let mut one = Relocated {
+        let mut one = MoveReport {
             pictures: 1,
-            ..Relocated::default()
+            ..MoveReport::default()
         };
         let mut all = Vec::new();
         for (size, format) in from {
@@ -137,7 +137,7 @@ impl Avatars {
         key: &PictureKey,
         to: &Storage,
         all: &[(u32, OutputFormat, Bytes)],
-        one: &mut Relocated,
+        one: &mut MoveReport,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         for (size, format, bytes) in all {

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Avatars;
 use crate::{
-    clock::Milliseconds, database::leases::Holder, failure::Failure, node::Membership,
-    storage::PictureKey, upkeep,
+    clock::Milliseconds, database::leases::Holder, failure::Failure, maintenance, node::Membership,
+    storage::PictureKey,
 };
 
 /// How long a sweep may take over one picture, before another takes it for dead.
@@ -51,7 +51,9 @@ impl Avatars {
                 let removal = tokio::time::timeout(REMOVAL_TIME, self.storage.remove(&key)).await;
                 // What takes too long goes on in a thread of its own, or in the store.
                 let late = removal.is_err() || self.storage.answers_late();
-                if let Err(failure) = removal.unwrap_or_else(|_| Err(Failure::Unavailable)) {
+                if let Err(failure) = removal
+                    .unwrap_or_else(|_| Err(Failure::unavailable("the removal took too long")))
+                {
                     tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
                     // The store may remove it later all the same. The claim stays until that is over, so that nobody
                     // stores the same picture meanwhile.
@@ -105,7 +107,7 @@ impl Avatars {
         // Whoever is the first to ask does it, and a day passes before anybody can again.
         let nobody = Holder::new().map_err(Failure::internal)?;
         if self.database.take_lease(COLLECTION, &nobody, DAY).await? {
-            let collected = self.collect(true, &upkeep::Log).await?;
+            let collected = self.collect(true, &maintenance::Log).await?;
             removed += usize::try_from(collected.removed).unwrap_or(usize::MAX);
         }
         Ok(removed)

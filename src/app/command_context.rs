@@ -8,24 +8,24 @@ use tokio_util::sync::CancellationToken;
 use super::{avatars, join, lock_file, open_database, open_storage, policy};
 use crate::{
     auth::password::Passwords,
-    avatar::Avatars,
+    avatars::Avatars,
     clock::Clock,
     config::Config,
     database::Database,
+    maintenance::proof_policy,
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
     storage::Location,
-    upkeep::proof_policy,
     workers::{Program, Workers},
 };
 
 /// Keeps two commands apart on one data directory, and a service that starts from taking their work for abandoned.
-const LOCK: &str = "upkeep.lock";
+const LOCK: &str = "commands.lock";
 
 /// Everything that commands need.
 #[expect(missing_docs, reason = "most fields are named after their types")]
-pub struct Tools {
+pub struct CommandContext {
     pub config: Config,
     pub database: Database,
     pub avatars: Avatars,
@@ -39,7 +39,7 @@ pub struct Tools {
     _lock: File,
 }
 
-impl Tools {
+impl CommandContext {
     /// Opens what the settings name. No worker process is started.
     ///
     /// # Errors

@@ -8,8 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use veraicon_picture::{OutputFormat, encode};
 
-use super::AvatarUrl;
-use crate::failure::Failure;
+use crate::{avatars::AvatarUrl, failure::Failure};
 
 /// Counts the drawings: another number, other URLs. It must change with anything that changes a pixel.
 const DRAWING: u8 = 1;

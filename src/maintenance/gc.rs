@@ -4,14 +4,14 @@ use std::collections::HashSet;
 
 use super::{BATCH, Progress};
 use crate::{
-    avatar::Avatars,
+    avatars::Avatars,
     failure::Failure,
     storage::{Listed, PictureKey},
 };
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collected {
+pub struct GcReport {
     /// Pictures that the store holds, orphans too.
     pub pictures: u64,
     /// Pictures whose time was over: replaced, or given up.
@@ -36,10 +36,10 @@ impl Avatars {
         &self,
         remove: bool,
         progress: &dyn Progress,
-    ) -> Result<Collected, Failure> {
-        let mut collected = Collected {
+    ) -> Result<GcReport, Failure> {
+        let mut collected = GcReport {
             due: self.database.count_due_pictures(self.clock.now()).await?,
-            ..Collected::default()
+            ..GcReport::default()
         };
         progress.expect(self.database.count_pictures().await.unwrap_or(0));
         let mut listing = self.storage.list().await?;
@@ -75,7 +75,7 @@ impl Avatars {
         &self,
         batch: &[(PictureKey, Vec<String>)],
         remove: bool,
-        collected: &mut Collected,
+        collected: &mut GcReport,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         collected.pictures += batch.len() as u64;
