@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Measures how many uploads a second nodes take that share a database and a store, and what one costs.
+"""Measures uploads per second of nodes that share a database and a store, and the processor time of one upload.
 
 usage: scripts/with-s3 scripts/with-postgres benches/nodes.py PICTURE [SECONDS [NODES...]]
-Each of many users uploads the picture again and again, a different square of it each time. Nodes, database, store and
-clients share the machine, so that the figures say less of what nodes could do than of what stands in their way.
+
+32 users upload the picture again and again, each time with another crop. Nodes, database, store and clients share one
+machine. So the figures show where nodes block each other, not how fast separate machines would be.
 """
 
 import collections
@@ -17,13 +18,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from service import Service, form, shared_database, shared_store, verdict
+from service import Service, form, outcome_of, shared_database, shared_store
 
 USERS = 32
 
 
 class User(threading.Thread):
-    """Uploads until told to stop, each time to the next node."""
+    """Uploads until `stop` is set, each time to the next node."""
 
     def __init__(self, ports, token, picture, stop):
         super().__init__()
@@ -37,21 +38,25 @@ class User(threading.Thread):
                 return
             body, kind = form(self.picture, crop_x=turn % 64, crop_y=turn // 64 % 64, crop_size=64)
             connection = self.connections[turn % len(self.connections)]
-            begun = time.perf_counter()
+            started = time.perf_counter()
             headers = {"Access-Token": self.token, "Content-Type": kind}
             connection.request("PUT", "/user/avatar/upload", body, headers)
             response = connection.getresponse()
-            outcome = verdict(response.status, response.read())
+            outcome = outcome_of(response.status, response.read())
             self.outcomes[outcome] += 1
             if outcome == "200 accepted":
-                self.times.append(time.perf_counter() - begun)
+                self.times.append(time.perf_counter() - started)
             else:
                 time.sleep(float(response.headers.get("Retry-After", 0)))
 
 
 @dataclasses.dataclass
 class Run:
-    """What came of it; processor times are in milliseconds an upload, `cores` how many were busy."""
+    """The result of a run.
+
+    `rate` is in uploads per second, `nodes` and `machine` in milliseconds of processor time per upload, `cores` the
+    average number of busy cores, `p50` and `p99` in milliseconds, `failures` the number of each failed outcome.
+    """
 
     rate: float
     nodes: float
@@ -59,58 +64,58 @@ class Run:
     cores: float
     p50: float
     p99: float
-    rest: dict
+    failures: dict
 
 
 def run_users(services, picture, seconds):
-    """Lets users upload to these nodes for so long."""
+    """Lets users upload to these nodes for the given time."""
     stop = threading.Event()
     ports = [service.port for service in services]
     users = [User(ports, services[0].access_token(), picture, stop) for _ in range(USERS)]
     before, machine = sum(service.processor_seconds() for service in services), processor_seconds()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for user in users:
         user.start()
     time.sleep(seconds)
     stop.set()
     for user in users:
         user.join()
-    took = time.perf_counter() - begun
+    elapsed = time.perf_counter() - started
     spent = sum(service.processor_seconds() for service in services) - before
     machine = processor_seconds() - machine
     times = sorted(itertools.chain.from_iterable(user.times for user in users))
-    rest = sum((user.outcomes for user in users), collections.Counter())
-    count = rest.pop("200 accepted")
+    failures = sum((user.outcomes for user in users), collections.Counter())
+    count = failures.pop("200 accepted")
     return Run(
-        rate=count / took,
+        rate=count / elapsed,
         nodes=spent / count * 1000,
         machine=machine / count * 1000,
-        cores=machine / took,
+        cores=machine / elapsed,
         p50=times[count // 2] * 1000,
         p99=times[int(count * 0.99)] * 1000,
-        rest=dict(rest),
+        failures=dict(failures),
     )
 
 
 def processor_seconds():
-    """That the whole machine has spent."""
+    """Returns the processor time that the whole machine has spent."""
     fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]))
-    # But for idling and for waiting.
+    # All fields of /proc/stat up to "steal", without "idle" (3) and "iowait" (4); see proc(5).
     return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def main():
     picture = Path(sys.argv[1]).read_bytes()
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 20
-    print("         each    CPU ms       CPU ms      cores")
-    print("nodes  second  of nodes  of all here  busy here   p50 ms   p99 ms")
+    print("      uploads    CPU ms       CPU ms       busy")
+    print("nodes   per s  of nodes   of machine      cores   p50 ms   p99 ms")
     for nodes in map(int, sys.argv[3:] or ["1", "3"]):
         settings = shared_database()[1] + shared_store()
         with ExitStack() as stack:
             services = [stack.enter_context(Service(*settings)) for _ in range(nodes)]
             run = run_users(services, picture, seconds)
         print(
-            f"{nodes:5} {run.rate:7.1f} {run.nodes:9.2f} {run.machine:12.2f} {run.cores:10.2f} {run.p50:8.0f} {run.p99:8.0f}  {run.rest or ''}"
+            f"{nodes:5} {run.rate:7.1f} {run.nodes:9.2f} {run.machine:12.2f} {run.cores:10.2f} {run.p50:8.0f} {run.p99:8.0f}  {run.failures or ''}"
         )
 
 

@@ -1,6 +1,6 @@
-"""A running service for the scripts beside this one: started on a folder of its own, watched from outside, ended.
+"""Starts, observes and stops a service for the benchmarks in this folder.
 
-What is measured is the program that `cargo build --release` makes; nothing beside Python is needed.
+Measures the binary that `cargo build --release` produces. Needs only Python.
 """
 
 import json
@@ -29,7 +29,7 @@ class Service:
         subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, check=True)
         self.folder = tempfile.TemporaryDirectory()
         command = [ROOT / "target/release/veraicon", "--data-dir", self.folder.name, "--listen", "127.0.0.1:0"]
-        # What bounds one address is in the way: here all clients have the same one.
+        # All clients of a benchmark have the same address, so limits per address would stop it.
         for setting in ["limits.enabled=false", *self.settings]:
             command += ["--set", setting]
         self.shmem = shared_memory()
@@ -52,13 +52,13 @@ class Service:
         return urllib.request.urlopen(self.url + path).read()
 
     def access_token(self):
-        """Of a new account."""
+        """Returns the access token of a new account."""
         name = "bench-" + "".join(random.choices(string.ascii_lowercase, k=12))
         self.post("/user/register", username=name, password=PASSWORD)
         return self.post("/user/login", username=name, password=PASSWORD).headers["Access-Token"]
 
     def processes(self):
-        """The service and its children."""
+        """Returns the process ids of the service and its children."""
         found = [self.process.pid]
         for pid in found:
             for task in read_folder(f"/proc/{pid}/task"):
@@ -66,7 +66,11 @@ class Service:
         return found
 
     def memory(self):
-        """What all processes hold, in MiB: each page once, and bodies of uploads also where nobody maps them."""
+        """Returns the memory of all processes in MiB.
+
+        Counts each page once (proportional set size). Upload bodies are in shared memory that no process may have
+        mapped, so the growth of the machine's shared memory is added.
+        """
         kibibytes = 0
         for pid in self.processes():
             rollup = read(f"/proc/{pid}/smaps_rollup")
@@ -74,30 +78,33 @@ class Service:
         return (kibibytes + shared_memory() - self.shmem) / 1024
 
     def resident(self):
-        """The sum of what each process has resident, in MiB: pages that several share count several times."""
+        """Returns the sum of the resident memory of all processes in MiB. Shared pages count several times."""
         texts = (read(f"/proc/{pid}/status") for pid in self.processes())
         return sum(int(kibibytes) for text in texts for kibibytes in re.findall(r"VmRSS:\s*(\d+)", text)) / 1024
 
     def descriptors(self):
-        """Of all processes."""
+        """Returns the number of open file descriptors of all processes."""
         return sum(len(read_folder(f"/proc/{pid}/fd")) for pid in self.processes())
 
     def zombies(self):
-        """Children that ended and that nobody has asked about."""
+        """Returns the number of children that ended and were not waited for."""
         return sum("\nState:\tZ" in read(f"/proc/{pid}/status") for pid in self.processes())
 
     def processor_seconds(self):
-        """That the service and its children have spent."""
+        """Returns the processor time in seconds of the service and its children, ended ones included."""
         ticks = 0
         for pid in self.processes():
             fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+            # utime and stime, for the service also cutime and cstime: its ended children; see proc(5).
             ticks += sum(map(int, fields[11:15] if pid == self.process.pid else fields[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def shared_database():
-    """The URL of a fresh database on the server that scripts/with-postgres, with-mariadb or with-galera starts, and the
-    settings of nodes that share it."""
+    """Creates a database on the server of scripts/with-postgres, with-mariadb or with-galera.
+
+    Returns its URL, and the settings of nodes that share it.
+    """
     server, name = os.environ["TEST_DATABASE_URL"], "bench_" + "".join(random.choices(string.ascii_lowercase, k=12))
     url = urllib.parse.urlparse(server)
     command = {
@@ -110,7 +117,7 @@ def shared_database():
 
 
 def shared_store():
-    """The settings of nodes that share a fresh part of a bucket, on the server that scripts/with-s3 or with-ceph starts."""
+    """Returns the settings of nodes that share a new prefix of the bucket of scripts/with-s3 or with-ceph."""
     name = "bench-" + "".join(random.choices(string.ascii_lowercase, k=12))
     return [
         f"storage.url=s3://pictures/{name}?endpoint={os.environ['TEST_S3_URL']}",
@@ -120,7 +127,7 @@ def shared_store():
 
 
 def form(picture, boundary="veraicon-boundary", **fields):
-    """The body of an upload, and its type."""
+    """Returns the body of an upload and its media type."""
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in fields.items()
     )
@@ -128,14 +135,14 @@ def form(picture, boundary="veraicon-boundary", **fields):
     return head.encode() + picture + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
 
 
-def verdict(status, body):
-    """What came of a request: the status, and the reason where there is one."""
+def outcome_of(status, body):
+    """Returns the status of a response, and the reason of the failure or "accepted"."""
     base = json.loads(body)["base"]
     return f"{status} {base.get('reason', 'accepted')}"
 
 
 def shared_memory():
-    """Of the whole machine, in KiB: uploads in memory are part of it, and little else changes."""
+    """Returns the shared memory of the whole machine in KiB. Upload bodies are part of it; little else changes."""
     return int(re.search(r"^Shmem: *(\d+)", read("/proc/meminfo"), re.M)[1])
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Measures how fast avatars are served, from memory and not, and nginx beside it, with sendfile and without: the same
-files, the same headers, in turn.
+"""Measures how fast avatars are served, with and without the cache, and compares with nginx, with and without sendfile.
 
 usage: benches/serving.py PICTURE [SECONDS [ROUNDS [USERS]]]
-Needs nginx and wrk (scripts/install nginx wrk). Each of the users has the picture; clients ask for all sizes of all of
-them at random. Server and clients share the machine, so that processor time a request says more than requests a second.
+
+Needs nginx and wrk (scripts/install nginx wrk). All servers have the same files and headers, and are measured in turn.
+Each user has another crop of the picture. Clients request all sizes of all users in random order. Server and clients
+share the machine, so processor time per request says more than requests per second.
 """
 
 import os
@@ -33,7 +34,7 @@ HEADERS = {
 
 
 def upload(service, picture, number):
-    """The paths of all sizes of a new account's picture; each has another square of it."""
+    """Creates an account with a crop of the picture, which depends on `number`. Returns the paths of all sizes."""
     body, kind = form(picture, crop_x=number % 64, crop_y=number // 64, crop_size=600)
     request = urllib.request.Request(service.url + "/user/avatar/upload", body, method="PUT")
     request.add_header("Access-Token", service.access_token())
@@ -44,7 +45,7 @@ def upload(service, picture, number):
 
 
 class Nginx:
-    """As one would set it up for this: as many processes as cores, and open files kept."""
+    """nginx with a usual setup for static files: one process per core, open files cached."""
 
     def __init__(self, folder, objects, sendfile):
         folder.mkdir()
@@ -87,7 +88,7 @@ def free_port():
 
 
 def prepare(service, picture, users, script):
-    """Uploads for so many users; the paths of all that is to be asked for, and what tells wrk so."""
+    """Uploads for `users` users. Returns all paths, and the script that makes wrk request them."""
     paths = [path for number in range(users) for path in upload(service, picture, number)]
     random.shuffle(paths)
     listed = ",".join(f'"{path}"' for path in paths)
@@ -99,7 +100,7 @@ def prepare(service, picture, users, script):
 
 
 def measure(server, script, seconds):
-    """Requests a second, microseconds of the server's processor time for each, and the time that 99 % of them took, in ms."""
+    """Returns requests per second, processor time per request in microseconds, and the 99th percentile in milliseconds."""
     before = server.processor_seconds()
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", script, f"http://127.0.0.1:{server.port}"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -135,7 +136,7 @@ def main():
     print(f"{os.cpu_count()} cores, {len(paths)} files of {statistics.mean(sizes):.0f} bytes, {CONNECTIONS} connections")
     for name, runs in figures.items():
         rate, cost, p99 = (statistics.median(run[index] for run in runs) for index in range(3))
-        print(f"{name:26}{rate:8.0f}/s{cost:8.1f} µs of processor time a request, p99 {p99:.2f} ms")
+        print(f"{name:26}{rate:8.0f}/s{cost:8.1f} µs of processor time per request, p99 {p99:.2f} ms")
 
 
 if __name__ == "__main__":

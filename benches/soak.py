@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Keeps the service at full load with good, bad and hostile files, and looks whether anything grows or stays behind.
+"""Keeps the service at full load with good and damaged files. Shows whether memory, descriptors or processes grow.
 
 usage: benches/soak.py MINUTES FOLDER... [KEY=VALUE ...]
-Takes every file of the folders up to 4 MiB: as it is, cut, and with bytes changed at random. Prints a line a minute,
-and in the end what came of the uploads.
+
+Uploads all files of the folders up to 4 MiB: unchanged, cut, or with random bytes changed. Prints one line per minute,
+and in the end the number of each outcome.
 """
 
 import collections
@@ -14,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from service import Service, form, verdict
+from service import Service, form, outcome_of
 
 CLIENTS = 8
 LARGEST = 4 << 20
@@ -41,9 +42,9 @@ def client(service, files, end, counts, lock):
         try:
             connection.request("PUT", "/user/avatar/upload", body, {"Access-Token": token, "Content-Type": kind})
             response = connection.getresponse()
-            outcome = verdict(response.status, response.read())
+            outcome = outcome_of(response.status, response.read())
         except (OSError, http.client.HTTPException) as error:
-            outcome = f"no answer: {type(error).__name__}"
+            outcome = f"no response: {type(error).__name__}"
             connection.close()
         if "token_expired" in outcome:
             token = service.access_token()
@@ -59,7 +60,6 @@ def main():
     files = [path.read_bytes() for path in paths if path.stat().st_size <= LARGEST]
     counts, lock = collections.Counter(), threading.Lock()
     with Service(*settings) as service:
-        # A grace of the default would keep every picture, and what is watched here is memory.
         end = time.time() + minutes * 60
         clients = [
             threading.Thread(target=client, args=(service, files, end, counts, lock)) for _ in range(CLIENTS)
@@ -77,19 +77,19 @@ def main():
         line(0)
         for thread in clients:
             thread.start()
-        begun = time.time()
+        started = time.time()
         while any(thread.is_alive() for thread in clients):
             for thread in clients:
                 thread.join(timeout=60 / CLIENTS)
-            line((time.time() - begun) / 60)
+            line((time.time() - started) / 60)
         time.sleep(5)
-        line((time.time() - begun) / 60)
+        line((time.time() - started) / 60)
         for outcome, count in counts.most_common():
             print(f"{count:8} × {outcome}")
         service.log.flush()
         service.log.seek(0)
-        faults = [text for text in service.log if "worker process" in text and "closed in" not in text]
-        print(f"lines of the log about lost workers: {len(faults)}")
+        faults = [text for text in service.log if "worker" in text and (" WARN " in text or " ERROR " in text)]
+        print(f"warnings and errors about workers in the log: {len(faults)}")
         for text in faults[:10]:
             print("  " + text.strip())
 

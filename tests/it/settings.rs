@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use secrecy::ExposeSecret;
 use veraicon::config::{Config, Overrides, load};
@@ -14,30 +14,91 @@ fn in_toml(config: &Config) -> toml::Table {
     toml::Table::try_from(config).unwrap()
 }
 
+/// All settings of the code: `data_dir`, `server.listen` and so on.
+fn settings() -> BTreeSet<String> {
+    let defaults = in_toml(&Config::default());
+    let mut settings = BTreeSet::new();
+    for name in names_in("") {
+        if defaults[&name].is_table() {
+            let keys = names_in(&format!("{name}."));
+            settings.extend(keys.iter().map(|key| format!("{name}.{key}")));
+        } else {
+            settings.insert(name);
+        }
+    }
+    settings
+}
+
+/// The names that a section allows. Settings without a default have no value to read them from, but the error about an
+/// unknown name lists all.
+fn names_in(prefix: &str) -> Vec<String> {
+    let error = with_one(&format!("{prefix}unknown"), "").unwrap_err();
+    let (_, names) = error.rsplit_once(": ").unwrap();
+    names.split(", ").map(str::to_owned).collect()
+}
+
+fn with_one(setting: &str, text: &str) -> Result<Config, String> {
+    let overrides = Overrides {
+        file: None,
+        values: vec![(setting.to_owned(), text.to_owned())],
+    };
+    load(&overrides, []).map_err(|invalid| invalid.to_string())
+}
+
+#[test]
+fn the_documentation_has_every_setting_with_its_default() {
+    let page = include_str!("../../docs/configuration.md");
+    let defaults = in_toml(&Config::default());
+    let mut documented = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let [_, setting, default, meaning, _] = cells[..] else {
+            panic!("not three columns: {row}");
+        };
+        let setting = setting.trim_matches('`');
+        assert!(!meaning.is_empty(), "{setting}");
+        assert!(documented.insert(setting.to_owned()), "twice: {setting}");
+        let value = match setting.split_once('.') {
+            Some((section, key)) => defaults[section].get(key),
+            None => defaults.get(setting),
+        };
+        match default {
+            "not set" => assert_eq!(value, None, "{setting}"),
+            "empty" => assert_eq!(value.unwrap().as_str(), Some(""), "{setting}"),
+            "none" => assert_eq!(value.unwrap().as_array().unwrap().len(), 0, "{setting}"),
+            default => {
+                assert!(value.is_some(), "{setting} has no default");
+                let config = with_one(setting, default.trim_matches('`')).unwrap();
+                assert_eq!(in_toml(&config), defaults, "{setting}");
+            }
+        }
+    }
+    assert_eq!(documented, settings());
+}
+
 #[test]
 fn the_example_holds_every_setting_at_its_default() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let text = fs::read_to_string(&example).unwrap();
     let overrides = Overrides {
-        file: Some(example.clone()),
+        file: Some(example),
         values: Vec::new(),
     };
     let config = load(&overrides, []).unwrap();
     assert_eq!(in_toml(&config), in_toml(&Config::default()));
-    let text = fs::read_to_string(example).unwrap();
-    let settings: toml::Table = text.parse().unwrap();
-    for (section, values) in in_toml(&Config::default()) {
-        let Some(values) = values.as_table() else {
-            assert!(settings.contains_key(&section), "{section}");
-            continue;
-        };
-        for key in values.keys() {
-            assert!(settings[&section].get(key).is_some(), "{section}.{key}");
+    let mut section = String::new();
+    let mut held = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.replace(']', ".");
+        }
+        // Settings without a default are commented out.
+        let assignment = line.trim_start_matches("# ").split_once(" = ");
+        if let Some((key, _)) = assignment.filter(|(key, _)| !key.contains(' ')) {
+            held.insert(format!("{section}{key}"));
         }
     }
-    // Settings without a default stand there too, commented out.
-    for key in ["public_url", "metrics_listen", "url", "key"] {
-        assert!(text.contains(&format!("# {key} = ")), "{key}");
-    }
+    assert_eq!(held, settings());
 }
 
 #[test]
