@@ -158,11 +158,11 @@ fn in_workers(
                 while next.fetch_add(1, Ordering::Relaxed) < many {
                     let failed = |failure| anyhow::anyhow!("{failure:?}");
                     let length = Some(bytes.len() as u64);
-                    let (seat, mut body) = workers.admit(length).await.map_err(failed)?;
+                    let (permit, mut body) = workers.admit(length).await.map_err(failed)?;
                     body.extend(&bytes)?;
                     let body = body.seal()?;
-                    let picture = body.picture(&body);
-                    let shaped = workers.shape(seat, picture, None).await;
+                    let picture = body.picture(0..body.len())?;
+                    let shaped = workers.shape(permit, picture, None).await;
                     ensure!(!shaped.map_err(failed)?.squares.is_empty(), "no squares");
                 }
                 anyhow::Ok(())
@@ -186,7 +186,7 @@ async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Re
         "pictures.memory is too small for all cores"
     );
     let metrics = Metrics::default();
-    let workers = Workers::new(budget, Arc::clone(policy), Program::this()?, metrics);
+    let workers = Workers::new(budget, Arc::clone(policy), Program::this(), metrics);
     workers.open().await?;
     while workers.idle().len() < cores + 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -23,10 +23,7 @@ use crate::{
     identicon::DefaultPictures,
     snowflake::Snowflakes,
     storage::{PictureKey, Storage},
-    workers::{
-        Seat, Shaped, Workers,
-        buffer::{Buffer, Picture},
-    },
+    workers::{BodyBuffer, QueuePermit, Shaped, UploadedPicture, Workers},
 };
 
 /// How long an upload may take to write its objects, before the sweep takes them for abandoned.
@@ -66,7 +63,7 @@ impl Avatars {
     ///
     /// # Errors
     /// [`Failure::Busy`].
-    pub async fn admit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
+    pub async fn admit(&self, body: Option<u64>) -> Result<(QueuePermit, BodyBuffer), Failure> {
         self.workers.admit(body).await
     }
 
@@ -76,16 +73,16 @@ impl Avatars {
     /// What is wrong with the picture, or with the service.
     pub async fn upload(
         &self,
-        seat: Seat,
+        permit: QueuePermit,
         owner: Owner,
-        picture: Picture,
+        picture: UploadedPicture,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
-        let Shaped { squares, seat } = self.workers.shape(seat, picture, crop).await?;
+        let Shaped { squares, permit } = self.workers.shape(permit, picture, crop).await?;
         let this = self.clone();
         to_its_end(async move {
             let user = this.store(owner, squares).await;
-            drop(seat);
+            drop(permit);
             user
         })
         .await

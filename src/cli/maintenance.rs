@@ -47,7 +47,7 @@ pub(super) struct Relocate {
 
 pub(super) async fn open(config: Config) -> anyhow::Result<CommandContext> {
     start_log(&config);
-    let program = Program::this().context("this program cannot be found")?;
+    let program = Program::this();
     CommandContext::open(config, Clock::System, program).await
 }
 

@@ -7,7 +7,7 @@ use reqwest::{StatusCode, multipart};
 use serde_json::Value;
 use veraicon::{
     metrics::Kind,
-    workers::{Budget, Workers, fault::MARK},
+    workers::{Budget, Workers, fault_injection::MARK},
 };
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 const DENIED: [&str; 13] = [
     "opening a file",
     "opening a file, with Landlock alone",
-    "another's descriptor",
+    "an inherited descriptor",
     "a network socket",
     "a local socket",
     "a new process",
@@ -27,7 +27,7 @@ const DENIED: [&str; 13] = [
     "sending a signal",
     "executable memory",
     "capabilities",
-    "memory beyond its share",
+    "memory beyond the limit",
     "raising a limit",
 ];
 
@@ -107,11 +107,11 @@ async fn what_breaks_a_worker_costs_one_request_and_the_old_picture_stays() {
     for (word, kind) in [
         ("segfault", "crash"),
         ("abort", "abort"),
-        ("exit", "broken"),
+        ("exit", "protocol"),
         ("panic", "panic"),
         ("memory", "abort"),
         ("stack", "abort"),
-        ("forge", "broken"),
+        ("forge", "protocol"),
     ] {
         let seen = faults(&service, kind);
         let (broken, whole) = tokio::join!(
@@ -139,7 +139,7 @@ async fn a_worker_that_does_not_end_is_killed_and_its_place_is_taken_until_then(
     let request = service.upload_form(&session, form).send();
     let mut request = Box::pin(request);
     // Its client goes away as soon as it is at work.
-    while service.app.metrics.places.get() == 0 {
+    while service.app.metrics.queue_permits.get() == 0 {
         let _ = tokio::time::timeout(Duration::from_millis(1), &mut request).await;
     }
     drop(request);
@@ -202,7 +202,7 @@ async fn a_large_picture_is_granted_what_it_takes() {
         .restarted(|config| config.pictures.max_bytes = "60MiB".parse().unwrap())
         .await;
     service.upload(&session, large).await.succeeded();
-    for kind in ["crash", "abort", "broken", "timeout", "processor_time"] {
+    for kind in ["crash", "abort", "protocol", "timeout", "cpu_time"] {
         assert_eq!(faults(&service, kind), 0, "{kind}");
     }
 }
@@ -286,11 +286,11 @@ async fn workers(service: &Service, change: impl FnOnce(&mut Budget)) -> Workers
 
 async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
     let length = Some(bytes.len() as u64);
-    let (seat, mut buffer) = workers.admit(length).await.unwrap();
+    let (permit, mut buffer) = workers.admit(length).await.unwrap();
     buffer.extend(bytes).unwrap();
     let body = buffer.seal().unwrap();
-    let picture = body.picture(&body);
-    let shaped = workers.shape(seat, picture, None).await;
+    let picture = body.picture(0..body.len()).unwrap();
+    let shaped = workers.shape(permit, picture, None).await;
     shaped
         .map(|shaped| shaped.squares.len())
         .map_err(|failure| failure.reason())
@@ -299,7 +299,7 @@ async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
 #[tokio::test]
 async fn a_worker_is_replaced_after_a_number_of_pictures() {
     let service = Service::start().await;
-    let workers = workers(&service, |budget| budget.jobs = 2).await;
+    let workers = workers(&service, |budget| budget.max_jobs = 2).await;
     let before = service.app.metrics.worker_starts.get();
     for _ in 0..12 {
         assert_eq!(shape(&workers, &photo()).await, Ok(4));
@@ -312,12 +312,12 @@ async fn a_worker_is_replaced_after_a_number_of_pictures() {
 async fn a_worker_ends_by_itself_when_its_processor_time_is_over() {
     let service = Service::start().await;
     let workers = workers(&service, |budget| {
-        budget.processor_seconds = 1;
+        budget.cpu_seconds = 1;
         budget.timeout = Duration::from_secs(300);
     })
     .await;
     assert_eq!(shape(&workers, &order("loop")).await, Err("internal"));
-    assert_eq!(faults(&service, "processor_time"), 1);
+    assert_eq!(faults(&service, "cpu_time"), 1);
 }
 
 #[tokio::test]
