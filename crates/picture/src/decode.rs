@@ -7,41 +7,16 @@ mod gif;
 mod heif;
 mod jpeg;
 mod png;
+mod request;
 mod webp;
 
-pub(crate) use jpeg::peak_memory as jpeg_memory;
+use request::Source;
+pub(crate) use request::Wanted;
 
-use crate::colour::ColourSpace;
-use crate::crop::Square;
-use crate::orientation::Orientation;
-use crate::raster::Pixels;
-use crate::{Error, Format, Header, Policy};
-
-/// A picture whose container was read and found in order.
-pub(crate) trait Source<'a> {
-    /// How its pixels are to be turned.
-    fn orientation(&self) -> Orientation;
-
-    /// Decodes all of it, and keeps what the outputs need.
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error>;
-}
-
-/// What the outputs need of a picture.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// The square to keep, in stored pixels; it lies inside the picture.
-    pub(crate) square: Square,
-    /// Side of the largest output, at most that of the square.
-    pub(crate) side: u32,
-    pub(crate) policy: &'a Policy,
-}
-
-/// Pixels that hold the wanted square, perhaps reduced, never below
-/// [`MARGIN`](crate::reduce::MARGIN) times the largest output.
-pub(crate) struct Decoded<'a> {
-    pub(crate) pixels: Pixels,
-    pub(crate) space: ColourSpace<'a>,
-}
+use crate::error::Error;
+use crate::format::Format;
+use crate::header::Header;
+use crate::policy::Policy;
 
 /// Reads the header of a known format.
 pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {

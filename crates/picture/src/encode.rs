@@ -3,9 +3,12 @@
 mod webp;
 
 use crate::colour::Finished;
+use crate::error::Error;
+use crate::picture::Picture;
 use crate::policy::OutputFormat;
+use crate::policy::Policy;
 use crate::raster::{Channels, Raster, Samples, Window};
-use crate::{Error, Picture, Policy, resize};
+use crate::resize;
 
 /// Encodes pixels of ours, such as drawn default pictures.
 ///

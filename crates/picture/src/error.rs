@@ -1,4 +1,4 @@
-use crate::Crop;
+use crate::crop::Crop;
 
 /// Why bytes did not become pictures.
 ///

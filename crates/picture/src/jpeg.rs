@@ -37,10 +37,11 @@ mod scans;
 mod select;
 mod source;
 mod tables;
+mod window;
 
-pub use colour::cmyk_to_rgb;
+pub use colour::{ColourModel, cmyk_to_rgb};
 pub use decoder::{Decoder, RETAINED};
-pub use header::{ColourModel, Header, read_header};
+pub use header::{Header, read_header};
 pub use limits::Limits;
 pub(crate) use memory::Footprint;
 pub use planes::{Plane, Planes, Region, Scale};

@@ -33,9 +33,12 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+mod geometry;
+mod header;
 pub mod jpeg;
 mod orientation;
 mod picture;
+mod pixels;
 mod planar;
 mod policy;
 mod probe;
@@ -48,9 +51,10 @@ pub use crop::Crop;
 pub use encode::encode;
 pub use error::Error;
 pub use format::Format;
+pub use header::Header;
 pub use picture::{Picture, Pictures, Source};
 pub use policy::{OutputFormat, Policy};
-pub use probe::{Header, probe};
+pub use probe::probe;
 
 /// Shapes a picture: the steps, named, in order.
 ///
@@ -69,7 +73,7 @@ pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pict
     let source = decode::open(bytes, &header, policy)?;
     let orientation = source.orientation();
     let (width, height) = orientation.dimensions(header.width, header.height);
-    let upright = crop::square(width, height, crop)?;
+    let upright = geometry::kept_square(width, height, crop)?;
     let square = orientation.stored_square(upright, header.width, header.height);
     let side = policy.largest().min(square.size);
 
@@ -78,7 +82,7 @@ pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pict
         side,
         policy,
     })?;
-    let resized = resize::square(decoded.pixels, side)?;
+    let resized = decoded.pixels.resize(side)?;
     let mut finished = colour::to_srgb(resized, &decoded.space);
     finished.turn(orientation);
 

@@ -1,9 +1,11 @@
 //! Pictures as codecs keep them: a plane a component, chroma at its own resolution. They are
 //! resized plane by plane and turned into colours when few samples are left.
 
+use crate::error::Error;
 use crate::jpeg::ColourModel;
 use crate::raster::{Channels, Raster, Samples, Window};
-use crate::{Error, resize, yuv};
+use crate::resize;
+use crate::yuv;
 
 /// One component.
 #[derive(Clone, Debug)]
@@ -40,9 +42,9 @@ pub(crate) struct Planar {
 
 impl Planar {
     /// The wanted square as pixels of `side` × `side`.
-    pub(crate) fn square(self, side: u32) -> Result<Raster, Error> {
+    pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
-        let mut resized = planes.into_iter().map(|plane| plane.square(side));
+        let mut resized = planes.into_iter().map(|plane| plane.resize(side));
         let mut next = || {
             resized
                 .next()
@@ -58,7 +60,7 @@ impl Planar {
 }
 
 impl Plane {
-    fn square(self, side: u32) -> Result<Raster, Error> {
+    fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self {
             width,
             height,
@@ -158,7 +160,7 @@ mod tests {
             planes: samples.iter().map(plane).collect(),
             model,
         }
-        .square(1)
+        .resize(1)
         .unwrap()
         .samples
     }
@@ -186,7 +188,7 @@ mod tests {
                 planes: Vec::new(),
                 model,
             };
-            assert!(matches!(planar.square(1), Err(Error::Encoder { .. })));
+            assert!(matches!(planar.resize(1), Err(Error::Encoder { .. })));
         }
     }
 }

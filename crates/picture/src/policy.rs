@@ -1,4 +1,5 @@
-use crate::{Error, Format};
+use crate::error::Error;
+use crate::format::Format;
 
 /// Largest side a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
 const WEBP_MAX_SIDE: u32 = 16_383;

@@ -1,7 +1,6 @@
 //! Decoded pixels on their way to the resizer.
 
-use crate::crop::Square;
-use crate::planar::Planar;
+use crate::geometry::Square;
 
 /// What the channels of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +48,6 @@ impl Samples {
             Self::Sixteen(samples) => samples,
         }
     }
-}
-
-/// What a decoder gives.
-#[derive(Clone, Debug)]
-pub(crate) enum Pixels {
-    /// Pixels, and where in them the wanted square lies.
-    Interleaved(Raster, Window),
-    /// Components.
-    Planar(Planar),
 }
 
 /// A rectangle of pixels with straight alpha.

@@ -3,7 +3,7 @@
 
 use std::ops::{AddAssign, Mul};
 
-use crate::crop::Square;
+use crate::geometry::Square;
 use crate::raster::{Channels, Raster, Samples, Window};
 
 /// The reduced square keeps at least this many times the side of the largest output. At 1.05

@@ -5,22 +5,14 @@ use std::cell::RefCell;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 
-use crate::Error;
-use crate::raster::{Channels, Pixels, Raster, Samples, Window};
+use crate::error::Error;
+use crate::raster::{Channels, Raster, Samples, Window};
 
 const FAILED: Error = Error::Encoder { what: "resize" };
 
 thread_local! {
     /// Keeps its buffers between pictures: fresh pages cost more than the filter.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
-}
-
-/// The wanted square as pixels of `side` × `side`.
-pub(crate) fn square(pixels: Pixels, side: u32) -> Result<Raster, Error> {
-    match pixels {
-        Pixels::Interleaved(raster, window) => interleaved(&raster, window, side),
-        Pixels::Planar(planar) => planar.square(side),
-    }
 }
 
 /// The `window` of a raster as a square of `side`. Colours are weighted by alpha.

@@ -3,7 +3,8 @@
 
 use crate::raster::{Raster, Samples};
 
-use super::CodePoints;
+use super::channels::round_to_eight;
+use super::space::CodePoints;
 
 /// Luminance of a white page in an HDR picture, in cd/m² (ITU-R BT.2408, section 2).
 const WHITE: f32 = 203.0;
@@ -23,7 +24,7 @@ pub(super) fn to_srgb(raster: Raster, points: CodePoints) -> Vec<u8> {
         let (pixels, _) = samples.as_chunks::<4>();
         let convert = |&[red, green, blue, alpha]: &[u16; 4]| {
             let [red, green, blue] = pixel([red, green, blue], &curve, &matrix);
-            [red, green, blue, super::round_to_eight(alpha)]
+            [red, green, blue, round_to_eight(alpha)]
         };
         pixels.iter().flat_map(convert).collect()
     } else {

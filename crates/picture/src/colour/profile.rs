@@ -5,7 +5,7 @@ use moxcms::{
     MatrixCoefficients, ToneReprCurve, TransferCharacteristics, XyY,
 };
 
-use super::{CodePoints, ColourSpace, Measured};
+use super::space::{CodePoints, ColourSpace, Measured};
 
 /// Code point "unspecified".
 const UNSPECIFIED: u8 = 2;

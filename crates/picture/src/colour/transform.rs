@@ -9,7 +9,8 @@ use moxcms::{
     TransformOptions,
 };
 
-use super::{ColourSpace, round_to_eight, with_colours};
+use super::channels::{round_to_eight, with_colours};
+use super::space::ColourSpace;
 use crate::raster::{Channels, Raster, Samples};
 
 /// Transforms kept a thread. Those of table profiles take a megabyte or two each.

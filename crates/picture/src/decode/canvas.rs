@@ -3,8 +3,8 @@
 use crate::raster::{Channels, Raster, Window};
 use crate::reduce::Reducer;
 
-use super::Wanted;
-use crate::Error;
+use super::request::Wanted;
+use crate::error::Error;
 
 /// Where a frame lies on its canvas. It may leave it; what is outside is not shown.
 #[derive(Clone, Copy, Debug)]

@@ -8,13 +8,17 @@ use image::codecs::tiff::TiffDecoder;
 use image::error::ImageError;
 use image::{ColorType, ImageDecoder};
 
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
+use crate::pixels::Pixels;
+use crate::raster::{Channels, Raster, Window};
 use crate::reduce::Reducer;
-use crate::{Error, Format, Header, exif};
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
 pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {

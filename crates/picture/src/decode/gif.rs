@@ -5,11 +5,14 @@ mod blocks;
 mod indices;
 
 use super::canvas::{self, Placement};
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
+use crate::error::Error;
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
-use crate::{Error, Format, Header};
+use crate::pixels::Pixels;
+use crate::raster::{Channels, Raster, Window};
 use blocks::{Blocks, Frame};
 use indices::{Indices, Rows};
 

@@ -18,15 +18,18 @@ mod sps;
 
 use std::borrow::Cow;
 
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace};
-use crate::crop::{Rectangle, Square};
+use crate::error::Error;
+use crate::format::Format;
+use crate::geometry::{Rectangle, Square};
+use crate::header::Header;
 use crate::orientation::Orientation;
+use crate::pixels::Pixels;
 use crate::planar::{Model, Planar};
-use crate::raster::Pixels;
+use crate::policy::Policy;
 use crate::yuv::{Matrix, Range};
-use crate::{Error, Format, Header, Policy};
 use boxes::Reader;
 use budget::Budget;
 use canvas::Canvas;

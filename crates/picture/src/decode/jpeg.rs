@@ -3,21 +3,20 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
-use crate::crop::Square;
-use crate::jpeg::{
-    ColourModel, Decoder, Footprint, Limits, Plane, RETAINED, Region, Scale, read_header,
-};
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::geometry::Square;
+use crate::header::{DecoderMemory, Header};
+use crate::jpeg::{ColourModel, Decoder, Limits, Plane, Region, Scale, read_header};
 use crate::orientation::Orientation;
+use crate::pixels::Pixels;
 use crate::planar::{self, Model, Planar};
-use crate::probe::DecoderMemory;
-use crate::raster::{Pixels, Samples, Window};
-use crate::reduce::enough;
-use crate::{Error, Format, Header, Policy, exif};
+use crate::policy::Policy;
+use crate::raster::{Samples, Window};
 
-/// Pixels around the square that the resize filter may look at.
-const RIM: u32 = 64;
 /// What a block of a scan costs, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
 
@@ -34,30 +33,6 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
         header.height,
         DecoderMemory::Scaled(header.footprint()),
     ))
-}
-
-/// Most bytes that the decoder holds for outputs of at most `largest` of a square of `size`, wherever
-/// it lies.
-pub(crate) fn peak_memory(
-    footprint: &Footprint,
-    (width, height): (u32, u32),
-    size: u32,
-    largest: u32,
-) -> u64 {
-    let scale = Scale::at_least(size, enough(largest.min(size)));
-    let centred = around(Square {
-        x: width.saturating_sub(size) / 2,
-        y: height.saturating_sub(size) / 2,
-        size,
-    });
-    // Elsewhere it may touch one more MCU of at most 32 pixels.
-    let region = Region {
-        x: centred.x.saturating_sub(32),
-        y: centred.y.saturating_sub(32),
-        width: centred.width + 64,
-        height: centred.height + 64,
-    };
-    footprint.peak_memory(scale, region) + RETAINED as u64
 }
 
 pub(super) struct Jpeg<'a> {
@@ -86,13 +61,18 @@ impl<'a> Source<'a> for Jpeg<'a> {
 
     fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
         let square = wanted.square;
-        let scale = Scale::at_least(square.size, enough(wanted.side));
+        let scale = Scale::for_square(square.size, wanted.side);
         let limits = Limits {
             max_blocks: wanted.policy.max_work / WORK_PER_BLOCK,
             ..Limits::default()
         };
         let decoded = DECODER.with_borrow_mut(|decoder| {
-            decoder.decode(self.bytes, scale, Some(around(square)), &limits)
+            decoder.decode(
+                self.bytes,
+                scale,
+                Some(Region::around_square(square)),
+                &limits,
+            )
         })?;
         let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
         let pixels = Pixels::Planar(Planar {
@@ -104,16 +84,6 @@ impl<'a> Source<'a> for Jpeg<'a> {
             None => ColourSpace::Srgb,
         };
         Ok(Decoded { pixels, space })
-    }
-}
-
-fn around(square: Square) -> Region {
-    let (x, y) = (square.x.saturating_sub(RIM), square.y.saturating_sub(RIM));
-    Region {
-        x,
-        y,
-        width: square.x - x + square.size + RIM,
-        height: square.y - y + square.size + RIM,
     }
 }
 

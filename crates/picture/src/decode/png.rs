@@ -9,17 +9,21 @@ use std::io::{BufRead, Read, Seek};
 
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
+use crate::pixels::Pixels;
+use crate::policy::Policy;
+use crate::raster::{Channels, Raster, Window};
 use crate::reduce::{Reducer, Sample};
-use crate::{Error, Format, Header, Policy, exif};
-use chunks::{Chunks, Frame, FrameData};
+use chunks::{Chunks, Frame, FrameData, SIGNATURE_LENGTH};
 use pieces::{Forward, Pieces};
 
-const SIGNATURE_LENGTH: usize = 8;
 /// What the codec may use besides its rows: its window and tables.
 const CODEC_BYTES: usize = 1 << 20;
 

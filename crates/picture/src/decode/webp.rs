@@ -6,15 +6,20 @@ mod container;
 use std::borrow::Cow;
 
 use super::canvas::{self, Placement};
-use super::{Decoded, Source, Wanted};
+use super::request::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
-use crate::crop::Square;
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::geometry::Square;
+use crate::header::Header;
 use crate::orientation::Orientation;
+use crate::pixels::Pixels;
 use crate::planar::{Model, Planar, Plane};
-use crate::raster::{Channels, Pixels, Raster, Samples, Window};
+use crate::policy::Policy;
+use crate::raster::{Channels, Raster, Samples, Window};
 use crate::reduce::MARGIN;
 use crate::yuv::Matrix;
-use crate::{Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
 
 /// Bytes a column of a lossy picture: rows of macroblocks, their contexts, and the scaler's sums.

@@ -6,8 +6,8 @@ use std::ptr;
 
 use libwebp_sys as ffi;
 
-use crate::Error;
 use crate::colour::Finished;
+use crate::error::Error;
 
 /// Side up to which colour is halved by "sharp YUV", which minds what halving does to brightness.
 /// There a single pixel of a thin line counts; beyond it takes as long as all else.

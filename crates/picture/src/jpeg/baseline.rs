@@ -10,8 +10,9 @@ use super::idct::{Coefficients, Steps, last_kept, position, transform, wrap};
 use super::lookup::{Coding, SKIP_BITS, SkipEntry, SkipTable, VALUE_BITS, ValueTable};
 use super::planes::{Plane, Rectangle};
 use super::scan::Scan;
-use super::source::{EntropySource, Fault, Window};
+use super::source::{EntropySource, Fault};
 use super::tables::HuffmanSpecification;
+use super::window::Window;
 
 /// A DC table, ready to decode.
 pub(super) struct DcDecoder {

@@ -7,8 +7,8 @@ use super::planes::{Plane, Planes, Rectangle, Region, Scale};
 use super::progression::Progression;
 use super::progressive::Store;
 use super::scans::{Decode, Received};
-use super::source::{WINDOW, Window};
-use crate::Error;
+use super::window::{WINDOW, Window};
+use crate::error::Error;
 
 /// Most bytes that a [`Decoder`] holds on to between two decodes, besides its 32 KiB window: a photo of
 /// 12 MP needs 5 MiB.

@@ -1,7 +1,7 @@
 //! The frame header (ITU-T T.81 B.2.2) and the geometry it implies (A.1 and A.2).
 
 use super::markers::{Segment, code};
-use crate::Error;
+use crate::error::Error;
 
 /// Samples along the side of a block.
 pub(super) const BLOCK: usize = 8;

@@ -1,11 +1,12 @@
 //! What stands in front of the first scan.
 
+use super::colour::ColourModel;
 use super::frame::Frame;
 use super::markers::{MarkerReader, Segment, code, is_optional};
 use super::metadata::{self, IccChunk};
 use super::scan::Scan;
 use super::tables::Tables;
-use crate::Error;
+use crate::error::Error;
 
 /// What a file says of its picture before any of it is decoded.
 #[derive(Clone, Debug)]
@@ -22,24 +23,20 @@ pub struct Header<'d> {
     pub sampling: Vec<(u8, u8)>,
     /// The TIFF structure of the first EXIF segment.
     pub exif: Option<&'d [u8]>,
-    pub(super) icc: Vec<IccChunk<'d>>,
+    icc: Vec<IccChunk<'d>>,
     pub(super) frame: Frame,
 }
 
-/// What the components of a picture mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ColourModel {
-    /// One component: luminance.
-    #[default]
-    Grey,
-    /// Luminance and two colour differences, as JFIF and ITU-R BT.601 define them.
-    YCbCr,
-    /// Red, green and blue.
-    Rgb,
-    /// Four inks, stored inverted as Adobe's programs do: 255 is no ink.
-    Cmyk,
-    /// As [`Cmyk`](Self::Cmyk), with the first three turned into YCbCr as if they were RGB.
-    Ycck,
+impl Header<'_> {
+    /// Returns the ICC profile, joined from its chunks.
+    ///
+    /// `None` if there is no profile, or if chunks are missing, repeated or miscounted.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the profile is longer than `limit` bytes.
+    pub fn icc_profile(&self, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        metadata::icc_profile(&self.icc, limit)
+    }
 }
 
 /// Reads a file up to its first scan.

@@ -1,6 +1,6 @@
 //! How much work a file may ask for.
 
-use crate::Error;
+use crate::error::Error;
 
 /// Bounds on the work of one decode.
 ///

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Marker codes, the byte after 0xFF: T.81 table B.1.
 pub(super) mod code {

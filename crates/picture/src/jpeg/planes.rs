@@ -1,7 +1,7 @@
 //! What a decode returns: the samples of each component, at the component's own resolution.
 
+use super::colour::ColourModel;
 use super::frame::{BLOCK, Frame};
-use super::header::ColourModel;
 
 /// How much smaller than the picture to decode: each block of 8 × 8 samples becomes N × N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

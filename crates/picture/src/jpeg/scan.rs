@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::markers::Segment;
-use crate::Error;
+use crate::error::Error;
 
 /// Most blocks an MCU of an interleaved scan may hold (B.2.3).
 pub(super) const MAX_BLOCKS_IN_UNIT: usize = 10;

@@ -12,9 +12,10 @@ use super::planes::{Plane, Rectangle};
 use super::progression::Progression;
 use super::progressive::{self, DcPart, Store};
 use super::scan::Scan;
-use super::source::{EntropySource, Fault, Window};
+use super::source::{EntropySource, Fault};
 use super::tables::{HuffmanSpecification, QuantisationTable, Tables};
-use crate::Error;
+use super::window::Window;
+use crate::error::Error;
 
 /// One decode.
 pub(super) struct Decode<'d, 's, const N: usize> {

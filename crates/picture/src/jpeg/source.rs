@@ -8,9 +8,7 @@ use memchr::memchr;
 
 use super::bits::BitReader;
 use super::markers::code;
-
-/// Bytes in a window, a power of two so that a masked index provably lies inside.
-pub(super) const WINDOW: usize = 1 << 15;
+use super::window::{WINDOW, Window};
 
 /// Bytes that one step of a scan (an MCU of at most 10 blocks, or a block of a progressive scan) can
 /// consume at most: 64 symbols of 16 bits with 15 more for the value are 248 bytes a block. The reader
@@ -23,9 +21,6 @@ const CAPACITY: usize = WINDOW - SLACK;
 
 /// Bytes kept in front of the reader when the window moves on; its bit buffer came from them.
 const HISTORY: usize = 8;
-
-/// Unstuffed bytes, with 8 more so that a load at any masked index stays inside.
-pub(super) type Window = [u8; WINDOW + 8];
 
 /// Why entropy-coded data can not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

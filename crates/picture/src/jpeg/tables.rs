@@ -2,7 +2,7 @@
 //! Huffman tables (B.2.4.2) and the restart interval (B.2.4.4).
 
 use super::markers::Segment;
-use crate::Error;
+use crate::error::Error;
 
 /// Quantisation steps in zigzag order (T.81 figure A.6).
 pub(super) type QuantisationTable = [u16; 64];

@@ -1,6 +1,6 @@
 //! What bytes are that are no picture of ours, so that a refusal can say so.
 
-use crate::Error;
+use crate::error::Error;
 
 /// Pictures of kinds that are not read: first bytes, and the name.
 const UNSUPPORTED: &[(&[u8], &str)] = &[

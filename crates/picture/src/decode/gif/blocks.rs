@@ -1,7 +1,7 @@
 //! The blocks of a GIF (sections 15 to 27).
 
-use crate::Error;
 use crate::bytes::Bytes;
+use crate::error::Error;
 
 const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2C;

@@ -3,7 +3,7 @@
 use weezl::decode::{Configuration, Decoder};
 use weezl::{BitOrder, LzwStatus};
 
-use crate::Error;
+use crate::error::Error;
 
 use super::blocks::Frame;
 

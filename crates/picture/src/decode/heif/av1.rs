@@ -16,7 +16,7 @@ use re_rav1d::include::dav1d::picture::Dav1dPicture;
 use re_rav1d::src::lib as dav1d;
 
 use super::frame::{Frame, Layout, Row, Signal};
-use crate::Error;
+use crate::error::Error;
 
 /// A frame, as long as the decoder's memory is lent.
 struct Lent<'a> {

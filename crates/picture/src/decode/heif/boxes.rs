@@ -1,7 +1,7 @@
 //! Boxes of an ISO base media file (ISO/IEC 14496-12, section 4.2).
 
-use crate::Error;
 use crate::bytes::Bytes;
+use crate::error::Error;
 
 /// A box and its content.
 #[derive(Clone, Copy)]

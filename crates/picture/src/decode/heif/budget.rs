@@ -2,7 +2,8 @@
 //! items of a file can share their bytes, so neither its length nor its pixels bound the work.
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::error::Error;
+use crate::policy::Policy;
 
 /// What a pixel costs, in pixels of [`Policy::max_work`].
 const WORK_PER_PIXEL: u64 = 4;

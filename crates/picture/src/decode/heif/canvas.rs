@@ -2,7 +2,7 @@
 //! the tiles of a grid.
 
 use super::frame::{Frame, Layout, Row};
-use crate::crop::{Rectangle, Square};
+use crate::geometry::{Rectangle, Square};
 use crate::planar::Plane;
 use crate::raster::{Samples, Window};
 

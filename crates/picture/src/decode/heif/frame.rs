@@ -1,6 +1,6 @@
 //! A decoded frame, whichever codec it is from.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The planes of a frame: luminance, then the differences.
 pub(super) trait Frame {

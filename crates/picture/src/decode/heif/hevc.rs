@@ -8,7 +8,7 @@ use libde265_rs::{
 use super::boxes::Reader;
 use super::frame::{Frame, Layout, Row, Signal};
 use super::sps;
-use crate::Error;
+use crate::error::Error;
 
 const FAILED: Error = Error::Encoder { what: "libde265" };
 const DAMAGED: Error = Error::damaged("the picture data");

@@ -2,8 +2,8 @@
 
 use super::boxes::{Boxes, Reader, full};
 use super::properties::Properties;
-use crate::Error;
 use crate::bytes::Bytes;
+use crate::error::Error;
 
 /// Most items, and most entries of each table that lists them: a grid of 100 megapixels in tiles of
 /// 256 × 256 pixels and as many tiles of its alpha are 3,100. Phones write 50 to 200.

@@ -2,8 +2,8 @@
 //! it cannot be resized plane by plane, for alpha weighs the colours.
 
 use super::canvas::Canvas;
-use crate::crop::Square;
-use crate::decode::Wanted;
+use crate::decode::request::Wanted;
+use crate::geometry::Square;
 use crate::raster::{Channels, Raster, Samples, Window};
 use crate::reduce::Reducer;
 use crate::yuv::{Level, Matrix, Range};

@@ -3,7 +3,7 @@
 use super::boxes::{Box, Reader, full};
 use super::frame::Signal;
 use crate::bytes::Bytes;
-use crate::crop::Rectangle;
+use crate::geometry::Rectangle;
 use crate::orientation::Orientation;
 
 /// Auxiliary types that mean alpha (section 6.9.2.2, and the one before it).

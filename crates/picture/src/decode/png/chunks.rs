@@ -3,12 +3,14 @@
 use std::io::{self, BufRead, Read};
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::error::Error;
+use crate::policy::Policy;
 
-use super::SIGNATURE_LENGTH;
 use super::pieces::Pieces;
 use super::space::ColourChunks;
 
+/// Length of the signature in front of the first chunk (section 5.2).
+pub(super) const SIGNATURE_LENGTH: usize = 8;
 /// Largest length of a chunk (section 5.3).
 const MAX_LENGTH: u32 = 0x7FFF_FFFF;
 

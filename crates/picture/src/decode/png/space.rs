@@ -2,7 +2,8 @@
 
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace, Measured};
-use crate::{Error, Policy};
+use crate::error::Error;
+use crate::policy::Policy;
 
 /// Gamma of sRGB in 100,000ths, and what writers round it to: with it, and no primaries, the
 /// writer meant sRGB.

@@ -6,7 +6,7 @@ use std::ptr;
 
 use libwebp_sys as ffi;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Decodes a still WebP file, scaled to `width` × `height`, which is at most its own size, as
 /// RGBA or RGB. All of the bitstream is decoded, whatever the size.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::error::Error;
+use crate::policy::Policy;
 
 /// Bytes before the first chunk: "RIFF", size, "WEBP".
 const RIFF_HEADER: usize = 12;

@@ -5,7 +5,8 @@
 //! those has a bit among the symbols; until there, a symbol's run leads to a place among the zeros,
 //! and the bits of the coefficients passed on the way are counted and skipped.
 
-use super::{Restarts, Store};
+use super::restarts::Restarts;
+use super::store::Store;
 use crate::jpeg::baseline::Stop;
 use crate::jpeg::bits::{BitReader, extend};
 use crate::jpeg::huffman::HuffmanCode;
@@ -13,8 +14,9 @@ use crate::jpeg::idct::{last_kept, position, wrap};
 use crate::jpeg::lookup::{SKIP_BITS, SkipEntry, SkipTable};
 use crate::jpeg::scan::Scan;
 use crate::jpeg::select::Select;
-use crate::jpeg::source::{EntropySource, Fault, Window};
+use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::tables::HuffmanSpecification;
+use crate::jpeg::window::Window;
 
 const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
 const OVERLONG: Fault = Fault::Corrupt("coefficient beyond the scan's band");

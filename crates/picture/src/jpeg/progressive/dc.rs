@@ -1,11 +1,13 @@
 //! Scans of DC coefficients: ITU-T T.81 G.1.2.1.
 
-use super::{Restarts, Store};
+use super::restarts::Restarts;
+use super::store::Store;
 use crate::jpeg::baseline::{DcDecoder, Stop};
 use crate::jpeg::bits::BitReader;
 use crate::jpeg::idct::wrap;
 use crate::jpeg::scan::Scan;
-use crate::jpeg::source::{EntropySource, Fault, Window};
+use crate::jpeg::source::{EntropySource, Fault};
+use crate::jpeg::window::Window;
 
 /// A component's part in a DC scan.
 pub(in crate::jpeg) struct DcPart<'t, 's> {
