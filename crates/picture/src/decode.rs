@@ -10,18 +10,33 @@ mod png;
 mod request;
 mod webp;
 
+pub(crate) use request::DecodeRequest;
 use request::Source;
-pub(crate) use request::Wanted;
 
 use crate::error::Error;
 use crate::format::Format;
 use crate::header::Header;
+use crate::jpeg::OpenedJpeg;
 use crate::policy::Policy;
 
+/// A picture whose header was read.
+#[derive(Debug)]
+pub(crate) struct Probed<'a> {
+    pub(crate) header: Header,
+    /// The parsed header of a JPEG, so that the decoder does not parse it again.
+    jpeg: Option<OpenedJpeg<'a>>,
+}
+
 /// Reads the header of a known format.
-pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
-    match format {
-        Format::Jpeg => jpeg::header(bytes),
+pub(crate) fn read_header(bytes: &[u8], format: Format) -> Result<Probed<'_>, Error> {
+    let header = match format {
+        Format::Jpeg => {
+            let opened = jpeg::read(bytes)?;
+            return Ok(Probed {
+                header: jpeg::header(&opened),
+                jpeg: Some(opened),
+            });
+        }
         Format::Png => png::header(bytes),
         Format::Gif => gif::header(bytes),
         Format::WebP => webp::header(bytes),
@@ -34,21 +49,26 @@ pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
         Format::Heic => Err(Error::UnsupportedFormat {
             what: format.name(),
         }),
-    }
+    }?;
+    Ok(Probed { header, jpeg: None })
 }
 
 /// Reads the container of a picture whose size is within the limits.
 pub(crate) fn open<'a>(
     bytes: &'a [u8],
-    header: &Header,
+    probed: Probed<'a>,
     policy: &Policy,
 ) -> Result<Box<dyn Source<'a> + 'a>, Error> {
+    let Probed { header, jpeg } = probed;
     Ok(match header.format {
-        Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, policy)?),
+        Format::Jpeg => {
+            let opened = jpeg.map_or_else(|| jpeg::read(bytes), Ok)?;
+            Box::new(jpeg::Jpeg::open(opened, policy)?)
+        }
         Format::Png => Box::new(png::Png::open(bytes, policy)?),
-        Format::Gif => Box::new(gif::Gif::open(bytes, header)),
+        Format::Gif => Box::new(gif::Gif::open(bytes, &header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
-        Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, header)),
+        Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, &header)),
         Format::Avif => Box::new(heif::Heif::open(bytes, header.format, policy)?),
         #[cfg(feature = "heic")]
         Format::Heic => Box::new(heif::Heif::open(bytes, header.format, policy)?),

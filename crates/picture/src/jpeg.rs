@@ -42,6 +42,7 @@ mod window;
 pub use colour::{ColourModel, cmyk_to_rgb};
 pub use decoder::{Decoder, RETAINED};
 pub use header::{Header, read_header};
+pub(crate) use header::{OpenedJpeg, open};
 pub use limits::Limits;
 pub(crate) use memory::Footprint;
 pub use planes::{Plane, Planes, Region, Scale};

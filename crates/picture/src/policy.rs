@@ -80,6 +80,18 @@ impl Policy {
         Ok(())
     }
 
+    /// Refuses an input that is longer than [`max_bytes`](Self::max_bytes).
+    pub(crate) fn check_length(&self, bytes: &[u8]) -> Result<(), Error> {
+        let length = bytes.len() as u64;
+        if length > self.max_bytes {
+            return Err(Error::TooManyBytes {
+                bytes: length,
+                limit: self.max_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// The largest size asked for.
     pub(crate) fn largest(&self) -> u32 {
         self.sizes.iter().copied().max().unwrap_or(1)

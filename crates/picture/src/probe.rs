@@ -1,10 +1,9 @@
 mod foreign;
 
-use crate::decode;
+use crate::decode::{self, Probed};
 use crate::error::Error;
 use crate::format::Format;
 use crate::header::Header;
-use crate::policy::Policy;
 
 /// Reads the header of a picture: what it is and how large. Nothing is decoded, and the cost is
 /// small for any input.
@@ -22,25 +21,18 @@ use crate::policy::Policy;
 /// [`Error::Empty`], [`Error::NotAnImage`], [`Error::UnsupportedFormat`], or
 /// [`Error::Truncated`], [`Error::Damaged`] and [`Error::TooComplex`] when that shows in the header.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
+    read(bytes).map(|probed| probed.header)
+}
+
+/// As [`probe`], and keeps what the decoder needs of the header.
+pub(crate) fn read(bytes: &[u8]) -> Result<Probed<'_>, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
     }
     let format = Format::recognise(bytes).ok_or_else(|| foreign::verdict(bytes))?;
-    let header = decode::header(bytes, format)?;
-    if header.width == 0 || header.height == 0 {
+    let probed = decode::read_header(bytes, format)?;
+    if probed.header.width == 0 || probed.header.height == 0 {
         return Err(Error::damaged("no pixels"));
     }
-    Ok(header)
-}
-
-/// Refuses an input that is too long.
-pub(crate) fn check_length(bytes: &[u8], policy: &Policy) -> Result<(), Error> {
-    let length = bytes.len() as u64;
-    if length > policy.max_bytes {
-        return Err(Error::TooManyBytes {
-            bytes: length,
-            limit: policy.max_bytes,
-        });
-    }
-    Ok(())
+    Ok(probed)
 }

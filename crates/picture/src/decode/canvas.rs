@@ -3,7 +3,7 @@
 use crate::raster::{Channels, Raster, Window};
 use crate::reduce::Reducer;
 
-use super::request::Wanted;
+use super::request::DecodeRequest;
 use crate::error::Error;
 
 /// Where a frame lies on its canvas. It may leave it; what is outside is not shown.
@@ -29,11 +29,11 @@ impl Placement {
 pub(super) fn compose(
     placement: Placement,
     channels: Channels,
-    wanted: Wanted<'_>,
+    request: DecodeRequest<'_>,
     mut row: impl FnMut(u32, &mut [u8]) -> Result<(), Error>,
 ) -> Result<(Raster, Window), Error> {
     let count = channels.count();
-    let mut reducer = Reducer::new(wanted.square, wanted.side, channels);
+    let mut reducer = Reducer::new(request.square, request.side, channels);
     let mut frame_row = vec![0; placement.width as usize * count];
     let mut canvas_row = vec![0; placement.canvas.0 as usize * count];
     let start = (placement.x as usize).min(placement.canvas.0 as usize) * count;

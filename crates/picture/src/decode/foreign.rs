@@ -8,7 +8,7 @@ use image::codecs::tiff::TiffDecoder;
 use image::error::ImageError;
 use image::{ColorType, ImageDecoder};
 
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::error::Error;
@@ -148,7 +148,7 @@ impl<'a> Whole<'a> {
     fn read(
         &self,
         mut decoder: impl ImageDecoder,
-        wanted: Wanted<'_>,
+        request: DecodeRequest<'_>,
     ) -> Result<Decoded<'a>, Error> {
         if decoder.dimensions() != (self.width, self.height) {
             return Err(Error::damaged("two sizes"));
@@ -158,7 +158,7 @@ impl<'a> Whole<'a> {
             Error::complexity(
                 "bytes of profile",
                 profile.len() as u64,
-                wanted.policy.max_profile_bytes,
+                request.policy.max_profile_bytes,
             )?;
         }
         let space = space.map_or(ColourSpace::Srgb, |profile| {
@@ -171,7 +171,7 @@ impl<'a> Whole<'a> {
         decoder
             .read_image(&mut pixels)
             .map_err(|error| refusal(&error))?;
-        let (raster, window) = reduce(&pixels, self.width, colour, wanted)?;
+        let (raster, window) = reduce(&pixels, self.width, colour, request)?;
         Ok(Decoded {
             pixels: Pixels::Interleaved(raster, window),
             space,
@@ -187,16 +187,16 @@ impl<'a> Source<'a> for Whole<'a> {
         }
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let bytes = Cursor::new(self.bytes);
         match self.format {
             Format::Tiff => self.read(
                 TiffDecoder::new(bytes).map_err(|error| refusal(&error))?,
-                wanted,
+                request,
             ),
             _ => self.read(
                 BmpDecoder::new(bytes).map_err(|error| refusal(&error))?,
-                wanted,
+                request,
             ),
         }
     }
@@ -207,7 +207,7 @@ fn reduce(
     pixels: &[u8],
     width: u32,
     colour: ColorType,
-    wanted: Wanted<'_>,
+    request: DecodeRequest<'_>,
 ) -> Result<(Raster, Window), Error> {
     let channels = match colour {
         ColorType::L8 | ColorType::L16 => Channels::Grey,
@@ -223,7 +223,7 @@ fn reduce(
     let rows = pixels.chunks_exact(width as usize * usize::from(colour.bytes_per_pixel()));
     let sample = usize::from(colour.bytes_per_pixel() / colour.channel_count());
     if sample == 1 {
-        let mut reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+        let mut reducer = Reducer::<u8>::new(request.square, request.side, channels);
         rows.for_each(|row| reducer.push(row));
         return Ok(reducer.finish());
     }
@@ -244,7 +244,7 @@ fn reduce(
             ),
         }
     };
-    let mut reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+    let mut reducer = Reducer::<u16>::new(request.square, request.side, channels);
     let mut samples = Vec::new();
     for row in rows {
         sixteen(row, &mut samples);

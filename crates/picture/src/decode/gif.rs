@@ -5,7 +5,7 @@ mod blocks;
 mod indices;
 
 use super::canvas::{self, Placement};
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::colour::ColourSpace;
 use crate::error::Error;
 use crate::format::Format;
@@ -55,7 +55,7 @@ impl<'a> Gif<'a> {
         &self,
         frame: &Frame<'_>,
         global: &[u8],
-        wanted: Wanted<'_>,
+        request: DecodeRequest<'_>,
     ) -> Result<(Raster, Window), Error> {
         let placement = Placement {
             canvas: self.canvas,
@@ -67,7 +67,7 @@ impl<'a> Gif<'a> {
         let palette = palette(frame, global);
         let mut rows = Rows::new(frame)?;
         if placement.covers() && frame.clear.is_none() {
-            canvas::compose(placement, Channels::Rgb, wanted, |y, row| {
+            canvas::compose(placement, Channels::Rgb, request, |y, row| {
                 for (pixel, &index) in row.as_chunks_mut::<3>().0.iter_mut().zip(rows.next(y)?) {
                     let [red, green, blue, _] = palette[usize::from(index)];
                     *pixel = [red, green, blue];
@@ -75,7 +75,7 @@ impl<'a> Gif<'a> {
                 Ok(())
             })
         } else {
-            canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+            canvas::compose(placement, Channels::Rgba, request, |y, row| {
                 for (pixel, &index) in row.as_chunks_mut::<4>().0.iter_mut().zip(rows.next(y)?) {
                     *pixel = palette[usize::from(index)];
                 }
@@ -90,18 +90,18 @@ impl<'a> Source<'a> for Gif<'a> {
         Orientation::default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let mut blocks = Blocks::open(self.bytes)?;
         let first = blocks.next_frame()?.ok_or(Error::damaged("no frame"))?;
-        let (raster, window) = self.first(&first, blocks.global_palette, wanted)?;
+        let (raster, window) = self.first(&first, blocks.global_palette, request)?;
         let mut frames = 1;
         let mut work = first.pixels();
         let mut scratch = Vec::new();
         while let Some(frame) = blocks.next_frame()? {
             frames += 1;
-            Error::complexity("frames", frames, wanted.policy.max_frames.into())?;
+            Error::complexity("frames", frames, request.policy.max_frames.into())?;
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::complexity("pixels in all frames", work, request.policy.max_work)?;
             scratch.resize(usize::from(frame.width), 0);
             let mut pixels = Indices::new(&frame)?;
             for _ in 0..frame.height {

@@ -18,7 +18,7 @@ mod sps;
 
 use std::borrow::Cow;
 
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace};
 use crate::error::Error;
@@ -293,14 +293,14 @@ impl<'a> Source<'a> for Heif<'a> {
         self.orientation
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let primary = self.meta.primary()?;
         let square = Square {
-            x: wanted.square.x + self.visible.x,
-            y: wanted.square.y + self.visible.y,
-            ..wanted.square
+            x: request.square.x + self.visible.x,
+            y: request.square.y + self.visible.y,
+            ..request.square
         };
-        let mut budget = Budget::new(self.meta.length(), wanted.policy);
+        let mut budget = Budget::new(self.meta.length(), request.policy);
         let (colours, coded) = self.canvas(primary, square, &mut budget)?;
         let signal = primary.properties.signal.unwrap_or(coded);
         let space = match primary.properties.profile {
@@ -350,7 +350,7 @@ impl<'a> Source<'a> for Heif<'a> {
             opacity,
             premultiplied,
         };
-        let (raster, window) = joint.reduce(wanted);
+        let (raster, window) = joint.reduce(request);
         Ok(Decoded {
             pixels: Pixels::Interleaved(raster, window),
             space,

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::colour::ColourSpace;
 use crate::error::Error;
 use crate::exif;
 use crate::format::Format;
 use crate::geometry::Square;
 use crate::header::{DecoderMemory, Header};
-use crate::jpeg::{ColourModel, Decoder, Limits, Plane, Region, Scale, read_header};
+use crate::jpeg::{self, Decoder, Limits, OpenedJpeg, Plane, Region, Scale};
 use crate::orientation::Orientation;
 use crate::pixels::Pixels;
 use crate::planar::{self, Model, Planar};
@@ -25,61 +25,57 @@ thread_local! {
     static DECODER: RefCell<Decoder> = RefCell::default();
 }
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let header = read_header(bytes)?;
-    Ok(Header::new(
+/// Reads a file up to its first scan.
+pub(super) fn read(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
+    jpeg::open(bytes)
+}
+
+pub(super) fn header(opened: &OpenedJpeg<'_>) -> Header {
+    let header = &opened.header;
+    Header::new(
         Format::Jpeg,
         header.width,
         header.height,
         DecoderMemory::Scaled(header.footprint()),
-    ))
+    )
 }
 
 pub(super) struct Jpeg<'a> {
-    bytes: &'a [u8],
-    colour: ColourModel,
-    exif: Option<&'a [u8]>,
+    opened: OpenedJpeg<'a>,
     profile: Option<Vec<u8>>,
 }
 
 impl<'a> Jpeg<'a> {
-    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let header = read_header(bytes)?;
-        Ok(Self {
-            bytes,
-            colour: header.colour,
-            exif: header.exif,
-            profile: header.icc_profile(policy.max_profile_bytes)?,
-        })
+    pub(super) fn open(opened: OpenedJpeg<'a>, policy: &Policy) -> Result<Self, Error> {
+        let profile = opened.header.icc_profile(policy.max_profile_bytes)?;
+        Ok(Self { opened, profile })
     }
 }
 
 impl<'a> Source<'a> for Jpeg<'a> {
     fn orientation(&self) -> Orientation {
-        self.exif.map(exif::orientation).unwrap_or_default()
+        let exif = self.opened.header.exif;
+        exif.map(exif::orientation).unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let square = wanted.square;
-        let scale = Scale::for_square(square.size, wanted.side);
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
+        let Self { opened, profile } = *self;
+        let square = request.square;
+        let scale = Scale::for_square(square.size, request.side);
+        let region = Region::around_square(square);
         let limits = Limits {
-            max_blocks: wanted.policy.max_work / WORK_PER_BLOCK,
+            max_blocks: request.policy.max_work / WORK_PER_BLOCK,
             ..Limits::default()
         };
         let decoded = DECODER.with_borrow_mut(|decoder| {
-            decoder.decode(
-                self.bytes,
-                scale,
-                Some(Region::around_square(square)),
-                &limits,
-            )
+            decoder.decode_opened(opened, scale, Some(region), &limits)
         })?;
         let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
         let pixels = Pixels::Planar(Planar {
             planes: planes.collect(),
-            model: Model::Jpeg(self.colour),
+            model: Model::Jpeg(decoded.colour),
         });
-        let space = match self.profile {
+        let space = match profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
             None => ColourSpace::Srgb,
         };

@@ -9,7 +9,7 @@ use std::io::{BufRead, Read, Seek};
 
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::error::Error;
@@ -148,7 +148,7 @@ impl<'a> Source<'a> for Png<'a> {
         self.chunks.exif.map(exif::orientation).unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let mut decoder = png::Decoder::new(Forward(self.chunks.picture()));
         decoder.set_transformations(Transformations::EXPAND);
         let reader = limited(decoder)?;
@@ -161,7 +161,7 @@ impl<'a> Source<'a> for Png<'a> {
             ColorType::Indexed => return Err(Error::damaged("no palette")),
         };
         let (raster, window) = if depth == BitDepth::Sixteen {
-            let reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+            let reducer = Reducer::<u16>::new(request.square, request.side, channels);
             self.read(reader, reducer, |bytes, samples| {
                 samples.clear();
                 samples.extend(
@@ -173,7 +173,7 @@ impl<'a> Source<'a> for Png<'a> {
                 );
             })?
         } else {
-            let reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+            let reducer = Reducer::<u8>::new(request.square, request.side, channels);
             self.read(reader, reducer, |bytes, samples| {
                 samples.clear();
                 samples.extend_from_slice(bytes);

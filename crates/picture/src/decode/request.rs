@@ -13,12 +13,12 @@ pub(crate) trait Source<'a> {
     fn orientation(&self) -> Orientation;
 
     /// Decodes all of it, and keeps what the outputs need.
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error>;
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error>;
 }
 
 /// What the outputs need of a picture.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct DecodeRequest<'a> {
     /// The square to keep, in stored pixels; it lies inside the picture.
     pub(crate) square: Square,
     /// Side of the largest output, at most that of the square.

@@ -6,7 +6,7 @@ mod container;
 use std::borrow::Cow;
 
 use super::canvas::{self, Placement};
-use super::request::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, Source};
 use crate::colour::ColourSpace;
 use crate::error::Error;
 use crate::exif;
@@ -57,12 +57,12 @@ impl<'a> WebP<'a> {
         Ok(Self { container, space })
     }
 
-    fn first(&self, frame: &Frame<'_>, wanted: Wanted<'_>) -> Result<Pixels, Error> {
+    fn first(&self, frame: &Frame<'_>, request: DecodeRequest<'_>) -> Result<Pixels, Error> {
         let canvas = self.container.canvas;
         let placement = frame.placement(canvas);
-        let (width, height) = scaled(canvas, wanted);
+        let (width, height) = scaled(canvas, request);
         match (placement.covers(), frame.is_lossy, frame.has_alpha) {
-            (true, true, false) => planes(&frame.file(), canvas, (width, height), wanted.square),
+            (true, true, false) => planes(&frame.file(), canvas, (width, height), request.square),
             (true, false, has_alpha) => Ok(Pixels::Interleaved(
                 Raster {
                     width,
@@ -79,14 +79,14 @@ impl<'a> WebP<'a> {
                         has_alpha,
                     )?),
                 },
-                Window::scaled(wanted.square, canvas, (width, height)),
+                Window::scaled(request.square, canvas, (width, height)),
             )),
             // libwebp scales lossy colours without regard to alpha, and has no canvas.
             _ => {
                 let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
                 let length = frame.width as usize * 4;
                 let (raster, window) =
-                    canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+                    canvas::compose(placement, Channels::Rgba, request, |y, row| {
                         let start = y as usize * length;
                         if let Some(pixels) = pixels.get(start..start + length) {
                             row.copy_from_slice(pixels);
@@ -135,17 +135,17 @@ impl<'a> Source<'a> for WebP<'a> {
             .unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let (first, rest) = self
             .container
             .frames
             .split_first()
             .ok_or(Error::damaged("no picture data"))?;
-        let pixels = self.first(first, wanted)?;
+        let pixels = self.first(first, request)?;
         let mut work = first.pixels();
         for frame in rest {
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::complexity("pixels in all frames", work, request.policy.max_work)?;
             // One pixel is the least that libwebp can be asked for; it decodes all the same.
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }
@@ -157,8 +157,8 @@ impl<'a> Source<'a> for WebP<'a> {
 }
 
 /// The smallest size that keeps the margin.
-fn scaled((width, height): (u32, u32), wanted: Wanted<'_>) -> (u32, u32) {
-    let scale = (f64::from(wanted.side) * MARGIN / f64::from(wanted.square.size)).min(1.0);
+fn scaled((width, height): (u32, u32), request: DecodeRequest<'_>) -> (u32, u32) {
+    let scale = (f64::from(request.side) * MARGIN / f64::from(request.square.size)).min(1.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

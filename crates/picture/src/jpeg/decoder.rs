@@ -1,7 +1,7 @@
 //! The decoder as its users see it: its settings and its buffers.
 
 use super::dispatch::Processor;
-use super::header::{self, Opening};
+use super::header::{self, OpenedJpeg};
 use super::limits::{Limits, Spent};
 use super::planes::{Plane, Planes, Rectangle, Region, Scale};
 use super::progression::Progression;
@@ -61,13 +61,23 @@ impl Decoder {
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
-        let opening = header::open(bytes)?;
+        self.decode_opened(header::open(bytes)?, scale, region, limits)
+    }
+
+    /// As [`decode`](Self::decode), of a file whose header was parsed.
+    pub(crate) fn decode_opened(
+        &mut self,
+        opened: OpenedJpeg<'_>,
+        scale: Scale,
+        region: Option<Region>,
+        limits: &Limits,
+    ) -> Result<Planes, Error> {
         let result = match scale {
-            Scale::Eighth => self.run::<1>(opening, scale, region, limits),
-            Scale::Quarter => self.run::<2>(opening, scale, region, limits),
-            Scale::ThreeEighths => self.run::<3>(opening, scale, region, limits),
-            Scale::Half => self.run::<4>(opening, scale, region, limits),
-            Scale::Full => self.run::<8>(opening, scale, region, limits),
+            Scale::Eighth => self.run::<1>(opened, scale, region, limits),
+            Scale::Quarter => self.run::<2>(opened, scale, region, limits),
+            Scale::ThreeEighths => self.run::<3>(opened, scale, region, limits),
+            Scale::Half => self.run::<4>(opened, scale, region, limits),
+            Scale::Full => self.run::<8>(opened, scale, region, limits),
         };
         self.give_back();
         result
@@ -98,17 +108,17 @@ impl Decoder {
 
     fn run<const N: usize>(
         &mut self,
-        opening: Opening<'_>,
+        opened: OpenedJpeg<'_>,
         scale: Scale,
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
-        let Opening {
+        let OpenedJpeg {
             header,
             tables,
             scan,
             markers,
-        } = opening;
+        } = opened;
         let frame = &header.frame;
         let mut spent = Spent::default();
         spent.book(scan.block_count(), limits)?;

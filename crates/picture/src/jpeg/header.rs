@@ -41,19 +41,21 @@ impl Header<'_> {
 
 /// Reads a file up to its first scan.
 pub fn read_header(bytes: &[u8]) -> Result<Header<'_>, Error> {
-    open(bytes).map(|opening| opening.header)
+    open(bytes).map(|opened| opened.header)
 }
 
 /// A file read up to its first scan.
-pub(super) struct Opening<'d> {
-    pub(super) header: Header<'d>,
+#[derive(Debug)]
+pub(crate) struct OpenedJpeg<'d> {
+    pub(crate) header: Header<'d>,
     pub(super) tables: Tables,
     pub(super) scan: Scan,
     /// Stands behind the scan header.
     pub(super) markers: MarkerReader<'d>,
 }
 
-pub(super) fn open(bytes: &[u8]) -> Result<Opening<'_>, Error> {
+/// Parses all segments up to the first scan.
+pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     let mut markers = MarkerReader::new(bytes)?;
     let mut tables = Tables::default();
     let mut frame: Option<Frame> = None;
@@ -74,7 +76,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opening<'_>, Error> {
                 let frame = frame.ok_or_else(|| segment.damaged("scan before the frame header"))?;
                 let scan = Scan::parse(&segment, &frame)?;
                 let header = describe(frame, &hints, exif, icc);
-                return Ok(Opening {
+                return Ok(OpenedJpeg {
                     header,
                     tables,
                     scan,

@@ -52,6 +52,7 @@ impl Segment<'_> {
 }
 
 /// Walks the segments of a file.
+#[derive(Debug)]
 pub(super) struct MarkerReader<'d> {
     data: &'d [u8],
     position: usize,

@@ -9,7 +9,7 @@ pub(super) type QuantisationTable = [u16; 64];
 
 /// A Huffman table as transmitted; its codes are derived only when a scan uses it, so that a table
 /// nothing uses can be as odd as it likes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct HuffmanSpecification {
     /// How many codes there are of 1 to 16 bits: BITS in T.81.
     pub(super) counts: [u8; 16],
@@ -18,7 +18,7 @@ pub(super) struct HuffmanSpecification {
 }
 
 /// Everything a scan needs besides its header and the frame.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) quantisation: [Option<QuantisationTable>; 4],
     pub(super) dc: [Option<HuffmanSpecification>; 4],

@@ -1,4 +1,4 @@
-//! The part of a picture that is wanted, plane by plane, laid together from one frame or from
+//! The part of a picture that is request, plane by plane, laid together from one frame or from
 //! the tiles of a grid.
 
 use super::frame::{Frame, Layout, Row};

@@ -2,7 +2,7 @@
 //! it cannot be resized plane by plane, for alpha weighs the colours.
 
 use super::canvas::Canvas;
-use crate::decode::request::Wanted;
+use crate::decode::request::DecodeRequest;
 use crate::geometry::Square;
 use crate::raster::{Channels, Raster, Samples, Window};
 use crate::reduce::Reducer;
@@ -22,8 +22,8 @@ pub(super) struct Joint {
 }
 
 impl Joint {
-    pub(super) fn reduce(&self, wanted: Wanted<'_>) -> (Raster, Window) {
-        let mut reducer = Reducer::<u16>::new(self.place, wanted.side, Channels::Rgba);
+    pub(super) fn reduce(&self, request: DecodeRequest<'_>) -> (Raster, Window) {
+        let mut reducer = Reducer::<u16>::new(self.place, request.side, Channels::Rgba);
         let (width, height) = self.colours.size();
         let mut colours = vec![0; width * 3];
         let mut opacity = vec![0; width];
