@@ -3,11 +3,11 @@
 /// Checked reads at a byte position; `None` where the bytes end first.
 pub(crate) trait Bytes {
     /// `length` bytes from `at`.
-    fn part(&self, at: usize, length: usize) -> Option<&[u8]>;
+    fn slice_at(&self, at: usize, length: usize) -> Option<&[u8]>;
 
     /// `N` bytes from `at`.
     fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.part(at, N)?.try_into().ok()
+        self.slice_at(at, N)?.try_into().ok()
     }
 
     /// One byte.
@@ -43,7 +43,7 @@ pub(crate) trait Bytes {
 }
 
 impl Bytes for [u8] {
-    fn part(&self, at: usize, length: usize) -> Option<&[u8]> {
+    fn slice_at(&self, at: usize, length: usize) -> Option<&[u8]> {
         self.get(at..at.checked_add(length)?)
     }
 }

@@ -7,21 +7,21 @@ mod profile;
 mod space;
 mod transform;
 
-pub(crate) use space::{CodePoints, ColourSpace, Measured};
+pub(crate) use space::{CodePoints, ColourSpace, GamaChrm};
 
 use crate::orientation::Orientation;
 use crate::raster::{Raster, Samples};
-use channels::{round_to_eight, with_colours};
+use channels::{round_to_eight, to_rgb_layout};
 
 /// Pixels in sRGB, 8 bits a sample: RGB, or RGBA with straight alpha.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
+pub(crate) struct SrgbSquare {
     pub(crate) side: u32,
     pub(crate) has_alpha: bool,
     pub(crate) pixels: Vec<u8>,
 }
 
-impl Finished {
+impl SrgbSquare {
     /// Takes RGB, or RGBA whose alpha is dropped when every pixel is opaque.
     pub(crate) fn new(side: u32, has_alpha: bool, pixels: Vec<u8>) -> Self {
         let (quads, _) = pixels.as_chunks::<4>();
@@ -44,7 +44,7 @@ impl Finished {
     }
 
     /// Turns the square upright.
-    pub(crate) fn turn(&mut self, orientation: Orientation) {
+    pub(crate) fn orient(&mut self, orientation: Orientation) {
         let channels = self.channels();
         self.pixels = orientation.apply(std::mem::take(&mut self.pixels), self.side, channels);
     }
@@ -58,22 +58,22 @@ impl Finished {
 /// Converts a square to sRGB. A profile that is broken, or made for other channels than the
 /// picture has, is ignored as browsers do: the samples are then taken for sRGB, ink for its
 /// plain complement.
-pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> Finished {
+pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> SrgbSquare {
     let (side, has_alpha) = (raster.width, raster.channels.has_alpha());
     let converted = match space {
         ColourSpace::Srgb => None,
-        ColourSpace::Coded(points) if points.is_hdr() => {
-            Some(hdr::to_srgb(with_colours(raster.clone()), *points))
+        ColourSpace::CodePoints(points) if points.is_hdr() => {
+            Some(hdr::to_srgb(to_rgb_layout(raster.clone()), *points))
         }
         _ => transform::apply(&raster, space),
     };
-    let pixels = converted.unwrap_or_else(|| plain(raster));
-    Finished::new(side, has_alpha, pixels)
+    let pixels = converted.unwrap_or_else(|| without_profile(raster));
+    SrgbSquare::new(side, has_alpha, pixels)
 }
 
 /// RGB or RGBA by arithmetic alone.
-fn plain(raster: Raster) -> Vec<u8> {
-    match with_colours(raster).samples {
+fn without_profile(raster: Raster) -> Vec<u8> {
+    match to_rgb_layout(raster).samples {
         Samples::Eight(samples) => samples,
         Samples::Sixteen(samples) => samples.into_iter().map(round_to_eight).collect(),
     }

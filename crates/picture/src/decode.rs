@@ -1,17 +1,17 @@
 //! The decoders, one a format. Each reads its container itself, so that limits hold before any
 //! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
 
-mod canvas;
-mod foreign;
+mod bmp_tiff;
 mod gif;
 mod heif;
 mod jpeg;
+mod placement;
 mod png;
 mod request;
 mod webp;
 
 pub(crate) use request::DecodeRequest;
-use request::Source;
+use request::FormatDecoder;
 
 use crate::error::Error;
 use crate::format::Format;
@@ -40,8 +40,8 @@ pub(crate) fn read_header(bytes: &[u8], format: Format) -> Result<Probed<'_>, Er
         Format::Png => png::header(bytes),
         Format::Gif => gif::header(bytes),
         Format::WebP => webp::header(bytes),
-        Format::Bmp => foreign::bmp_header(bytes),
-        Format::Tiff => foreign::tiff_header(bytes),
+        Format::Bmp => bmp_tiff::bmp_header(bytes),
+        Format::Tiff => bmp_tiff::tiff_header(bytes),
         Format::Avif => heif::header(bytes, format),
         #[cfg(feature = "heic")]
         Format::Heic => heif::header(bytes, format),
@@ -58,7 +58,7 @@ pub(crate) fn open<'a>(
     bytes: &'a [u8],
     probed: Probed<'a>,
     policy: &Policy,
-) -> Result<Box<dyn Source<'a> + 'a>, Error> {
+) -> Result<Box<dyn FormatDecoder<'a> + 'a>, Error> {
     let Probed { header, jpeg } = probed;
     Ok(match header.format {
         Format::Jpeg => {
@@ -68,7 +68,7 @@ pub(crate) fn open<'a>(
         Format::Png => Box::new(png::Png::open(bytes, policy)?),
         Format::Gif => Box::new(gif::Gif::open(bytes, &header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
-        Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, &header)),
+        Format::Bmp | Format::Tiff => Box::new(bmp_tiff::FullFrame::open(bytes, &header)),
         Format::Avif => Box::new(heif::Heif::open(bytes, header.format, policy)?),
         #[cfg(feature = "heic")]
         Format::Heic => Box::new(heif::Heif::open(bytes, header.format, policy)?),

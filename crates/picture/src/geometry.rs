@@ -21,7 +21,7 @@ pub(crate) struct Rectangle {
 }
 
 /// The square to keep of an upright picture: the one asked for, or the largest in the centre.
-pub(crate) fn kept_square(width: u32, height: u32, crop: Option<Crop>) -> Result<Square, Error> {
+pub(crate) fn crop_square(width: u32, height: u32, crop: Option<Crop>) -> Result<Square, Error> {
     let Some(crop) = crop else {
         let size = width.min(height);
         return Ok(Square {
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn takes_the_centre() {
         assert_eq!(
-            kept_square(10, 4, None),
+            crop_square(10, 4, None),
             Ok(Square {
                 x: 3,
                 y: 0,
@@ -64,7 +64,7 @@ mod tests {
             })
         );
         assert_eq!(
-            kept_square(3, 8, None),
+            crop_square(3, 8, None),
             Ok(Square {
                 x: 0,
                 y: 2,
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn refuses_what_leaves_the_picture() {
         assert!(
-            kept_square(
+            crop_square(
                 10,
                 4,
                 Some(Crop {
@@ -100,7 +100,7 @@ mod tests {
                 width: 10,
                 height: 4,
             });
-            assert_eq!(kept_square(10, 4, Some(crop)), expected);
+            assert_eq!(crop_square(10, 4, Some(crop)), expected);
         }
     }
 }

@@ -79,7 +79,7 @@ impl Header {
     pub fn peak_memory(&self, policy: &Policy, crop: Option<Crop>) -> u64 {
         let whole = self.width.min(self.height);
         let square = crop.map_or(whole, |crop| crop.size.min(whole));
-        let output = u64::from(square.min(policy.largest()));
+        let output = u64::from(square.min(policy.largest_size()));
         let reduced = u64::from(square).min(output.saturating_mul(14).div_ceil(5) + 1);
         let area = |side: u64| side.saturating_mul(side);
         let (decoder, reduced_bytes, output_bytes) = match &self.decoder {
@@ -87,7 +87,7 @@ impl Header {
             // Never with alpha; the decoder's planes are the reduced square.
             DecoderMemory::Scaled(footprint) => {
                 let size = (self.width, self.height);
-                let decoder = footprint.peak_memory_for_square(size, square, policy.largest());
+                let decoder = footprint.peak_memory_for_square(size, square, policy.largest_size());
                 (decoder, 0, OPAQUE_BYTES)
             }
         };

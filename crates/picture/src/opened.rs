@@ -84,9 +84,9 @@ impl Opened<'_> {
         let decoder = decode::open(bytes, probed, policy)?;
         let orientation = decoder.orientation();
         let (width, height) = orientation.dimensions(stored_width, stored_height);
-        let upright = geometry::kept_square(width, height, crop)?;
+        let upright = geometry::crop_square(width, height, crop)?;
         let square = orientation.stored_square(upright, stored_width, stored_height);
-        let side = policy.largest().min(square.size);
+        let side = policy.largest_size().min(square.size);
 
         let decoded = decoder.decode(DecodeRequest {
             square,
@@ -95,7 +95,7 @@ impl Opened<'_> {
         })?;
         let resized = decoded.pixels.resize(side)?;
         let mut square = colour::to_srgb(resized, &decoded.space);
-        square.turn(orientation);
+        square.orient(orientation);
 
         let outputs = encode::sizes(square, policy)?;
         Ok(Pictures {

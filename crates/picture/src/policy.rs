@@ -93,7 +93,7 @@ impl Policy {
     }
 
     /// The largest size asked for.
-    pub(crate) fn largest(&self) -> u32 {
+    pub(crate) fn largest_size(&self) -> u32 {
         self.sizes.iter().copied().max().unwrap_or(1)
     }
 }

@@ -1,4 +1,4 @@
-mod foreign;
+mod other_formats;
 
 use crate::decode::{self, Probed};
 use crate::error::Error;
@@ -29,7 +29,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Probed<'_>, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
     }
-    let format = Format::recognise(bytes).ok_or_else(|| foreign::verdict(bytes))?;
+    let format = Format::from_signature(bytes).ok_or_else(|| other_formats::identify(bytes))?;
     let probed = decode::read_header(bytes, format)?;
     if probed.header.width == 0 || probed.header.height == 0 {
         return Err(Error::damaged("no pixels"));

@@ -62,14 +62,14 @@ pub(crate) struct Raster {
 /// The part of a raster that becomes the output, in its pixels. Fractional, since the raster may
 /// be a reduced picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Window {
+pub(crate) struct CropBox {
     pub(crate) x: f64,
     pub(crate) y: f64,
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-impl Window {
+impl CropBox {
     /// The `square` of a picture of `width` × `height`, where it lies in a raster that shows all
     /// of that picture with `columns` × `rows` pixels.
     pub(crate) fn scaled(
@@ -98,7 +98,7 @@ impl Window {
     }
 }
 
-impl From<Square> for Window {
+impl From<Square> for CropBox {
     fn from(square: Square) -> Self {
         let side = f64::from(square.size);
         Self {

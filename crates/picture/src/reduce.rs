@@ -4,7 +4,7 @@
 use std::ops::{AddAssign, Mul};
 
 use crate::geometry::Square;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::raster::{Channels, CropBox, Raster, Samples};
 
 /// The reduced square keeps at least this many times the side of the largest output. At 1.05
 /// the box filter shows: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
@@ -16,7 +16,7 @@ pub(crate) const MARGIN: f64 = 1.4;
     clippy::cast_sign_loss,
     reason = "a side is at most 65,535"
 )]
-pub(crate) fn enough(side: u32) -> u32 {
+pub(crate) fn min_side(side: u32) -> u32 {
     (f64::from(side) * MARGIN).ceil() as u32
 }
 
@@ -135,7 +135,7 @@ impl<S: Sample> Reducer<S> {
 
     /// The reduced square, and where in it the wanted one lies: all of it, but for a fraction of
     /// the last column and row when the factor does not divide the side.
-    pub(crate) fn finish(self) -> (Raster, Window) {
+    pub(crate) fn finish(self) -> (Raster, CropBox) {
         let side = self
             .square
             .size
@@ -149,7 +149,7 @@ impl<S: Sample> Reducer<S> {
         };
         (
             raster,
-            Window {
+            CropBox {
                 x: 0.0,
                 y: 0.0,
                 width: wanted,
@@ -264,9 +264,9 @@ mod tests {
         for _ in 0..105 {
             reducer.push(&row);
         }
-        let (raster, window) = reducer.finish();
+        let (raster, crop_box) = reducer.finish();
         assert_eq!((raster.width, raster.height), (15, 15));
-        assert!((window.width - 100.0 / 7.0).abs() < 1e-9);
+        assert!((crop_box.width - 100.0 / 7.0).abs() < 1e-9);
         assert_eq!(
             raster.samples,
             Samples::Eight([7, 128, 255].repeat(15 * 15))

@@ -3,7 +3,7 @@
 use crate::raster::{Channels, Raster, Samples};
 
 /// With grey and ink turned into red, green and blue.
-pub(super) fn with_colours(raster: Raster) -> Raster {
+pub(super) fn to_rgb_layout(raster: Raster) -> Raster {
     let channels = if raster.channels.has_alpha() {
         Channels::Rgba
     } else {
@@ -11,13 +11,13 @@ pub(super) fn with_colours(raster: Raster) -> Raster {
     };
     let samples = match raster.samples {
         Samples::Eight(samples) => {
-            Samples::Eight(spread(samples, raster.channels, |ink, black| {
+            Samples::Eight(expand_channels(samples, raster.channels, |ink, black| {
                 let left = u16::from(!ink) * u16::from(!black);
                 u8::try_from((left + 127) / 255).unwrap_or(u8::MAX)
             }))
         }
         Samples::Sixteen(samples) => {
-            Samples::Sixteen(spread(samples, raster.channels, |ink, black| {
+            Samples::Sixteen(expand_channels(samples, raster.channels, |ink, black| {
                 let left = u64::from(!ink) * u64::from(!black);
                 u16::try_from((left + 32_767) / 65_535).unwrap_or(u16::MAX)
             }))
@@ -30,8 +30,12 @@ pub(super) fn with_colours(raster: Raster) -> Raster {
     }
 }
 
-/// `paper` is what of the light an ink and the black over it leave.
-fn spread<S: Copy>(samples: Vec<S>, channels: Channels, paper: impl Fn(S, S) -> S) -> Vec<S> {
+/// `light_through` returns the light that an ink and the black ink leave.
+fn expand_channels<S: Copy>(
+    samples: Vec<S>,
+    channels: Channels,
+    light_through: impl Fn(S, S) -> S,
+) -> Vec<S> {
     match channels {
         Channels::Rgb | Channels::Rgba => samples,
         Channels::Grey => samples.iter().flat_map(|&grey| [grey; 3]).collect(),
@@ -46,7 +50,7 @@ fn spread<S: Copy>(samples: Vec<S>, channels: Channels, paper: impl Fn(S, S) -> 
             let (pixels, _) = samples.as_chunks::<4>();
             pixels
                 .iter()
-                .flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| paper(ink, k)))
+                .flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| light_through(ink, k)))
                 .collect()
         }
     }

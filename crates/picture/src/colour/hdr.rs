@@ -45,9 +45,9 @@ fn pixel(samples: [u16; 3], curve: &Curve, matrix: &[[f32; 3]; 3]) -> [u8; 3] {
             .map(|(factor, light)| factor * light)
             .sum::<f32>()
     });
-    let brightest = linear.iter().fold(0.0_f32, |most, &light| most.max(light));
+    let brightest = linear.iter().fold(0.0_f32, |max, &light| max.max(light));
     let scale = if brightest > 0.0 {
-        tone(brightest) / brightest
+        tone_map(brightest) / brightest
     } else {
         1.0
     };
@@ -55,9 +55,9 @@ fn pixel(samples: [u16; 3], curve: &Curve, matrix: &[[f32; 3]; 3]) -> [u8; 3] {
 }
 
 /// Extended Reinhard: dark tones stay, `PEAK` becomes 1. In units of `WHITE`.
-fn tone(light: f32) -> f32 {
-    const MOST: f32 = PEAK / WHITE;
-    light * (1.0 + light / (MOST * MOST)) / (1.0 + light)
+fn tone_map(light: f32) -> f32 {
+    const MAX: f32 = PEAK / WHITE;
+    light * (1.0 + light / (MAX * MAX)) / (1.0 + light)
 }
 
 /// The curve of sRGB (IEC 61966-2-1).
@@ -146,9 +146,9 @@ mod tests {
 
     #[test]
     fn tones_rise_to_full() {
-        assert!((tone(PEAK / WHITE) - 1.0).abs() < 1e-4);
+        assert!((tone_map(PEAK / WHITE) - 1.0).abs() < 1e-4);
         assert_eq!(encode(1.0), 255);
         assert_eq!(encode(0.0), 0);
-        assert!(tone(0.01) > 0.0098);
+        assert!(tone_map(0.01) > 0.0098);
     }
 }

@@ -11,9 +11,9 @@ pub(crate) enum ColourSpace<'a> {
     /// What an ICC profile says.
     Icc(Cow<'a, [u8]>),
     /// What code points say.
-    Coded(CodePoints),
+    CodePoints(CodePoints),
     /// What the gAMA and cHRM chunks of a PNG say.
-    Measured(Measured),
+    GamaChrm(GamaChrm),
 }
 
 /// Code points of ITU-T H.273, tables 2 and 3.
@@ -25,7 +25,7 @@ pub(crate) struct CodePoints {
 
 /// A space by its numbers, in 100,000ths as PNG stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Measured {
+pub(crate) struct GamaChrm {
     /// Exponent of the encoding; without one, the curve is that of sRGB.
     pub(crate) gamma: Option<u32>,
     /// x and y of white, red, green, blue; without them, those of sRGB.

@@ -3,6 +3,7 @@
 //!
 //! Of a sequence the primary item is shown, which is its first frame.
 
+mod alpha;
 mod av1;
 mod boxes;
 mod budget;
@@ -11,14 +12,13 @@ mod frame;
 #[cfg(feature = "heic")]
 mod hevc;
 mod meta;
-mod opacity;
 mod properties;
 #[cfg(feature = "heic")]
 mod sps;
 
 use std::borrow::Cow;
 
-use super::request::{DecodeRequest, Decoded, Source};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace};
 use crate::error::Error;
@@ -27,13 +27,13 @@ use crate::geometry::{Rectangle, Square};
 use crate::header::Header;
 use crate::orientation::Orientation;
 use crate::pixels::Pixels;
-use crate::planar::{Model, Planar};
+use crate::planar::{Planar, PlanarModel};
 use crate::policy::Policy;
-use crate::yuv::{Matrix, Range};
-use boxes::Reader;
+use crate::yuv::{Matrix, SampleRange};
+use boxes::NumberReader;
 use budget::Budget;
 use canvas::Canvas;
-use frame::{Frame, Layout, Signal};
+use frame::{Cicp, Frame, FrameLayout};
 use meta::{Item, Meta};
 
 /// Matrix code point of components that are green, blue and red themselves.
@@ -141,7 +141,7 @@ impl<'a> Heif<'a> {
             });
         }
         let profile = primary.properties.profile.unwrap_or_default();
-        Error::complexity(
+        Error::check_limit(
             "bytes of profile",
             profile.len() as u64,
             policy.max_profile_bytes,
@@ -162,7 +162,7 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         match &item.kind {
             b"grid" => self.grid(item, square, budget),
             kind if kind == self.codec.kind() => self.frame(item, square, budget),
@@ -177,12 +177,12 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         let size = size(item)?;
         self.decode_item(item, budget, |frame| {
             let mut canvas = Canvas::new(size, frame.layout(), square);
-            canvas.lay(frame, 0, 0);
-            Ok((canvas, frame.signal()))
+            canvas.blit(frame, 0, 0);
+            Ok((canvas, frame.cicp()))
         })
     }
 
@@ -205,7 +205,7 @@ impl<'a> Heif<'a> {
             Codec::Hevc => {
                 budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
                 let missing = Error::damaged("an item without a configuration");
-                let coded = hevc::Coded {
+                let coded = hevc::HevcItem {
                     size,
                     configuration: item.properties.hevc.ok_or(missing)?,
                     data: &data,
@@ -221,7 +221,7 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         const DAMAGED: Error = Error::damaged("the grid");
         let whole = size(item)?;
         let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
@@ -229,7 +229,7 @@ impl<'a> Heif<'a> {
         if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
             return Err(DAMAGED);
         }
-        let mut laid: Option<(Canvas, Signal, (u32, u32))> = None;
+        let mut composed: Option<(Canvas, Cicp, (u32, u32))> = None;
         for (number, id) in (0_u32..).zip(tiles) {
             let tile = self
                 .meta
@@ -237,17 +237,19 @@ impl<'a> Heif<'a> {
                 .filter(|tile| &tile.kind == self.codec.kind())
                 .ok_or(DAMAGED)?;
             let size = size(tile)?;
-            if laid.as_ref().is_some_and(|(_, _, first)| *first != size)
-                || !covers(size, (columns, rows), whole)
+            if composed
+                .as_ref()
+                .is_some_and(|(_, _, first)| *first != size)
+                || !grid_covers(size, (columns, rows), whole)
             {
                 return Err(DAMAGED);
             }
             self.decode_item(tile, budget, |frame| {
-                let (canvas, ..) = laid.get_or_insert_with(|| {
+                let (canvas, ..) = composed.get_or_insert_with(|| {
                     let canvas = Canvas::new(whole, frame.layout(), square);
-                    (canvas, frame.signal(), size)
+                    (canvas, frame.cicp(), size)
                 });
-                let alike = Layout {
+                let alike = FrameLayout {
                     width: whole.0,
                     height: whole.1,
                     ..frame.layout()
@@ -255,11 +257,12 @@ impl<'a> Heif<'a> {
                 if !alike {
                     return Err(Error::damaged("tiles that differ"));
                 }
-                canvas.lay(frame, number % columns * size.0, number / columns * size.1);
+                canvas.blit(frame, number % columns * size.0, number / columns * size.1);
                 Ok(())
             })?;
         }
-        laid.map(|(canvas, signal, _)| (canvas, signal))
+        composed
+            .map(|(canvas, cicp, _)| (canvas, cicp))
             .ok_or(DAMAGED)
     }
 }
@@ -272,13 +275,13 @@ fn pixels((width, height): (u32, u32)) -> u64 {
 fn read_grid(data: &[u8]) -> Option<(u32, u32, (u32, u32))> {
     let [_version, flags, rows, columns] = data.array(0)?;
     let length = if flags & 1 == 1 { 4 } else { 2 };
-    let mut numbers = Reader(data.get(4..)?);
-    let size = (numbers.short(length)?, numbers.short(length)?);
+    let mut numbers = NumberReader(data.get(4..)?);
+    let size = (numbers.read_u32(length)?, numbers.read_u32(length)?);
     Some((u32::from(rows) + 1, u32::from(columns) + 1, size))
 }
 
 /// Whether tiles fill the picture without one too many, and lie at even pixels.
-fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
+fn grid_covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
     let fits = |tile: u32, count: u32, whole: u32| {
         let (tile, before_last) = (u64::from(tile), u64::from(tile) * u64::from(count - 1));
         before_last < whole.into()
@@ -288,7 +291,7 @@ fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
     fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
 }
 
-impl<'a> Source<'a> for Heif<'a> {
+impl<'a> FormatDecoder<'a> for Heif<'a> {
     fn orientation(&self) -> Orientation {
         self.orientation
     }
@@ -302,31 +305,31 @@ impl<'a> Source<'a> for Heif<'a> {
         };
         let mut budget = Budget::new(self.meta.length(), request.policy);
         let (colours, coded) = self.canvas(primary, square, &mut budget)?;
-        let signal = primary.properties.signal.unwrap_or(coded);
+        let cicp = primary.properties.cicp.unwrap_or(coded);
         let space = match primary.properties.profile {
             Some(profile) => ColourSpace::Icc(Cow::Borrowed(profile)),
-            None => ColourSpace::Coded(CodePoints {
-                primaries: signal.primaries,
-                transfer: signal.transfer,
+            None => ColourSpace::CodePoints(CodePoints {
+                primaries: cicp.primaries,
+                transfer: cicp.transfer,
             }),
         };
-        let range = Range {
+        let range = SampleRange {
             bits: colours.layout.bits,
-            full: signal.full_range,
+            full: cicp.full_range,
         };
-        let matrix = Matrix::coded(signal.matrix, range);
-        let is_rgb = colours.layout.has_chroma && signal.matrix == IDENTITY;
+        let matrix = Matrix::from_code_point(cicp.matrix, range);
+        let is_rgb = colours.layout.has_chroma && cicp.matrix == IDENTITY;
 
         let Some((alpha, premultiplied)) = self.meta.alpha(primary.id) else {
             let has_chroma = colours.layout.has_chroma;
             let mut planes = colours.into_planes(square);
             let model = if is_rgb {
                 planes.rotate_right(1);
-                Model::Rgb(range)
+                PlanarModel::Rgb(range)
             } else if has_chroma {
-                Model::Yuv(matrix)
+                PlanarModel::Yuv(matrix)
             } else {
-                Model::Grey(range)
+                PlanarModel::Grey(range)
             };
             return Ok(Decoded {
                 pixels: Pixels::Planar(Planar { planes, model }),
@@ -336,23 +339,23 @@ impl<'a> Source<'a> for Heif<'a> {
         if size(alpha)? != size(primary)? {
             return Err(Error::damaged("alpha of another size"));
         }
-        let (opacity, coded) = self.canvas(alpha, square, &mut budget)?;
-        let full = alpha.properties.signal.unwrap_or(coded).full_range;
-        let joint = opacity::Joint {
-            place: colours.place(square),
+        let (alpha_canvas, coded) = self.canvas(alpha, square, &mut budget)?;
+        let full = alpha.properties.cicp.unwrap_or(coded).full_range;
+        let colour_with_alpha = alpha::ColourWithAlpha {
+            square: colours.square_in_kept(square),
             matrix: (!is_rgb).then_some(matrix),
             range,
             colours,
-            range_of_opacity: Range {
-                bits: opacity.layout.bits,
+            alpha_range: SampleRange {
+                bits: alpha_canvas.layout.bits,
                 full,
             },
-            opacity,
+            alpha: alpha_canvas,
             premultiplied,
         };
-        let (raster, window) = joint.reduce(request);
+        let (raster, crop_box) = colour_with_alpha.reduce(request);
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space,
         })
     }

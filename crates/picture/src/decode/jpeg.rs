@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::request::{DecodeRequest, Decoded, Source};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
 use crate::error::Error;
 use crate::exif;
@@ -13,9 +13,9 @@ use crate::header::{DecoderMemory, Header};
 use crate::jpeg::{self, Decoder, Limits, OpenedJpeg, Plane, Region, Scale};
 use crate::orientation::Orientation;
 use crate::pixels::Pixels;
-use crate::planar::{self, Model, Planar};
+use crate::planar::{self, Planar, PlanarModel};
 use crate::policy::Policy;
-use crate::raster::{Samples, Window};
+use crate::raster::{CropBox, Samples};
 
 /// What a block of a scan costs, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
@@ -52,7 +52,7 @@ impl<'a> Jpeg<'a> {
     }
 }
 
-impl<'a> Source<'a> for Jpeg<'a> {
+impl<'a> FormatDecoder<'a> for Jpeg<'a> {
     fn orientation(&self) -> Orientation {
         let exif = self.opened.header.exif;
         exif.map(exif::orientation).unwrap_or_default()
@@ -70,10 +70,13 @@ impl<'a> Source<'a> for Jpeg<'a> {
         let decoded = DECODER.with_borrow_mut(|decoder| {
             decoder.decode_opened(opened, scale, Some(region), &limits)
         })?;
-        let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
+        let planes = decoded
+            .planes
+            .into_iter()
+            .map(|plane| crop_plane(plane, square));
         let pixels = Pixels::Planar(Planar {
             planes: planes.collect(),
-            model: Model::Jpeg(decoded.colour),
+            model: PlanarModel::Jpeg(decoded.colour),
         });
         let space = match profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
@@ -90,22 +93,22 @@ impl<'a> Source<'a> for Jpeg<'a> {
     clippy::cast_precision_loss,
     reason = "planes have at most 65,535 samples and padding a side"
 )]
-fn cut(plane: Plane, square: Square) -> planar::Plane {
+fn crop_plane(plane: Plane, square: Square) -> planar::ComponentPlane {
     let (across, down) = plane.samples_per_pixel;
     let x = f64::from(square.x) * across - plane.x as f64;
     let y = f64::from(square.y) * down - plane.y as f64;
     let side = f64::from(square.size);
-    let window = Window {
+    let crop_box = CropBox {
         x,
         y,
         width: (side * across).min(plane.width as f64 - x),
         height: (side * down).min(plane.height as f64 - y),
     };
     let height = plane.samples.len() / plane.stride;
-    planar::Plane {
+    planar::ComponentPlane {
         width: plane.stride as u32,
         height: height as u32,
         samples: Samples::Eight(plane.samples),
-        window,
+        crop_box,
     }
 }

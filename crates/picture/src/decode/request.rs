@@ -8,7 +8,7 @@ use crate::pixels::Pixels;
 use crate::policy::Policy;
 
 /// A picture whose container was read and found in order.
-pub(crate) trait Source<'a> {
+pub(crate) trait FormatDecoder<'a> {
     /// How its pixels are to be turned.
     fn orientation(&self) -> Orientation;
 

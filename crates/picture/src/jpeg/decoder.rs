@@ -1,12 +1,12 @@
 //! The decoder as its users see it: its settings and its buffers.
 
 use super::dispatch::Processor;
+use super::frame_decoder::{FrameDecoder, Received};
 use super::header::{self, OpenedJpeg};
-use super::limits::{Limits, Spent};
-use super::planes::{Plane, Planes, Rectangle, Region, Scale};
+use super::limits::{Limits, WorkSpent};
+use super::planes::{BlockRect, Plane, Planes, Region, Scale};
 use super::progression::Progression;
-use super::progressive::Store;
-use super::scans::{Decode, Received};
+use super::progressive::CoefficientStore;
 use super::window::{WINDOW, Window};
 use crate::error::Error;
 
@@ -18,13 +18,13 @@ pub const RETAINED: usize = 6 << 20;
 pub struct Decoder {
     processor: Processor,
     window: Box<Window>,
-    stores: Vec<Store>,
+    stores: Vec<CoefficientStore>,
     spare_planes: Vec<Vec<u8>>,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self::on(Processor::detect())
+        Self::with_processor(Processor::detect())
     }
 }
 
@@ -32,10 +32,10 @@ impl Decoder {
     /// A decoder that makes no use of what the processor has beyond the build's target. Slower; its
     /// results are the same.
     pub fn portable() -> Self {
-        Self::on(Processor::portable())
+        Self::with_processor(Processor::portable())
     }
 
-    fn on(processor: Processor) -> Self {
+    fn with_processor(processor: Processor) -> Self {
         let window = Box::new([0; WINDOW + 8]);
         Self {
             processor,
@@ -79,7 +79,7 @@ impl Decoder {
             Scale::Half => self.run::<4>(opened, scale, region, limits),
             Scale::Full => self.run::<8>(opened, scale, region, limits),
         };
-        self.give_back();
+        self.trim();
         result
     }
 
@@ -90,11 +90,11 @@ impl Decoder {
             .into_iter()
             .map(|plane| plane.samples)
             .collect();
-        self.give_back();
+        self.trim();
     }
 
     /// Gives back what exceeds [`RETAINED`].
-    fn give_back(&mut self) {
+    fn trim(&mut self) {
         let mut left = RETAINED;
         for store in &mut self.stores {
             left -= store.shrink(left);
@@ -120,19 +120,19 @@ impl Decoder {
             markers,
         } = opened;
         let frame = &header.frame;
-        let mut spent = Spent::default();
-        spent.book(scan.block_count(), limits)?;
-        let units = Rectangle::of_units(frame, region);
+        let mut spent = WorkSpent::default();
+        spent.add_scan(scan.block_count(), limits)?;
+        let mcus = BlockRect::of_mcus(frame, region);
         let planes = (0..frame.components.len())
             .map(|index| {
                 let spare = self.spare_planes.pop().unwrap_or_default();
-                Plane::new(frame, index, units, scale, spare)
+                Plane::new(frame, index, mcus, scale, spare)
             })
             .collect();
-        let mut decode = Decode::<N> {
+        let mut frame_decoder = FrameDecoder::<N> {
             processor: self.processor,
             frame,
-            units,
+            mcus,
             tables,
             markers,
             window: &mut self.window,
@@ -142,11 +142,11 @@ impl Decoder {
             progression: Progression::new(frame.components.len()),
             received: Received::default(),
         };
-        decode.prepare();
-        decode.scans(scan, spent, limits)?;
-        decode.finish();
+        frame_decoder.prepare();
+        frame_decoder.scans(scan, spent, limits)?;
+        frame_decoder.finish();
         Ok(Planes {
-            planes: decode.planes,
+            planes: frame_decoder.planes,
             colour: header.colour,
         })
     }

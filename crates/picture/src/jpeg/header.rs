@@ -1,16 +1,16 @@
 //! What stands in front of the first scan.
 
 use super::colour::ColourModel;
-use super::frame::Frame;
+use super::frame_header::FrameHeader;
 use super::markers::{MarkerReader, Segment, code, is_optional};
 use super::metadata::{self, IccChunk};
-use super::scan::Scan;
+use super::scan_header::ScanHeader;
 use super::tables::Tables;
 use crate::error::Error;
 
 /// What a file says of its picture before any of it is decoded.
 #[derive(Clone, Debug)]
-pub struct Header<'d> {
+pub struct JpegHeader<'d> {
     /// Width as stored, in pixels, before orientation.
     pub width: u32,
     /// Height as stored, in pixels.
@@ -24,10 +24,10 @@ pub struct Header<'d> {
     /// The TIFF structure of the first EXIF segment.
     pub exif: Option<&'d [u8]>,
     icc: Vec<IccChunk<'d>>,
-    pub(super) frame: Frame,
+    pub(super) frame: FrameHeader,
 }
 
-impl Header<'_> {
+impl JpegHeader<'_> {
     /// Returns the ICC profile, joined from its chunks.
     ///
     /// `None` if there is no profile, or if chunks are missing, repeated or miscounted.
@@ -40,16 +40,16 @@ impl Header<'_> {
 }
 
 /// Reads a file up to its first scan.
-pub fn read_header(bytes: &[u8]) -> Result<Header<'_>, Error> {
+pub fn read_header(bytes: &[u8]) -> Result<JpegHeader<'_>, Error> {
     open(bytes).map(|opened| opened.header)
 }
 
 /// A file read up to its first scan.
 #[derive(Debug)]
 pub(crate) struct OpenedJpeg<'d> {
-    pub(crate) header: Header<'d>,
+    pub(crate) header: JpegHeader<'d>,
     pub(super) tables: Tables,
-    pub(super) scan: Scan,
+    pub(super) scan: ScanHeader,
     /// Stands behind the scan header.
     pub(super) markers: MarkerReader<'d>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct OpenedJpeg<'d> {
 pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     let mut markers = MarkerReader::new(bytes)?;
     let mut tables = Tables::default();
-    let mut frame: Option<Frame> = None;
+    let mut frame: Option<FrameHeader> = None;
     let mut hints = ColourHints::default();
     let mut exif = None;
     let mut icc = Vec::new();
@@ -74,8 +74,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
             code::APP14 => hints.read_adobe(segment.payload),
             code::SOS => {
                 let frame = frame.ok_or_else(|| segment.damaged("scan before the frame header"))?;
-                let scan = Scan::parse(&segment, &frame)?;
-                let header = describe(frame, &hints, exif, icc);
+                let scan = ScanHeader::parse(&segment, &frame)?;
+                let header = build_header(frame, &hints, exif, icc);
                 return Ok(OpenedJpeg {
                     header,
                     tables,
@@ -85,7 +85,7 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
             }
             code::EOI => return Err(segment.damaged("no picture before the end of image")),
             _ if is_frame_header(segment.code) => {
-                let parsed = Frame::parse(&segment)?;
+                let parsed = FrameHeader::parse(&segment)?;
                 if frame.replace(parsed).is_some() {
                     return Err(segment.damaged("a second frame header"));
                 }
@@ -117,13 +117,13 @@ pub(super) fn is_frame_header(marker: u8) -> bool {
     clippy::cast_possible_truncation,
     reason = "sizes are 16 bits and factors 4"
 )]
-fn describe<'d>(
-    frame: Frame,
+fn build_header<'d>(
+    frame: FrameHeader,
     hints: &ColourHints,
     exif: Option<&'d [u8]>,
     icc: Vec<IccChunk<'d>>,
-) -> Header<'d> {
-    Header {
+) -> JpegHeader<'d> {
+    JpegHeader {
         width: frame.width as u32,
         height: frame.height as u32,
         progressive: frame.progressive,
@@ -161,7 +161,7 @@ impl ColourHints {
     /// Decides as libjpeg does: a JFIF segment means YCbCr, else an Adobe segment tells, else the
     /// component identifiers may spell RGB. Four components without an Adobe segment are CMYK, and
     /// inverted like Adobe's, which is what every browser takes them for.
-    fn colour_model(&self, frame: &Frame) -> ColourModel {
+    fn colour_model(&self, frame: &FrameHeader) -> ColourModel {
         match (frame.components.as_slice(), self.adobe) {
             ([_], _) => ColourModel::Grey,
             ([_, _, _], _) if self.jfif => ColourModel::YCbCr,

@@ -1,12 +1,12 @@
 //! How much memory a decode takes.
 
 use super::decoder::RETAINED;
-use super::frame::Frame;
-use super::header::Header;
-use super::planes::{Plane, Rectangle, Region, Scale};
-use super::progressive::Store;
+use super::frame_header::FrameHeader;
+use super::header::JpegHeader;
+use super::planes::{BlockRect, Plane, Region, Scale};
+use super::progressive::CoefficientStore;
 use crate::geometry::Square;
-use crate::reduce::enough;
+use crate::reduce::min_side;
 
 /// Window, Huffman tables of a scan (at most 4 + 4, 33 KiB each), tables as transmitted, headers.
 const FIXED: u64 = 384 << 10;
@@ -18,9 +18,9 @@ const MAX_MCU_SIDE: u32 = 32;
 
 /// What the memory of a decode depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Footprint(Frame);
+pub(crate) struct Footprint(FrameHeader);
 
-impl Header<'_> {
+impl JpegHeader<'_> {
     /// Most bytes that decoding this file takes, besides the file itself.
     ///
     /// A sequential file takes its planes and a fixed amount. A progressive one takes 8 bytes a block
@@ -37,7 +37,7 @@ impl Header<'_> {
 }
 
 impl Footprint {
-    /// As [`Header::peak_memory`].
+    /// As [`JpegHeader::peak_memory`].
     pub(crate) fn peak_memory(&self, scale: Scale, region: Region) -> u64 {
         peak_memory(&self.0, scale, Some(region))
     }
@@ -71,7 +71,7 @@ impl Footprint {
 impl Scale {
     /// The smallest scale at which a square of `size` pixels suffices for outputs of `side`.
     pub(crate) fn for_square(size: u32, side: u32) -> Self {
-        Self::at_least(size, enough(side))
+        Self::at_least(size, min_side(side))
     }
 }
 
@@ -89,12 +89,12 @@ impl Region {
     }
 }
 
-fn peak_memory(frame: &Frame, scale: Scale, region: Option<Region>) -> u64 {
-    let units = Rectangle::of_units(frame, region);
+fn peak_memory(frame: &FrameHeader, scale: Scale, region: Option<Region>) -> u64 {
+    let mcus = BlockRect::of_mcus(frame, region);
     let components = frame.components.iter().map(|component| {
-        let blocks = units.blocks(component.sampling);
+        let blocks = mcus.blocks(component.sampling);
         let store = if frame.progressive {
-            Store::size(scale, component.padded_blocks, blocks)
+            CoefficientStore::size(scale, component.padded_blocks, blocks)
         } else {
             0
         };

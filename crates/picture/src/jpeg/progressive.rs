@@ -10,6 +10,6 @@ mod dc;
 mod restarts;
 mod store;
 
-pub(super) use ac::{AcDecoder, decode_ac};
-pub(super) use dc::{DcPart, decode_dc};
-pub(super) use store::Store;
+pub(super) use ac::{ProgressiveAcDecoder, decode_ac};
+pub(super) use dc::{DcComponentDecoder, decode_dc};
+pub(super) use store::CoefficientStore;

@@ -163,7 +163,7 @@ impl<'d, 'w> EntropySource<'d, 'w> {
             if plain == rest.len() {
                 self.ended = true;
             } else if plain < room {
-                self.pass_escape();
+                self.consume_escape();
             }
         }
         self.threshold = if self.ended {
@@ -176,7 +176,7 @@ impl<'d, 'w> EntropySource<'d, 'w> {
 
     /// Takes the pair at `next`, which starts with 0xFF: a stuffed byte or a marker. Fill bytes may
     /// stand between the two.
-    fn pass_escape(&mut self) {
+    fn consume_escape(&mut self) {
         let mut second = self.next + 1;
         while self.data.get(second) == Some(&0xFF) {
             second += 1;

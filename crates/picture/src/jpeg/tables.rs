@@ -90,17 +90,18 @@ impl Tables {
 
     /// Fills the slots 0 (luminance) and 1 (chrominance) that the file leaves undefined with the
     /// tables of T.81 K.3: frames cut out of Motion JPEG films count on them.
-    pub(super) fn define_typical_huffman(&mut self) {
+    pub(super) fn define_default_huffman(&mut self) {
         let [dc_luminance, dc_chrominance, ..] = &mut self.dc;
-        dc_luminance.get_or_insert_with(|| typical(DC_LUMINANCE, &DC_SYMBOLS));
-        dc_chrominance.get_or_insert_with(|| typical(DC_CHROMINANCE, &DC_SYMBOLS));
+        dc_luminance.get_or_insert_with(|| default_table(DC_LUMINANCE, &DC_SYMBOLS));
+        dc_chrominance.get_or_insert_with(|| default_table(DC_CHROMINANCE, &DC_SYMBOLS));
         let [ac_luminance, ac_chrominance, ..] = &mut self.ac;
-        ac_luminance.get_or_insert_with(|| typical(AC_LUMINANCE, &AC_LUMINANCE_SYMBOLS));
-        ac_chrominance.get_or_insert_with(|| typical(AC_CHROMINANCE, &AC_CHROMINANCE_SYMBOLS));
+        ac_luminance.get_or_insert_with(|| default_table(AC_LUMINANCE, &AC_LUMINANCE_SYMBOLS));
+        ac_chrominance
+            .get_or_insert_with(|| default_table(AC_CHROMINANCE, &AC_CHROMINANCE_SYMBOLS));
     }
 }
 
-fn typical(counts: [u8; 16], symbols: &[u8]) -> HuffmanSpecification {
+fn default_table(counts: [u8; 16], symbols: &[u8]) -> HuffmanSpecification {
     HuffmanSpecification {
         counts,
         symbols: symbols.to_vec(),

@@ -12,7 +12,7 @@ const GRAPHIC_CONTROL: u8 = 0xF9;
 const SCREEN_END: usize = 13;
 
 /// An image descriptor (section 20) with what belongs to it.
-pub(super) struct Frame<'a> {
+pub(super) struct ImageDescriptor<'a> {
     pub(super) left: u16,
     pub(super) top: u16,
     pub(super) width: u16,
@@ -21,7 +21,7 @@ pub(super) struct Frame<'a> {
     /// The local palette.
     pub(super) palette: Option<&'a [u8]>,
     /// Index of the clear colour.
-    pub(super) clear: Option<u8>,
+    pub(super) transparent_index: Option<u8>,
     /// Where the picture data starts in the file.
     pub(super) at: usize,
     /// The picture data (section 22) without its first byte: sub-blocks to the terminator.
@@ -30,28 +30,28 @@ pub(super) struct Frame<'a> {
     pub(super) code_size: u8,
 }
 
-impl Frame<'_> {
+impl ImageDescriptor<'_> {
     pub(super) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
 }
 
 /// Walks a file from frame to frame.
-pub(super) struct Blocks<'a> {
+pub(super) struct BlockReader<'a> {
     bytes: &'a [u8],
     at: usize,
     pub(super) global_palette: &'a [u8],
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> BlockReader<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         let flags = bytes
             .get(..SCREEN_END)
             .and_then(|screen| screen.byte(10))
-            .ok_or(Error::CUT)?;
+            .ok_or(Error::TRUNCATED)?;
         let global_palette = bytes
-            .part(SCREEN_END, palette_length(flags))
-            .ok_or(Error::CUT)?;
+            .slice_at(SCREEN_END, palette_length(flags))
+            .ok_or(Error::TRUNCATED)?;
         Ok(Self {
             bytes,
             at: SCREEN_END + global_palette.len(),
@@ -66,16 +66,16 @@ impl<'a> Blocks<'a> {
     }
 
     /// The next frame; `None` at the trailer.
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'a>>, Error> {
-        let mut clear = None;
+    pub(super) fn next_frame(&mut self) -> Result<Option<ImageDescriptor<'a>>, Error> {
+        let mut transparent_index = None;
         loop {
-            let introducer = self.bytes.byte(self.at).ok_or(Error::CUT)?;
+            let introducer = self.bytes.byte(self.at).ok_or(Error::TRUNCATED)?;
             match introducer {
-                IMAGE => return self.frame(clear).map(Some),
+                IMAGE => return self.frame(transparent_index).map(Some),
                 EXTENSION => {
-                    let label = self.bytes.byte(self.at + 1).ok_or(Error::CUT)?;
+                    let label = self.bytes.byte(self.at + 1).ok_or(Error::TRUNCATED)?;
                     if label == GRAPHIC_CONTROL {
-                        clear = self.clear_colour();
+                        transparent_index = self.transparent_colour();
                     }
                     self.at = self.end_of_sub_blocks(self.at + 2)?;
                 }
@@ -86,31 +86,31 @@ impl<'a> Blocks<'a> {
     }
 
     /// The clear colour of the graphic control extension at hand.
-    fn clear_colour(&self) -> Option<u8> {
+    fn transparent_colour(&self) -> Option<u8> {
         let [length, flags, _, _, index] = self.bytes.array(self.at + 2)?;
         (length >= 4 && flags & 1 == 1).then_some(index)
     }
 
-    fn frame(&mut self, clear: Option<u8>) -> Result<Frame<'a>, Error> {
+    fn frame(&mut self, transparent_index: Option<u8>) -> Result<ImageDescriptor<'a>, Error> {
         let at = self.at + 1;
-        let number = |offset| self.bytes.le16(at + offset).ok_or(Error::CUT);
+        let number = |offset| self.bytes.le16(at + offset).ok_or(Error::TRUNCATED);
         let (left, top, width, height) = (number(0)?, number(2)?, number(4)?, number(6)?);
-        let flags = self.bytes.byte(at + 8).ok_or(Error::CUT)?;
+        let flags = self.bytes.byte(at + 8).ok_or(Error::TRUNCATED)?;
         let palette = self
             .bytes
-            .part(at + 9, palette_length(flags))
-            .ok_or(Error::CUT)?;
+            .slice_at(at + 9, palette_length(flags))
+            .ok_or(Error::TRUNCATED)?;
         let data = at + 9 + palette.len();
-        let code_size = self.bytes.byte(data).ok_or(Error::CUT)?;
+        let code_size = self.bytes.byte(data).ok_or(Error::TRUNCATED)?;
         self.at = self.end_of_sub_blocks(data + 1)?;
-        Ok(Frame {
+        Ok(ImageDescriptor {
             left,
             top,
             width,
             height,
             is_interlaced: flags & 0x40 != 0,
             palette: (!palette.is_empty()).then_some(palette),
-            clear,
+            transparent_index,
             at: data,
             data: self.bytes.get(data + 1..self.at).unwrap_or_default(),
             code_size,
@@ -120,7 +120,7 @@ impl<'a> Blocks<'a> {
     /// The byte after the terminator of the sub-blocks (sections 15 and 16) that begin at `at`.
     fn end_of_sub_blocks(&self, mut at: usize) -> Result<usize, Error> {
         loop {
-            let length = self.bytes.byte(at).ok_or(Error::CUT)?;
+            let length = self.bytes.byte(at).ok_or(Error::TRUNCATED)?;
             at += 1 + usize::from(length);
             if length == 0 {
                 return Ok(at);

@@ -5,13 +5,13 @@ use weezl::{BitOrder, LzwStatus};
 
 use crate::error::Error;
 
-use super::blocks::Frame;
+use super::blocks::ImageDescriptor;
 
 /// Codes that the decoder can hold: 64 bits of codes of 2 bits.
-const CODES_HELD: u32 = 32;
+const MAX_BUFFERED_CODES: u32 = 32;
 
 /// Palette indices of a frame, in the order of the file.
-pub(super) struct Indices<'a> {
+pub(super) struct IndexReader<'a> {
     decoder: Decoder,
     /// What remains of the current sub-block.
     block: &'a [u8],
@@ -20,8 +20,8 @@ pub(super) struct Indices<'a> {
     at: usize,
 }
 
-impl<'a> Indices<'a> {
-    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
+impl<'a> IndexReader<'a> {
+    pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
         if !(1..=8).contains(&frame.code_size) {
             return Err(Error::damaged_at(frame.at, "the size of codes"));
         }
@@ -53,7 +53,7 @@ impl<'a> Indices<'a> {
                 Ok(_) if moved => {}
                 Ok(_) if self.block.is_empty() && self.next_block() => idle = 0,
                 // A code that it had read before and that yields no pixel counts as no progress.
-                Ok(_) if idle < CODES_HELD => {}
+                Ok(_) if idle < MAX_BUFFERED_CODES => {}
                 Ok(_) => return Err(self.too_few()),
             }
         }
@@ -80,10 +80,10 @@ impl<'a> Indices<'a> {
     }
 }
 
-/// Rows from top to bottom. Interlaced ones need the whole frame, a byte a pixel.
-pub(super) enum Rows<'a> {
+/// Reads the rows of a frame from top to bottom. An interlaced frame is held whole, one byte per pixel.
+pub(super) enum RowReader<'a> {
     Straight {
-        pixels: Box<Indices<'a>>,
+        pixels: Box<IndexReader<'a>>,
         row: Vec<u8>,
     },
     Interlaced {
@@ -92,9 +92,9 @@ pub(super) enum Rows<'a> {
     },
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
-        let mut pixels = Indices::new(frame)?;
+impl<'a> RowReader<'a> {
+    pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
+        let mut pixels = IndexReader::new(frame)?;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         if frame.pixels() == 0 {
             return Err(Error::damaged_at(frame.at, "a frame without pixels"));

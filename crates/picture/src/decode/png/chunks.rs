@@ -6,8 +6,8 @@ use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::policy::Policy;
 
-use super::pieces::Pieces;
-use super::space::ColourChunks;
+use super::chained_slices::ChainedSlices;
+use super::colour_chunks::ColourChunks;
 
 /// Length of the signature in front of the first chunk (section 5.2).
 pub(super) const SIGNATURE_LENGTH: usize = 8;
@@ -20,7 +20,7 @@ const HEIGHT_AT: usize = WIDTH_AT + 4;
 
 /// A chunk with its length, type and checksum.
 #[derive(Clone, Copy)]
-struct Chunk<'a> {
+struct PngChunk<'a> {
     kind: [u8; 4],
     content: &'a [u8],
     /// All of it, as it stands in the file.
@@ -28,7 +28,7 @@ struct Chunk<'a> {
     at: usize,
 }
 
-impl Chunk<'_> {
+impl PngChunk<'_> {
     /// Whether the checksum over type and content is right (section 5.5).
     fn is_sound(&self) -> bool {
         let mut crc = crc32fast::Hasher::new();
@@ -45,7 +45,7 @@ impl Chunk<'_> {
 
 /// What of the chunks matters here.
 #[derive(Default)]
-pub(super) struct Chunks<'a> {
+pub(super) struct PngChunks<'a> {
     /// The pieces of a plain PNG: signature and IHDR, palette, transparency, picture data, end.
     header: &'a [u8],
     palette: &'a [u8],
@@ -53,14 +53,14 @@ pub(super) struct Chunks<'a> {
     data: &'a [u8],
     end: &'a [u8],
     /// Of an animation, those that are not the default picture.
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<ApngFrame>,
     pub(super) exif: Option<&'a [u8]>,
     pub(super) colour: ColourChunks<'a>,
     /// Whether the file ends before its IEND chunk does.
-    pub(super) cut: bool,
+    pub(super) is_truncated: bool,
 }
 
-impl<'a> Chunks<'a> {
+impl<'a> PngChunks<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let mut chunks = Self::default();
         let mut animation = Animation::default();
@@ -68,7 +68,7 @@ impl<'a> Chunks<'a> {
         let mut data = None;
         loop {
             let Some(chunk) = next(bytes, at)? else {
-                chunks.cut = true;
+                chunks.is_truncated = true;
                 // The codec tells how many rows a last, cut chunk of picture data yields.
                 if bytes.array(at + 4) == Some(*b"IDAT") {
                     data.get_or_insert(at..at).end = bytes.len();
@@ -113,7 +113,7 @@ impl<'a> Chunks<'a> {
         chunks.frames = animation.finish(policy)?;
         chunks.data = data.and_then(|data| bytes.get(data)).unwrap_or_default();
         match chunks.data {
-            [] if chunks.cut => Err(Error::cut(0, 1)),
+            [] if chunks.is_truncated => Err(Error::truncated(0, 1)),
             [] => Err(Error::damaged("no picture data")),
             _ => Ok(chunks),
         }
@@ -125,8 +125,8 @@ impl<'a> Chunks<'a> {
     }
 
     /// The default picture as a plain PNG: no other chunk reaches the codec.
-    pub(super) fn picture(&self) -> Pieces<'a> {
-        Pieces::new([
+    pub(super) fn picture(&self) -> ChainedSlices<'a> {
+        ChainedSlices::new([
             self.header,
             self.palette,
             self.transparency,
@@ -137,23 +137,23 @@ impl<'a> Chunks<'a> {
 
     /// What stands before the picture data of a frame, as a PNG of its own whose only checksums are
     /// those of the chunks that the file has.
-    pub(super) fn front(&self, frame: &Frame) -> Vec<u8> {
-        let mut front = self.header.to_vec();
+    pub(super) fn frame_prefix(&self, frame: &ApngFrame) -> Vec<u8> {
+        let mut prefix = self.header.to_vec();
         for (target, value) in [(WIDTH_AT, frame.width), (HEIGHT_AT, frame.height)] {
-            if let Some(target) = front.get_mut(target..target + 4) {
+            if let Some(target) = prefix.get_mut(target..target + 4) {
                 target.copy_from_slice(&value.to_be_bytes());
             }
         }
-        front.extend_from_slice(self.palette);
+        prefix.extend_from_slice(self.palette);
         let length = u32::try_from(frame.length).unwrap_or(u32::MAX);
-        front.extend_from_slice(&length.to_be_bytes());
-        front.extend_from_slice(b"IDAT");
-        front
+        prefix.extend_from_slice(&length.to_be_bytes());
+        prefix.extend_from_slice(b"IDAT");
+        prefix
     }
 }
 
 /// The chunk at a byte; `None` when the file ends before it does.
-fn next(bytes: &[u8], at: usize) -> Result<Option<Chunk<'_>>, Error> {
+fn next(bytes: &[u8], at: usize) -> Result<Option<PngChunk<'_>>, Error> {
     let (Some(length), Some(kind)) = (bytes.be32(at), bytes.array::<4>(at + 4)) else {
         return Ok(None);
     };
@@ -163,18 +163,20 @@ fn next(bytes: &[u8], at: usize) -> Result<Option<Chunk<'_>>, Error> {
     let Ok(length) = usize::try_from(length) else {
         return Ok(None);
     };
-    Ok(bytes.part(at, length.saturating_add(12)).and_then(|whole| {
-        Some(Chunk {
-            kind,
-            content: whole.part(8, length)?,
-            whole,
-            at,
-        })
-    }))
+    Ok(bytes
+        .slice_at(at, length.saturating_add(12))
+        .and_then(|whole| {
+            Some(PngChunk {
+                kind,
+                content: whole.slice_at(8, length)?,
+                whole,
+                at,
+            })
+        }))
 }
 
 /// A frame of an animation besides the default picture.
-pub(super) struct Frame {
+pub(super) struct ApngFrame {
     pub(super) width: u32,
     pub(super) height: u32,
     /// Byte at which the first of its fdAT chunks begins.
@@ -183,7 +185,7 @@ pub(super) struct Frame {
     pub(super) length: usize,
 }
 
-impl Frame {
+impl ApngFrame {
     pub(super) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
@@ -193,13 +195,13 @@ impl Frame {
 #[derive(Default)]
 struct Animation {
     sequence: u32,
-    frames: Vec<Frame>,
+    frames: Vec<ApngFrame>,
 }
 
 impl Animation {
     fn take(
         &mut self,
-        chunk: &Chunk<'_>,
+        chunk: &PngChunk<'_>,
         canvas: (u32, u32),
         policy: &Policy,
     ) -> Result<(), Error> {
@@ -221,14 +223,14 @@ impl Animation {
             if x.saturating_add(width) > canvas.0 || y.saturating_add(height) > canvas.1 {
                 return Err(Error::damaged_at(chunk.at, "a frame outside the canvas"));
             }
-            self.frames.push(Frame {
+            self.frames.push(ApngFrame {
                 width,
                 height,
                 at: 0,
                 length: 0,
             });
             let count = self.frames.len() as u64;
-            return Error::complexity("frames", count, policy.max_frames.into());
+            return Error::check_limit("frames", count, policy.max_frames.into());
         }
         let frame = self.frames.last_mut().ok_or(misplaced)?;
         if frame.length == 0 {
@@ -240,7 +242,7 @@ impl Animation {
 
     /// Those to decode, once all is read: the frame of the first control chunk may be the default
     /// picture.
-    fn finish(self, policy: &Policy) -> Result<Vec<Frame>, Error> {
+    fn finish(self, policy: &Policy) -> Result<Vec<ApngFrame>, Error> {
         let mut frames = self.frames;
         if frames.first().is_some_and(|first| first.length == 0) {
             frames.remove(0);
@@ -248,23 +250,23 @@ impl Animation {
         if frames.iter().any(|frame| frame.length == 0) {
             return Err(Error::damaged("a frame without picture data"));
         }
-        let work = frames.iter().map(Frame::pixels);
+        let work = frames.iter().map(ApngFrame::pixels);
         let work = work.fold(0, u64::saturating_add);
-        Error::complexity("pixels in all frames", work, policy.max_work)?;
+        Error::check_limit("pixels in all frames", work, policy.max_work)?;
         Ok(frames)
     }
 }
 
 /// The picture data of a frame, from one chunk to the next.
-pub(super) struct FrameData<'a> {
+pub(super) struct FdatReader<'a> {
     file: &'a [u8],
     at: usize,
     rest: &'a [u8],
     left: usize,
 }
 
-impl<'a> FrameData<'a> {
-    pub(super) fn new(file: &'a [u8], frame: &Frame) -> Self {
+impl<'a> FdatReader<'a> {
+    pub(super) fn new(file: &'a [u8], frame: &ApngFrame) -> Self {
         Self {
             file,
             at: frame.at,
@@ -274,7 +276,7 @@ impl<'a> FrameData<'a> {
     }
 }
 
-impl Read for FrameData<'_> {
+impl Read for FdatReader<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(target)?;
         self.consume(read);
@@ -282,7 +284,7 @@ impl Read for FrameData<'_> {
     }
 }
 
-impl BufRead for FrameData<'_> {
+impl BufRead for FdatReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.rest.is_empty() && self.left > 0 {
             let Ok(Some(chunk)) = next(self.file, self.at) else {

@@ -15,13 +15,13 @@ const ANIMATION_FLAG: u8 = 0x02;
 pub(super) struct Container<'a> {
     pub(super) canvas: (u32, u32),
     /// One for a still picture.
-    pub(super) frames: Vec<Frame<'a>>,
+    pub(super) frames: Vec<WebPFrame<'a>>,
     pub(super) exif: Option<&'a [u8]>,
     pub(super) profile: Option<&'a [u8]>,
 }
 
 /// One bitstream and its place on the canvas.
-pub(super) struct Frame<'a> {
+pub(super) struct WebPFrame<'a> {
     pub(super) x: u32,
     pub(super) y: u32,
     pub(super) width: u32,
@@ -34,7 +34,7 @@ pub(super) struct Frame<'a> {
     bitstream: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
+impl<'a> WebPFrame<'a> {
     /// What libwebp takes for this frame: the bare bitstream, or a file where there is alpha in
     /// a chunk of its own.
     pub(super) fn file(&self) -> Cow<'a, [u8]> {
@@ -104,12 +104,12 @@ pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
 
 impl<'a> Container<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let stated = bytes.le32(4).ok_or(Error::CUT)?;
+        let stated = bytes.le32(4).ok_or(Error::TRUNCATED)?;
         let end = usize::try_from(stated)
             .unwrap_or(usize::MAX)
             .saturating_add(8);
         if end > bytes.len() {
-            return Err(Error::cut(bytes.len() as u64, end as u64));
+            return Err(Error::truncated(bytes.len() as u64, end as u64));
         }
         let bytes = bytes.get(..end).unwrap_or_default();
         let first = chunk(bytes, RIFF_HEADER)?;
@@ -124,7 +124,7 @@ impl<'a> Container<'a> {
             });
         }
         let canvas = first.canvas()?;
-        let flags = first.content.byte(0).ok_or(Error::CUT)?;
+        let flags = first.content.byte(0).ok_or(Error::TRUNCATED)?;
         let mut container = Self {
             canvas,
             frames: Vec::new(),
@@ -132,7 +132,7 @@ impl<'a> Container<'a> {
             profile: None,
         };
         let animated = flags & ANIMATION_FLAG != 0;
-        let mut still = Still::default();
+        let mut image = ImageChunks::default();
         let mut at = first.end;
         while at < bytes.len() {
             let chunk = chunk(bytes, at)?;
@@ -140,7 +140,7 @@ impl<'a> Container<'a> {
             match &chunk.kind {
                 b"ANMF" if animated => {
                     container.frames.push(read_frame(&chunk, canvas)?);
-                    Error::complexity(
+                    Error::check_limit(
                         "frames",
                         container.frames.len() as u64,
                         policy.max_frames.into(),
@@ -148,12 +148,12 @@ impl<'a> Container<'a> {
                 }
                 b"ICCP" if container.profile.is_none() => container.profile = Some(chunk.content),
                 b"EXIF" if container.exif.is_none() => container.exif = Some(chunk.content),
-                _ if !animated => still.take(&chunk)?,
+                _ if !animated => image.take(&chunk)?,
                 _ => {}
             }
         }
         if !animated {
-            let frame = still
+            let frame = image
                 .frame((0, 0))
                 .ok_or(Error::damaged("no picture data"))?;
             if (frame.width, frame.height) != canvas {
@@ -167,13 +167,13 @@ impl<'a> Container<'a> {
 
 /// The chunks of a still picture, or of one frame.
 #[derive(Default)]
-struct Still<'a> {
+struct ImageChunks<'a> {
     alpha: Option<&'a [u8]>,
     picture: Option<(Bitstream, &'a [u8])>,
 }
 
-impl<'a> Still<'a> {
-    fn take(&mut self, chunk: &Chunk<'a>) -> Result<(), Error> {
+impl<'a> ImageChunks<'a> {
+    fn take(&mut self, chunk: &RiffChunk<'a>) -> Result<(), Error> {
         match &chunk.kind {
             b"ALPH" if self.alpha.is_none() => self.alpha = Some(chunk.whole),
             b"VP8 " | b"VP8L" if self.picture.is_none() => {
@@ -184,14 +184,14 @@ impl<'a> Still<'a> {
         Ok(())
     }
 
-    fn frame(self, place: (u32, u32)) -> Option<Frame<'a>> {
+    fn frame(self, place: (u32, u32)) -> Option<WebPFrame<'a>> {
         let (bitstream, content) = self.picture?;
         Some(bitstream.frame(place, self.alpha.filter(|_| bitstream.is_lossy), content))
     }
 }
 
 /// An ANMF chunk (section 2.7.1.1).
-fn read_frame<'a>(chunk: &Chunk<'a>, canvas: (u32, u32)) -> Result<Frame<'a>, Error> {
+fn read_frame<'a>(chunk: &RiffChunk<'a>, canvas: (u32, u32)) -> Result<WebPFrame<'a>, Error> {
     let damaged = || Error::damaged_at(chunk.at, "the frame header");
     let number = |at| chunk.content.le24(at).ok_or_else(damaged);
     let (x, y) = (number(0)? * 2, number(3)? * 2);
@@ -199,14 +199,14 @@ fn read_frame<'a>(chunk: &Chunk<'a>, canvas: (u32, u32)) -> Result<Frame<'a>, Er
     if x + width > canvas.0 || y + height > canvas.1 {
         return Err(Error::damaged_at(chunk.at, "a frame outside the canvas"));
     }
-    let mut still = Still::default();
+    let mut image = ImageChunks::default();
     let mut at = 16;
     while at < chunk.content.len() {
         let inner = self::chunk(chunk.content, at).map_err(|_| damaged())?;
         at = inner.end;
-        still.take(&inner)?;
+        image.take(&inner)?;
     }
-    let frame = still.frame((x, y)).ok_or_else(damaged)?;
+    let frame = image.frame((x, y)).ok_or_else(damaged)?;
     if (frame.width, frame.height) != (width, height) {
         return Err(damaged());
     }
@@ -214,7 +214,7 @@ fn read_frame<'a>(chunk: &Chunk<'a>, canvas: (u32, u32)) -> Result<Frame<'a>, Er
 }
 
 /// A chunk (section 2.3).
-struct Chunk<'a> {
+struct RiffChunk<'a> {
     kind: [u8; 4],
     content: &'a [u8],
     /// With its header and padding.
@@ -223,15 +223,15 @@ struct Chunk<'a> {
     end: usize,
 }
 
-fn chunk(bytes: &[u8], at: usize) -> Result<Chunk<'_>, Error> {
+fn chunk(bytes: &[u8], at: usize) -> Result<RiffChunk<'_>, Error> {
     let (Some(kind), Some(length)) = (bytes.array(at), bytes.le32(at + 4)) else {
-        return Err(Error::CUT);
+        return Err(Error::TRUNCATED);
     };
-    let length = usize::try_from(length).map_err(|_| Error::CUT)?;
-    let content = bytes.part(at + 8, length).ok_or(Error::CUT)?;
+    let length = usize::try_from(length).map_err(|_| Error::TRUNCATED)?;
+    let content = bytes.slice_at(at + 8, length).ok_or(Error::TRUNCATED)?;
     // Writers forget the padding of the last chunk.
     let end = (at + 8 + length + length % 2).min(bytes.len());
-    Ok(Chunk {
+    Ok(RiffChunk {
         kind,
         content,
         whole: bytes.get(at..end).unwrap_or_default(),
@@ -240,7 +240,7 @@ fn chunk(bytes: &[u8], at: usize) -> Result<Chunk<'_>, Error> {
     })
 }
 
-impl Chunk<'_> {
+impl RiffChunk<'_> {
     /// The canvas of a VP8X chunk.
     fn canvas(&self) -> Result<(u32, u32), Error> {
         match (self.content.le24(4), self.content.le24(7)) {
@@ -294,8 +294,8 @@ impl Bitstream {
         (x, y): (u32, u32),
         alpha: Option<&'a [u8]>,
         bitstream: &'a [u8],
-    ) -> Frame<'a> {
-        Frame {
+    ) -> WebPFrame<'a> {
+        WebPFrame {
             x,
             y,
             width: self.width,

@@ -6,13 +6,13 @@
 //! and the bits of the coefficients passed on the way are counted and skipped.
 
 use super::restarts::Restarts;
-use super::store::Store;
-use crate::jpeg::baseline::Stop;
+use super::store::CoefficientStore;
+use crate::jpeg::baseline::ScanError;
 use crate::jpeg::bits::{BitReader, extend};
 use crate::jpeg::huffman::HuffmanCode;
 use crate::jpeg::idct::{last_kept, position, wrap};
 use crate::jpeg::lookup::{SKIP_BITS, SkipEntry, SkipTable};
-use crate::jpeg::scan::Scan;
+use crate::jpeg::scan_header::ScanHeader;
 use crate::jpeg::select::Select;
 use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::tables::HuffmanSpecification;
@@ -24,14 +24,14 @@ const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement of more than a bit");
 const BAD_RUN: Fault = Fault::Corrupt("run of ended blocks beyond the scan");
 
 /// The AC table of a progressive scan, ready to decode.
-pub(in crate::jpeg) struct AcDecoder {
+pub(in crate::jpeg) struct ProgressiveAcDecoder {
     code: HuffmanCode,
     skips: SkipTable,
     /// Most bits a value may have.
     max_size: u32,
 }
 
-impl AcDecoder {
+impl ProgressiveAcDecoder {
     /// For the first scan of a band.
     pub(in crate::jpeg) fn first(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 15)
@@ -71,29 +71,29 @@ impl AcDecoder {
 #[inline(always)]
 pub(in crate::jpeg) fn decode_ac<const N: usize>(
     source: &mut EntropySource<'_, '_>,
-    scan: &Scan,
-    decoder: &AcDecoder,
-    store: &mut Store,
+    scan: &ScanHeader,
+    decoder: &ProgressiveAcDecoder,
+    store: &mut CoefficientStore,
     interval: usize,
     select: impl Select,
-) -> Result<BitReader, Stop> {
+) -> Result<BitReader, ScanError> {
     let mut bits = BitReader::default();
     let mut restarts = Restarts::new(interval);
     let mut band = Band::new(scan);
     let refines = scan.approximation.0 != 0;
-    let (columns, rows) = scan.units;
+    let (columns, rows) = scan.mcus;
     for y in 0..rows {
         for x in 0..columns {
-            let stop = |fault, bits| Stop {
+            let scan_error = |fault, bits| ScanError {
                 fault,
                 bits,
-                units: y * columns + x,
+                mcus: y * columns + x,
             };
             let is_restart = restarts
                 .step(source, &mut bits)
-                .map_err(|fault| stop(fault, bits))?;
+                .map_err(|fault| scan_error(fault, bits))?;
             if is_restart && band.ended_blocks != 0 {
-                return Err(stop(BAD_RUN, bits));
+                return Err(scan_error(BAD_RUN, bits));
             }
             let index = y * store.columns + x;
             let mut mask = store.masks[index];
@@ -105,16 +105,16 @@ pub(in crate::jpeg) fn decode_ac<const N: usize>(
                 band.begin::<N>(&mut bits, window, decoder, &mut mask, values)
             };
             if let Err(fault) = result {
-                return Err(stop(fault, bits));
+                return Err(scan_error(fault, bits));
             }
             store.masks[index] = mask;
         }
     }
     if band.ended_blocks != 0 {
-        return Err(Stop {
+        return Err(ScanError {
             fault: BAD_RUN,
             bits,
-            units: columns * rows,
+            mcus: columns * rows,
         });
     }
     Ok(bits)
@@ -132,7 +132,7 @@ struct Band {
 }
 
 impl Band {
-    fn new(scan: &Scan) -> Self {
+    fn new(scan: &ScanHeader) -> Self {
         let (first, last) = scan.band;
         Self {
             first,
@@ -149,7 +149,7 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         values: &mut [i16],
     ) -> Result<(), Fault> {
@@ -184,7 +184,7 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         values: &mut [i16],
         select: impl Select,
@@ -263,7 +263,7 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         mut next: usize,
     ) -> Result<(), Fault> {

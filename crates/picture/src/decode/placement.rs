@@ -1,6 +1,6 @@
 //! The first frame of an animation, laid on its canvas.
 
-use crate::raster::{Channels, Raster, Window};
+use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::Reducer;
 
 use super::request::DecodeRequest;
@@ -31,7 +31,7 @@ pub(super) fn compose(
     channels: Channels,
     request: DecodeRequest<'_>,
     mut row: impl FnMut(u32, &mut [u8]) -> Result<(), Error>,
-) -> Result<(Raster, Window), Error> {
+) -> Result<(Raster, CropBox), Error> {
     let count = channels.count();
     let mut reducer = Reducer::new(request.square, request.side, channels);
     let mut frame_row = vec![0; placement.width as usize * count];

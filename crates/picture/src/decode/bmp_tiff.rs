@@ -8,7 +8,7 @@ use image::codecs::tiff::TiffDecoder;
 use image::error::ImageError;
 use image::{ColorType, ImageDecoder};
 
-use super::request::{DecodeRequest, Decoded, Source};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::format::Format;
 use crate::header::Header;
 use crate::orientation::Orientation;
 use crate::pixels::Pixels;
-use crate::raster::{Channels, Raster, Window};
+use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::Reducer;
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
@@ -33,7 +33,7 @@ pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
         ),
     };
     let (Some(width), Some(height)) = (width, height) else {
-        return Err(Error::CUT);
+        return Err(Error::TRUNCATED);
     };
     Ok(Header::new(
         Format::Bmp,
@@ -54,7 +54,7 @@ fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
 }
 
 /// The most values of one tag: eight million rows in strips of 32.
-const MOST_VALUES: u64 = 1 << 18;
+const MAX_VALUES: u64 = 1 << 18;
 /// The tags that tell of the picture's data (TIFF 6.0, part 1 and section 22). The codec makes room for as many values as
 /// each says that it has.
 const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
@@ -104,7 +104,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         if count.saturating_mul(size) > bytes.len() as u64 {
             return Err(Error::damaged("a tag that is longer than the file"));
         }
-        Error::complexity("values of a tag", count, MOST_VALUES)?;
+        Error::check_limit("values of a tag", count, MAX_VALUES)?;
     }
     Ok(())
 }
@@ -112,7 +112,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
 /// The size, from the first directory.
 pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     check_directory(bytes)?;
-    let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
+    let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| to_error(&error))?;
     let (width, height) = decoder.dimensions();
     Ok(Header::new(
         Format::Tiff,
@@ -128,14 +128,14 @@ pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     ))
 }
 
-pub(super) struct Whole<'a> {
+pub(super) struct FullFrame<'a> {
     bytes: &'a [u8],
     format: Format,
     width: u32,
     height: u32,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> FullFrame<'a> {
     pub(super) fn open(bytes: &'a [u8], header: &Header) -> Self {
         Self {
             bytes,
@@ -155,7 +155,7 @@ impl<'a> Whole<'a> {
         }
         let space = decoder.icc_profile().ok().flatten();
         if let Some(profile) = &space {
-            Error::complexity(
+            Error::check_limit(
                 "bytes of profile",
                 profile.len() as u64,
                 request.policy.max_profile_bytes,
@@ -170,16 +170,16 @@ impl<'a> Whole<'a> {
         let mut pixels = vec![0; length];
         decoder
             .read_image(&mut pixels)
-            .map_err(|error| refusal(&error))?;
-        let (raster, window) = reduce(&pixels, self.width, colour, request)?;
+            .map_err(|error| to_error(&error))?;
+        let (raster, crop_box) = reduce_frame(&pixels, self.width, colour, request)?;
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space,
         })
     }
 }
 
-impl<'a> Source<'a> for Whole<'a> {
+impl<'a> FormatDecoder<'a> for FullFrame<'a> {
     fn orientation(&self) -> Orientation {
         match self.format {
             Format::Tiff => exif::orientation(self.bytes),
@@ -191,11 +191,11 @@ impl<'a> Source<'a> for Whole<'a> {
         let bytes = Cursor::new(self.bytes);
         match self.format {
             Format::Tiff => self.read(
-                TiffDecoder::new(bytes).map_err(|error| refusal(&error))?,
+                TiffDecoder::new(bytes).map_err(|error| to_error(&error))?,
                 request,
             ),
             _ => self.read(
-                BmpDecoder::new(bytes).map_err(|error| refusal(&error))?,
+                BmpDecoder::new(bytes).map_err(|error| to_error(&error))?,
                 request,
             ),
         }
@@ -203,12 +203,12 @@ impl<'a> Source<'a> for Whole<'a> {
 }
 
 /// Keeps of a frame what the outputs need.
-fn reduce(
+fn reduce_frame(
     pixels: &[u8],
     width: u32,
     colour: ColorType,
     request: DecodeRequest<'_>,
-) -> Result<(Raster, Window), Error> {
+) -> Result<(Raster, CropBox), Error> {
     let channels = match colour {
         ColorType::L8 | ColorType::L16 => Channels::Grey,
         ColorType::La8 | ColorType::La16 => Channels::GreyAlpha,
@@ -240,7 +240,7 @@ fn reduce(
                 row.as_chunks()
                     .0
                     .iter()
-                    .map(|&quad| whole(f32::from_ne_bytes(quad))),
+                    .map(|&quad| to_u16(f32::from_ne_bytes(quad))),
             ),
         }
     };
@@ -254,7 +254,7 @@ fn reduce(
 }
 
 /// A share of one as 16 bits.
-fn whole(share: f32) -> u16 {
+fn to_u16(share: f32) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -264,9 +264,9 @@ fn whole(share: f32) -> u16 {
     sample
 }
 
-fn refusal(error: &ImageError) -> Error {
+fn to_error(error: &ImageError) -> Error {
     match error {
-        ImageError::IoError(_) => Error::CUT,
+        ImageError::IoError(_) => Error::TRUNCATED,
         ImageError::Unsupported(_) => Error::UnsupportedFormat {
             what: "this kind of BMP or TIFF",
         },
