@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::jpeg::Footprint;
 use crate::policy::Policy;
+use crate::reduce::max_reduced_side;
 
 /// What the header of a picture says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +80,9 @@ impl Header {
     pub fn peak_memory(&self, policy: &Policy, crop: Option<Crop>) -> u64 {
         let whole = self.width.min(self.height);
         let square = crop.map_or(whole, |crop| crop.size.min(whole));
-        let output = u64::from(square.min(policy.largest_size()));
-        let reduced = u64::from(square).min(output.saturating_mul(14).div_ceil(5) + 1);
+        let side = square.min(policy.largest_size());
+        let output = u64::from(side);
+        let reduced = max_reduced_side(square, side);
         let area = |side: u64| side.saturating_mul(side);
         let (decoder, reduced_bytes, output_bytes) = match &self.decoder {
             DecoderMemory::Fixed(bytes) => (*bytes, REDUCED_BYTES, OPAQUE_BYTES + ALPHA_BYTES),

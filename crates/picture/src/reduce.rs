@@ -6,11 +6,13 @@ use std::ops::{AddAssign, Mul};
 use crate::geometry::Square;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 
-/// The reduced square keeps at least this many times the side of the largest output. At 1.05
-/// the box filter shows: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
-pub(crate) const MARGIN: f64 = 1.4;
+/// [`MARGIN`] in tenths, for integer arithmetic.
+const MARGIN_TENTHS: u64 = 14;
+/// Smallest ratio of the reduced square to the largest output. At 1.05 the box filter becomes
+/// visible: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
+pub(crate) const MARGIN: f64 = MARGIN_TENTHS as f64 / 10.0;
 
-/// Pixels of the decoded square that an output of `side` is well made from.
+/// Returns the smallest side of a decoded square for an output of `side`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -25,12 +27,19 @@ const MAX_FACTOR: u32 = 4096;
 
 /// The largest whole factor by which a square of `size` may be reduced for outputs of `side`.
 pub(crate) fn factor(size: u32, side: u32) -> u32 {
-    // In tenths, for MARGIN is not a whole number and u64 holds any product.
-    let wanted = u64::from(side.max(1)) * 14;
+    let wanted = u64::from(side.max(1)) * MARGIN_TENTHS;
     let factor = u64::from(size) * 10 / wanted;
     u32::try_from(factor)
         .unwrap_or(MAX_FACTOR)
         .clamp(1, MAX_FACTOR)
+}
+
+/// Returns the largest side of a square of `size` once it is reduced for outputs of `side`.
+///
+/// The factor is rounded down to a whole number, so the square keeps less than twice the margin.
+pub(crate) fn max_reduced_side(size: u32, side: u32) -> u64 {
+    let twice_margin = u64::from(side) * 2 * MARGIN_TENTHS;
+    u64::from(size).min(twice_margin.div_ceil(10) + 1)
 }
 
 /// A sample of 8 or 16 bits, and the sum of a band of them.
@@ -249,6 +258,16 @@ mod tests {
         for size in 1..5000 {
             let reduced = f64::from(size) / f64::from(factor(size, 64));
             assert!(reduced >= 64.0 * MARGIN || factor(size, 64) == 1);
+        }
+    }
+
+    #[test]
+    fn reduced_squares_are_within_their_bound() {
+        for side in [1, 2, 3, 16, 40, 64, 511, 512, 2000] {
+            for size in 1..10_000_u32 {
+                let reduced = u64::from(size.div_ceil(factor(size, side)));
+                assert!(reduced <= max_reduced_side(size, side), "{size} to {side}");
+            }
         }
     }
 

@@ -1,5 +1,10 @@
-//! GIF (GIF89a specification): the first frame on its screen, row by row; the rest decoded to the
-//! trailer and dropped.
+//! GIF (GIF89a specification): decodes the first frame row by row, and verifies all other frames up
+//! to the trailer.
+//!
+//! The `gif` crate is not used, because it refuses frames without a colour table, which browsers show
+//! in black, and its errors do not state the byte of the damage. It also copies metadata blocks to
+//! memory; this reader borrows all blocks from the input, so that it holds one row, or one byte per
+//! pixel of an interlaced first frame. LZW is decoded by `weezl`, as the `gif` crate does.
 
 mod blocks;
 mod indices;
