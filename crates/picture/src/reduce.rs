@@ -48,20 +48,20 @@ pub(crate) trait Sample: Copy + Into<Self::Sum> {
     type Sum: Copy + Default + AddAssign + Mul<Output = Self::Sum> + Into<u64>;
 
     /// A mean, which fits by its nature.
-    fn saturating(mean: u64) -> Self;
+    fn from_mean(mean: u64) -> Self;
 
     /// A row's worth and more as the samples of a raster.
-    fn samples(samples: Vec<Self>) -> Samples;
+    fn into_samples(samples: Vec<Self>) -> Samples;
 }
 
 impl Sample for u8 {
     type Sum = u32;
 
-    fn saturating(mean: u64) -> Self {
+    fn from_mean(mean: u64) -> Self {
         Self::try_from(mean).unwrap_or(Self::MAX)
     }
 
-    fn samples(samples: Vec<Self>) -> Samples {
+    fn into_samples(samples: Vec<Self>) -> Samples {
         Samples::Eight(samples)
     }
 }
@@ -69,11 +69,11 @@ impl Sample for u8 {
 impl Sample for u16 {
     type Sum = u64;
 
-    fn saturating(mean: u64) -> Self {
+    fn from_mean(mean: u64) -> Self {
         Self::try_from(mean).unwrap_or(Self::MAX)
     }
 
-    fn samples(samples: Vec<Self>) -> Samples {
+    fn into_samples(samples: Vec<Self>) -> Samples {
         Samples::Sixteen(samples)
     }
 }
@@ -154,7 +154,7 @@ impl<S: Sample> Reducer<S> {
             width: side,
             height: side,
             channels: self.channels,
-            samples: S::samples(self.samples),
+            samples: S::into_samples(self.samples),
         };
         (
             raster,
@@ -211,15 +211,15 @@ impl<S: Sample> Reducer<S> {
                     self.samples.extend(
                         colours
                             .iter()
-                            .map(|&sum| S::saturating((sum + weight / 2) / weight)),
+                            .map(|&sum| S::from_mean((sum + weight / 2) / weight)),
                     );
-                    self.samples.push(S::saturating(reciprocal.mean(alpha)));
+                    self.samples.push(S::from_mean(reciprocal.mean(alpha)));
                 }
                 _ => self.samples.extend(
                     totals
                         .iter()
                         .take(count)
-                        .map(|&total| S::saturating(reciprocal.mean(total))),
+                        .map(|&total| S::from_mean(reciprocal.mean(total))),
                 ),
             }
         }

@@ -76,12 +76,12 @@ fn cached(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<
     if matches!(space, ColourSpace::Icc(profile) if profile.len() > MAX_CACHED_PROFILE_BYTES) {
         return new_transform(space, channels, sixteen);
     }
-    TRANSFORMS.with_borrow_mut(|kept| {
-        let found = kept.iter().position(|(key, _)| {
+    TRANSFORMS.with_borrow_mut(|cache| {
+        let found = cache.iter().position(|(key, _)| {
             key.sixteen == sixteen && key.channels == channels && key.space == *space
         });
         let entry = match found {
-            Some(found) => kept.remove(found),
+            Some(found) => cache.remove(found),
             None => {
                 let key = Key {
                     space: space.clone().into_owned(),
@@ -91,11 +91,11 @@ fn cached(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<
                 (key, new_transform(space, channels, sixteen)?)
             }
         };
-        if kept.len() >= MAX_CACHED {
-            kept.remove(0);
+        if cache.len() >= MAX_CACHED {
+            cache.remove(0);
         }
         let transform = entry.1.clone();
-        kept.push(entry);
+        cache.push(entry);
         Some(transform)
     })
 }

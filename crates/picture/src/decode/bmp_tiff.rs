@@ -63,8 +63,8 @@ const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
 /// What is no directory is left to the codec.
 fn check_directory(bytes: &[u8]) -> Result<(), Error> {
     let little = bytes.starts_with(b"II");
-    let number = |at: usize, length: usize| {
-        let bytes = bytes.get(at..at.checked_add(length)?)?;
+    let number = |offset: usize, length: usize| {
+        let bytes = bytes.get(offset..offset.checked_add(length)?)?;
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         Some(if little {
             bytes.iter().rev().fold(0, add)
@@ -82,16 +82,16 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     };
     let entries = number(start, counter).unwrap_or(0);
-    let mut at = start.saturating_add(counter);
+    let mut offset = start.saturating_add(counter);
     for _ in 0..entries {
         let (Some(tag), Some(kind), Some(count)) = (
-            number(at, 2),
-            number(at.saturating_add(2), 2),
-            number(at.saturating_add(4), word),
+            number(offset, 2),
+            number(offset.saturating_add(2), 2),
+            number(offset.saturating_add(4), word),
         ) else {
             return Ok(());
         };
-        at = at.saturating_add(4 + 2 * word);
+        offset = offset.saturating_add(4 + 2 * word);
         if !u16::try_from(tag).is_ok_and(|tag| DATA_TAGS.contains(&tag)) {
             continue;
         }

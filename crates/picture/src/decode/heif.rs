@@ -53,7 +53,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
     let alpha = meta.alpha(primary.id).map(|(alpha, _)| alpha);
     let items = [Some(primary), alpha];
     // Of whole pairs of pixels, which chroma shares.
-    let held = items.into_iter().flatten().map(|item| {
+    let memory = items.into_iter().flatten().map(|item| {
         let tile = first_tile(&meta, item);
         let pair = tile.properties.pixel_pair_bytes();
         let frame = pixels(padded(tile.properties.size.unwrap_or_default()));
@@ -64,7 +64,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
             .saturating_mul(pair)
             / 2
     });
-    let decoder_bytes = held
+    let decoder_bytes = memory
         .fold(0, u64::saturating_add)
         .saturating_add((bytes.len() as u64).saturating_mul(2));
     Ok(Header::new(
@@ -77,7 +77,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
 
 /// What a grid is made of, which the grid itself says nothing of; any other item is its own.
 fn first_tile<'a, 'm>(meta: &'m Meta<'a>, item: &'m Item<'a>) -> &'m Item<'a> {
-    let tiles = meta.referred(item.id, *b"dimg");
+    let tiles = meta.reference_targets(item.id, *b"dimg");
     tiles.first().and_then(|id| meta.item(*id)).unwrap_or(item)
 }
 
@@ -223,10 +223,10 @@ impl<'a> Heif<'a> {
         budget: &mut Budget,
     ) -> Result<(Canvas, Cicp), Error> {
         const DAMAGED: Error = Error::damaged("the grid");
-        let whole = size(item)?;
-        let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
-        let tiles = self.meta.referred(item.id, *b"dimg");
-        if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
+        let grid_size = size(item)?;
+        let (rows, columns, stated_size) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
+        let tiles = self.meta.reference_targets(item.id, *b"dimg");
+        if grid_size != stated_size || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
             return Err(DAMAGED);
         }
         let mut composed: Option<(Canvas, Cicp, (u32, u32))> = None;
@@ -240,21 +240,21 @@ impl<'a> Heif<'a> {
             if composed
                 .as_ref()
                 .is_some_and(|(_, _, first)| *first != size)
-                || !grid_covers(size, (columns, rows), whole)
+                || !grid_covers(size, (columns, rows), grid_size)
             {
                 return Err(DAMAGED);
             }
             self.decode_item(tile, budget, |frame| {
                 let (canvas, ..) = composed.get_or_insert_with(|| {
-                    let canvas = Canvas::new(whole, frame.layout(), square);
+                    let canvas = Canvas::new(grid_size, frame.layout(), square);
                     (canvas, frame.cicp(), size)
                 });
-                let alike = FrameLayout {
-                    width: whole.0,
-                    height: whole.1,
+                let same_layout = FrameLayout {
+                    width: grid_size.0,
+                    height: grid_size.1,
                     ..frame.layout()
                 } == canvas.layout;
-                if !alike {
+                if !same_layout {
                     return Err(Error::damaged("tiles that differ"));
                 }
                 canvas.blit(frame, number % columns * size.0, number / columns * size.1);
@@ -281,14 +281,14 @@ fn read_grid(data: &[u8]) -> Option<(u32, u32, (u32, u32))> {
 }
 
 /// Whether tiles fill the picture without one too many, and lie at even pixels.
-fn grid_covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
-    let fits = |tile: u32, count: u32, whole: u32| {
+fn grid_covers(tile: (u32, u32), count: (u32, u32), grid_size: (u32, u32)) -> bool {
+    let fits = |tile: u32, count: u32, grid_size: u32| {
         let (tile, before_last) = (u64::from(tile), u64::from(tile) * u64::from(count - 1));
-        before_last < whole.into()
-            && before_last + tile >= whole.into()
+        before_last < grid_size.into()
+            && before_last + tile >= grid_size.into()
             && (count == 1 || tile % 2 == 0)
     };
-    fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
+    fits(tile.0, count.0, grid_size.0) && fits(tile.1, count.1, grid_size.1)
 }
 
 impl<'a> FormatDecoder<'a> for Heif<'a> {

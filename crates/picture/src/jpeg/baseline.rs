@@ -157,7 +157,7 @@ impl AcDecoder {
         const { assert!(2 * SkipEntry::MAX_LENGTH <= BitReader::REFILLED) };
         while next < 64 {
             bits.refill(window);
-            let mut stuck = false;
+            let mut is_unresolved = false;
             for _ in 0..2 {
                 let entry = self.skips.entry(bits.peek::<SKIP_BITS>());
                 let after = next + entry.steps() as usize;
@@ -168,11 +168,11 @@ impl AcDecoder {
                     bits.consume(entry.length());
                     return Ok(());
                 } else {
-                    stuck = true;
+                    is_unresolved = true;
                     break;
                 }
             }
-            if stuck {
+            if is_unresolved {
                 bits.refill(window);
                 let (length, symbol) = self.code.decode(bits.buffer).ok_or(BAD_CODE)?;
                 let size = u32::from(symbol & 15);

@@ -95,13 +95,13 @@ impl Decoder {
 
     /// Gives back what exceeds [`RETAINED`].
     fn trim(&mut self) {
-        let mut left = RETAINED;
+        let mut remaining = RETAINED;
         for store in &mut self.stores {
-            left -= store.shrink(left);
+            remaining -= store.shrink(remaining);
         }
         self.spare_planes.retain(|plane| {
-            let fits = plane.capacity() <= left;
-            left -= if fits { plane.capacity() } else { 0 };
+            let fits = plane.capacity() <= remaining;
+            remaining -= if fits { plane.capacity() } else { 0 };
             fits
         });
     }

@@ -17,13 +17,13 @@ pub(super) struct IndexReader<'a> {
     block: &'a [u8],
     /// The sub-blocks after it.
     rest: &'a [u8],
-    at: usize,
+    offset: usize,
 }
 
 impl<'a> IndexReader<'a> {
     pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
         if !(1..=8).contains(&frame.code_size) {
-            return Err(Error::damaged_at(frame.at, "the size of codes"));
+            return Err(Error::damaged_at(frame.offset, "the size of codes"));
         }
         // Some writers put junk behind the last pixel, which no browser minds.
         let decoder = Configuration::new(BitOrder::Lsb, frame.code_size)
@@ -33,27 +33,27 @@ impl<'a> IndexReader<'a> {
             decoder,
             block: &[],
             rest: frame.data,
-            at: frame.at,
+            offset: frame.offset,
         })
     }
 
     /// Fills all of `row`.
     pub(super) fn fill(&mut self, mut row: &mut [u8]) -> Result<(), Error> {
-        let mut idle = 0;
+        let mut idle_rounds = 0;
         while !row.is_empty() {
             let result = self.decoder.decode_bytes(self.block, row);
             self.block = self.block.get(result.consumed_in..).unwrap_or_default();
             row = row.get_mut(result.consumed_out..).unwrap_or_default();
-            let moved = result.consumed_in > 0 || result.consumed_out > 0;
-            idle = if moved { 0 } else { idle + 1 };
+            let progressed = result.consumed_in > 0 || result.consumed_out > 0;
+            idle_rounds = if progressed { 0 } else { idle_rounds + 1 };
             match result.status {
                 _ if row.is_empty() => {}
-                Err(_) => return Err(Error::damaged_at(self.at, "the picture data")),
+                Err(_) => return Err(Error::damaged_at(self.offset, "the picture data")),
                 Ok(LzwStatus::Done) => return Err(self.too_few()),
-                Ok(_) if moved => {}
-                Ok(_) if self.block.is_empty() && self.next_block() => idle = 0,
+                Ok(_) if progressed => {}
+                Ok(_) if self.block.is_empty() && self.next_block() => idle_rounds = 0,
                 // A code that it had read before and that yields no pixel counts as no progress.
-                Ok(_) if idle < MAX_BUFFERED_CODES => {}
+                Ok(_) if idle_rounds < MAX_BUFFERED_CODES => {}
                 Ok(_) => return Err(self.too_few()),
             }
         }
@@ -61,7 +61,7 @@ impl<'a> IndexReader<'a> {
     }
 
     fn too_few(&self) -> Error {
-        Error::damaged_at(self.at, "fewer pixels than the frame has")
+        Error::damaged_at(self.offset, "fewer pixels than the frame has")
     }
 
     fn next_block(&mut self) -> bool {
@@ -71,7 +71,7 @@ impl<'a> IndexReader<'a> {
             .and_then(|(&length, rest)| rest.split_at_checked(length.into()))
         {
             Some((block, rest)) if !block.is_empty() => {
-                self.at += 1 + block.len();
+                self.offset += 1 + block.len();
                 (self.block, self.rest) = (block, rest);
                 true
             }
@@ -97,7 +97,7 @@ impl<'a> RowReader<'a> {
         let mut pixels = IndexReader::new(frame)?;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         if frame.pixels() == 0 {
-            return Err(Error::damaged_at(frame.at, "a frame without pixels"));
+            return Err(Error::damaged_at(frame.offset, "a frame without pixels"));
         }
         if !frame.is_interlaced {
             return Ok(Self::Straight {

@@ -45,16 +45,16 @@ impl Budget {
 /// Frames that are coded in OBUs (section 5.3), shown or not; at least one.
 pub(super) fn av1_frames(data: &[u8]) -> u64 {
     let mut count = 0;
-    let mut at = 0;
-    while let Some(header) = data.byte(at) {
+    let mut offset = 0;
+    while let Some(header) = data.byte(offset) {
         count += u64::from(matches!(header >> 3 & 15, FRAME_HEADER | FRAME));
         let has_extension = header & 4 != 0;
         let has_size = header & 2 != 0;
-        at += 1 + usize::from(has_extension);
-        let Some((size, length)) = data.get(at..).filter(|_| has_size).and_then(leb128) else {
+        offset += 1 + usize::from(has_extension);
+        let Some((size, length)) = data.get(offset..).filter(|_| has_size).and_then(leb128) else {
             break;
         };
-        at = at.saturating_add(length).saturating_add(size);
+        offset = offset.saturating_add(length).saturating_add(size);
     }
     count.max(1)
 }
@@ -65,10 +65,10 @@ pub(super) fn av1_frames(data: &[u8]) -> u64 {
 #[cfg(feature = "heic")]
 pub(super) fn hevc_frames(data: &[u8]) -> u64 {
     let mut count = 0;
-    let mut at = 0_usize;
-    while let (Some(length), Some([kind, _, slice])) = (data.be32(at), data.array(at + 4)) {
+    let mut offset = 0_usize;
+    while let (Some(length), Some([kind, _, slice])) = (data.be32(offset), data.array(offset + 4)) {
         count += u64::from(kind >> 1 & 63 < 32 && slice & 0x80 != 0);
-        at = at.saturating_add(4).saturating_add(length as usize);
+        offset = offset.saturating_add(4).saturating_add(length as usize);
     }
     count.max(1)
 }

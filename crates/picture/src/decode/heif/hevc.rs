@@ -44,7 +44,7 @@ pub(super) fn decode<T>(
     push(item, &mut input)?;
     input.flush_data().map_err(|_| DAMAGED)?;
     loop {
-        let more = match input.decode() {
+        let call_again = match input.decode() {
             Ok(DecodeResult::CallAgain) => true,
             Ok(DecodeResult::Done)
             | Err(DeError::ErrorWaitingForInputData | DeError::ErrorImageBufferFull) => false,
@@ -59,7 +59,7 @@ pub(super) fn decode<T>(
         if let Some(image) = output.next_picture() {
             return take(&HevcFrameRef::new(&image)?);
         }
-        if !more {
+        if !call_again {
             return Err(DAMAGED);
         }
     }
@@ -114,8 +114,7 @@ fn check_sps(unit: &[u8], size: (u32, u32)) -> Result<(), Error> {
             what: "HEVC that is cut off at the left or at the top",
         });
     }
-    let fits =
-        |stated: u32, size: u32| u64::from(stated) <= u64::from(size).next_multiple_of(BLOCK);
+    let fits = |coded: u32, size: u32| u64::from(coded) <= u64::from(size).next_multiple_of(BLOCK);
     if fits(sps.width, size.0) && fits(sps.height, size.1) {
         Ok(())
     } else {
@@ -160,12 +159,12 @@ impl<'a> HevcFrameRef<'a> {
             subsampling,
         };
         let count = if has_chroma { 3 } else { 1 };
-        let alike = CHANNELS.into_iter().take(count).enumerate();
-        let alike = alike.map(|(index, channel)| {
+        let matches = CHANNELS.into_iter().take(count).enumerate();
+        let matches = matches.map(|(index, channel)| {
             image.bits_per_pixel(channel) == depth
                 && (image.width(channel), image.height(channel)) == layout.plane(index)
         });
-        if !(8..=16).contains(&layout.bits) || !alike.into_iter().all(|alike| alike) {
+        if !(8..=16).contains(&layout.bits) || !matches.into_iter().all(|matches| matches) {
             return Err(DAMAGED);
         }
         let plane = |(index, channel)| {

@@ -122,17 +122,17 @@ impl<'a> Meta<'a> {
     }
 
     pub(super) fn item(&self, id: u32) -> Option<&Item<'a>> {
-        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
-        self.items.get(at)
+        let index = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get(index)
     }
 
     fn item_mut(&mut self, id: u32) -> Option<&mut Item<'a>> {
-        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
-        self.items.get_mut(at)
+        let index = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get_mut(index)
     }
 
     /// The items that `from` refers to in this way.
-    pub(super) fn referred(&self, from: u32, kind: [u8; 4]) -> &[u32] {
+    pub(super) fn reference_targets(&self, from: u32, kind: [u8; 4]) -> &[u32] {
         let found = self
             .references
             .iter()
@@ -150,7 +150,10 @@ impl<'a> Meta<'a> {
             .filter(refers)
             .filter_map(|reference| self.item(reference.from))
             .find(|item| item.properties.is_alpha)?;
-        Some((alpha, self.referred(of, *b"prem").contains(&alpha.id)))
+        Some((
+            alpha,
+            self.reference_targets(of, *b"prem").contains(&alpha.id),
+        ))
     }
 
     /// The bytes of an item.
@@ -374,9 +377,9 @@ fn read_item<'a>(version: u8, content: &[u8]) -> Option<Item<'a>> {
 
 /// Whether the last box of a file, which is longer than what remains, is one that such files have.
 fn is_known_box_last(file: &[u8]) -> bool {
-    let mut at = 0_usize;
+    let mut offset = 0_usize;
     loop {
-        let (Some(length), Some(kind)) = (file.be32(at), file.array::<4>(at + 4)) else {
+        let (Some(length), Some(kind)) = (file.be32(offset), file.array::<4>(offset + 4)) else {
             return false;
         };
         let known = [
@@ -385,13 +388,13 @@ fn is_known_box_last(file: &[u8]) -> bool {
         .contains(&&kind);
         let length = match length {
             1 => file
-                .array(at + 8)
+                .array(offset + 8)
                 .map(u64::from_be_bytes)
                 .and_then(|length| usize::try_from(length).ok()),
             length => usize::try_from(length).ok(),
         };
-        match length.and_then(|length| at.checked_add(length)) {
-            Some(end) if end > at && end <= file.len() => at = end,
+        match length.and_then(|length| offset.checked_add(length)) {
+            Some(end) if end > offset && end <= file.len() => offset = end,
             _ => return known,
         }
     }

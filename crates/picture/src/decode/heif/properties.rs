@@ -42,7 +42,11 @@ impl<'a> Properties<'a> {
             }
             b"colr" => match content.array(0)? {
                 [b'n', b'c', b'l', b'x'] => {
-                    let code = |at| content.be16(at).and_then(|code| u8::try_from(code).ok());
+                    let code = |offset| {
+                        content
+                            .be16(offset)
+                            .and_then(|code| u8::try_from(code).ok())
+                    };
                     self.cicp = Some(Cicp {
                         primaries: code(4)?,
                         transfer: code(6)?,

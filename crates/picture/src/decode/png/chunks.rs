@@ -24,17 +24,17 @@ struct PngChunk<'a> {
     kind: [u8; 4],
     content: &'a [u8],
     /// All of it, as it stands in the file.
-    whole: &'a [u8],
-    at: usize,
+    raw: &'a [u8],
+    offset: usize,
 }
 
 impl PngChunk<'_> {
     /// Whether the checksum over type and content is right (section 5.5).
-    fn is_sound(&self) -> bool {
+    fn crc_matches(&self) -> bool {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.kind);
         crc.update(self.content);
-        self.whole.be32(8 + self.content.len()) == Some(crc.finalize())
+        self.raw.be32(8 + self.content.len()) == Some(crc.finalize())
     }
 
     /// Whether a decoder must understand it (section 5.4: the fifth bit of the first letter).
@@ -64,46 +64,52 @@ impl<'a> PngChunks<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let mut chunks = Self::default();
         let mut animation = Animation::default();
-        let mut at = SIGNATURE_LENGTH;
+        let mut offset = SIGNATURE_LENGTH;
         let mut data = None;
         loop {
-            let Some(chunk) = next(bytes, at)? else {
+            let Some(chunk) = next(bytes, offset)? else {
                 chunks.is_truncated = true;
                 // The codec tells how many rows a last, cut chunk of picture data yields.
-                if bytes.array(at + 4) == Some(*b"IDAT") {
-                    data.get_or_insert(at..at).end = bytes.len();
+                if bytes.array(offset + 4) == Some(*b"IDAT") {
+                    data.get_or_insert(offset..offset).end = bytes.len();
                 }
                 break;
             };
             // The codec checks those of the picture data.
-            let sound = &chunk.kind == b"IDAT" || chunk.is_sound();
-            if !sound && (chunk.is_critical() || matches!(&chunk.kind, b"acTL" | b"fcTL" | b"fdAT"))
+            let crc_matches = &chunk.kind == b"IDAT" || chunk.crc_matches();
+            if !crc_matches
+                && (chunk.is_critical() || matches!(&chunk.kind, b"acTL" | b"fcTL" | b"fdAT"))
             {
-                return Err(Error::damaged_at(at, "the checksum of a chunk"));
+                return Err(Error::damaged_at(offset, "the checksum of a chunk"));
             }
-            let whole = at..at + chunk.whole.len();
-            at = whole.end;
+            let range = offset..offset + chunk.raw.len();
+            offset = range.end;
             match &chunk.kind {
-                b"IHDR" => chunks.header = bytes.get(..at).unwrap_or_default(),
-                b"PLTE" => chunks.palette = chunk.whole,
+                b"IHDR" => chunks.header = bytes.get(..offset).unwrap_or_default(),
+                b"PLTE" => chunks.palette = chunk.raw,
                 b"IDAT" => {
-                    let data = data.get_or_insert(whole.start..whole.start);
-                    if data.end != whole.start {
-                        return Err(Error::damaged_at(chunk.at, "picture data in two places"));
+                    let data = data.get_or_insert(range.start..range.start);
+                    if data.end != range.start {
+                        return Err(Error::damaged_at(
+                            chunk.offset,
+                            "picture data in two places",
+                        ));
                     }
-                    data.end = whole.end;
+                    data.end = range.end;
                 }
                 b"IEND" => {
-                    chunks.end = chunk.whole;
+                    chunks.end = chunk.raw;
                     break;
                 }
-                b"tRNS" if sound && data.is_none() => chunks.transparency = chunk.whole,
-                b"eXIf" if sound => chunks.exif = Some(chunk.content),
-                _ if sound && data.is_none() && chunks.colour.take(chunk.kind, chunk.content) => {}
+                b"tRNS" if crc_matches && data.is_none() => chunks.transparency = chunk.raw,
+                b"eXIf" if crc_matches => chunks.exif = Some(chunk.content),
+                _ if crc_matches
+                    && data.is_none()
+                    && chunks.colour.take(chunk.kind, chunk.content) => {}
                 b"acTL" | b"fcTL" | b"fdAT" => animation.take(&chunk, chunks.size(), policy)?,
                 _ if chunk.is_critical() => {
                     return Err(Error::damaged_at(
-                        chunk.at,
+                        chunk.offset,
                         "a critical chunk that PNG does not have",
                     ));
                 }
@@ -120,7 +126,7 @@ impl<'a> PngChunks<'a> {
     }
 
     fn size(&self) -> (u32, u32) {
-        let number = |at| self.header.be32(at).unwrap_or_default();
+        let number = |offset| self.header.be32(offset).unwrap_or_default();
         (number(WIDTH_AT), number(HEIGHT_AT))
     }
 
@@ -153,24 +159,24 @@ impl<'a> PngChunks<'a> {
 }
 
 /// The chunk at a byte; `None` when the file ends before it does.
-fn next(bytes: &[u8], at: usize) -> Result<Option<PngChunk<'_>>, Error> {
-    let (Some(length), Some(kind)) = (bytes.be32(at), bytes.array::<4>(at + 4)) else {
+fn next(bytes: &[u8], offset: usize) -> Result<Option<PngChunk<'_>>, Error> {
+    let (Some(length), Some(kind)) = (bytes.be32(offset), bytes.array::<4>(offset + 4)) else {
         return Ok(None);
     };
     if length > MAX_LENGTH || !kind.iter().all(u8::is_ascii_alphabetic) {
-        return Err(Error::damaged_at(at, "no chunk where one must be"));
+        return Err(Error::damaged_at(offset, "no chunk where one must be"));
     }
     let Ok(length) = usize::try_from(length) else {
         return Ok(None);
     };
     Ok(bytes
-        .slice_at(at, length.saturating_add(12))
-        .and_then(|whole| {
+        .slice_at(offset, length.saturating_add(12))
+        .and_then(|raw| {
             Some(PngChunk {
                 kind,
-                content: whole.slice_at(8, length)?,
-                whole,
-                at,
+                content: raw.slice_at(8, length)?,
+                raw,
+                offset,
             })
         }))
 }
@@ -180,7 +186,7 @@ pub(super) struct ApngFrame {
     pub(super) width: u32,
     pub(super) height: u32,
     /// Byte at which the first of its fdAT chunks begins.
-    pub(super) at: usize,
+    pub(super) offset: usize,
     /// Bytes of picture data in all of its chunks.
     pub(super) length: usize,
 }
@@ -208,25 +214,28 @@ impl Animation {
         if &chunk.kind == b"acTL" {
             return Ok(());
         }
-        let misplaced = Error::damaged_at(chunk.at, "a frame out of order");
+        let misplaced = Error::damaged_at(chunk.offset, "a frame out of order");
         if chunk.content.be32(0) != Some(self.sequence) {
             return Err(misplaced);
         }
         self.sequence = self.sequence.saturating_add(1);
         if &chunk.kind == b"fcTL" {
-            let number = |at| chunk.content.be32(at);
+            let number = |offset| chunk.content.be32(offset);
             let (Some(width), Some(height), Some(x), Some(y)) =
                 (number(4), number(8), number(12), number(16))
             else {
                 return Err(misplaced);
             };
             if x.saturating_add(width) > canvas.0 || y.saturating_add(height) > canvas.1 {
-                return Err(Error::damaged_at(chunk.at, "a frame outside the canvas"));
+                return Err(Error::damaged_at(
+                    chunk.offset,
+                    "a frame outside the canvas",
+                ));
             }
             self.frames.push(ApngFrame {
                 width,
                 height,
-                at: 0,
+                offset: 0,
                 length: 0,
             });
             let count = self.frames.len() as u64;
@@ -234,7 +243,7 @@ impl Animation {
         }
         let frame = self.frames.last_mut().ok_or(misplaced)?;
         if frame.length == 0 {
-            frame.at = chunk.at;
+            frame.offset = chunk.offset;
         }
         frame.length += chunk.content.len().saturating_sub(4);
         Ok(())
@@ -260,18 +269,18 @@ impl Animation {
 /// The picture data of a frame, from one chunk to the next.
 pub(super) struct FdatReader<'a> {
     file: &'a [u8],
-    at: usize,
+    offset: usize,
     rest: &'a [u8],
-    left: usize,
+    remaining: usize,
 }
 
 impl<'a> FdatReader<'a> {
     pub(super) fn new(file: &'a [u8], frame: &ApngFrame) -> Self {
         Self {
             file,
-            at: frame.at,
+            offset: frame.offset,
             rest: &[],
-            left: frame.length,
+            remaining: frame.length,
         }
     }
 }
@@ -286,11 +295,11 @@ impl Read for FdatReader<'_> {
 
 impl BufRead for FdatReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.rest.is_empty() && self.left > 0 {
-            let Ok(Some(chunk)) = next(self.file, self.at) else {
+        while self.rest.is_empty() && self.remaining > 0 {
+            let Ok(Some(chunk)) = next(self.file, self.offset) else {
                 return Ok(&[]);
             };
-            self.at += chunk.whole.len();
+            self.offset += chunk.raw.len();
             if &chunk.kind == b"fdAT" {
                 self.rest = chunk.content.get(4..).unwrap_or_default();
             }
@@ -300,6 +309,6 @@ impl BufRead for FdatReader<'_> {
 
     fn consume(&mut self, amount: usize) {
         self.rest = self.rest.get(amount..).unwrap_or_default();
-        self.left = self.left.saturating_sub(amount);
+        self.remaining = self.remaining.saturating_sub(amount);
     }
 }

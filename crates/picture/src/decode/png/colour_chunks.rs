@@ -101,7 +101,7 @@ impl<'a> ColourChunks<'a> {
             .filter(|gamma| SANE_GAMMA.contains(gamma));
         let gamma = gamma.filter(|gamma| !SRGB_GAMMA.contains(gamma));
         let chromaticities = self.chrm.and_then(|chunk| {
-            let point = |at| Some((chunk.be32(at)?, chunk.be32(at + 4)?));
+            let point = |offset| Some((chunk.be32(offset)?, chunk.be32(offset + 4)?));
             Some([point(0)?, point(8)?, point(16)?, point(24)?])
         });
         let chromaticities = chromaticities.filter(|points| *points != SRGB_CHROMATICITIES);

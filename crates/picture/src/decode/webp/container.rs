@@ -90,13 +90,13 @@ pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), Error> {
 /// frame of ours (4) besides.
 pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
     const WORST: u64 = 11;
-    let mut at = RIFF_HEADER;
-    while let Ok(next) = chunk(bytes, at) {
+    let mut offset = RIFF_HEADER;
+    while let Ok(next) = chunk(bytes, offset) {
         match &next.kind {
             b"VP8 " => return 0,
             b"VP8L" => return 5,
             b"ALPH" | b"ANMF" => return WORST,
-            _ => at = next.end,
+            _ => offset = next.end,
         }
     }
     WORST
@@ -104,8 +104,8 @@ pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
 
 impl<'a> Container<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let stated = bytes.le32(4).ok_or(Error::TRUNCATED)?;
-        let end = usize::try_from(stated)
+        let riff_size = bytes.le32(4).ok_or(Error::TRUNCATED)?;
+        let end = usize::try_from(riff_size)
             .unwrap_or(usize::MAX)
             .saturating_add(8);
         if end > bytes.len() {
@@ -133,10 +133,10 @@ impl<'a> Container<'a> {
         };
         let animated = flags & ANIMATION_FLAG != 0;
         let mut image = ImageChunks::default();
-        let mut at = first.end;
-        while at < bytes.len() {
-            let chunk = chunk(bytes, at)?;
-            at = chunk.end;
+        let mut offset = first.end;
+        while offset < bytes.len() {
+            let chunk = chunk(bytes, offset)?;
+            offset = chunk.end;
             match &chunk.kind {
                 b"ANMF" if animated => {
                     container.frames.push(read_frame(&chunk, canvas)?);
@@ -175,7 +175,7 @@ struct ImageChunks<'a> {
 impl<'a> ImageChunks<'a> {
     fn take(&mut self, chunk: &RiffChunk<'a>) -> Result<(), Error> {
         match &chunk.kind {
-            b"ALPH" if self.alpha.is_none() => self.alpha = Some(chunk.whole),
+            b"ALPH" if self.alpha.is_none() => self.alpha = Some(chunk.raw),
             b"VP8 " | b"VP8L" if self.picture.is_none() => {
                 self.picture = Some((chunk.bitstream()?, chunk.content));
             }
@@ -184,26 +184,29 @@ impl<'a> ImageChunks<'a> {
         Ok(())
     }
 
-    fn frame(self, place: (u32, u32)) -> Option<WebPFrame<'a>> {
+    fn frame(self, position: (u32, u32)) -> Option<WebPFrame<'a>> {
         let (bitstream, content) = self.picture?;
-        Some(bitstream.frame(place, self.alpha.filter(|_| bitstream.is_lossy), content))
+        Some(bitstream.frame(position, self.alpha.filter(|_| bitstream.is_lossy), content))
     }
 }
 
 /// An ANMF chunk (section 2.7.1.1).
 fn read_frame<'a>(chunk: &RiffChunk<'a>, canvas: (u32, u32)) -> Result<WebPFrame<'a>, Error> {
-    let damaged = || Error::damaged_at(chunk.at, "the frame header");
-    let number = |at| chunk.content.le24(at).ok_or_else(damaged);
+    let damaged = || Error::damaged_at(chunk.offset, "the frame header");
+    let number = |offset| chunk.content.le24(offset).ok_or_else(damaged);
     let (x, y) = (number(0)? * 2, number(3)? * 2);
     let (width, height) = (number(6)? + 1, number(9)? + 1);
     if x + width > canvas.0 || y + height > canvas.1 {
-        return Err(Error::damaged_at(chunk.at, "a frame outside the canvas"));
+        return Err(Error::damaged_at(
+            chunk.offset,
+            "a frame outside the canvas",
+        ));
     }
     let mut image = ImageChunks::default();
-    let mut at = 16;
-    while at < chunk.content.len() {
-        let inner = self::chunk(chunk.content, at).map_err(|_| damaged())?;
-        at = inner.end;
+    let mut offset = 16;
+    while offset < chunk.content.len() {
+        let inner = self::chunk(chunk.content, offset).map_err(|_| damaged())?;
+        offset = inner.end;
         image.take(&inner)?;
     }
     let frame = image.frame((x, y)).ok_or_else(damaged)?;
@@ -218,24 +221,24 @@ struct RiffChunk<'a> {
     kind: [u8; 4],
     content: &'a [u8],
     /// With its header and padding.
-    whole: &'a [u8],
-    at: usize,
+    raw: &'a [u8],
+    offset: usize,
     end: usize,
 }
 
-fn chunk(bytes: &[u8], at: usize) -> Result<RiffChunk<'_>, Error> {
-    let (Some(kind), Some(length)) = (bytes.array(at), bytes.le32(at + 4)) else {
+fn chunk(bytes: &[u8], offset: usize) -> Result<RiffChunk<'_>, Error> {
+    let (Some(kind), Some(length)) = (bytes.array(offset), bytes.le32(offset + 4)) else {
         return Err(Error::TRUNCATED);
     };
     let length = usize::try_from(length).map_err(|_| Error::TRUNCATED)?;
-    let content = bytes.slice_at(at + 8, length).ok_or(Error::TRUNCATED)?;
+    let content = bytes.slice_at(offset + 8, length).ok_or(Error::TRUNCATED)?;
     // Writers forget the padding of the last chunk.
-    let end = (at + 8 + length + length % 2).min(bytes.len());
+    let end = (offset + 8 + length + length % 2).min(bytes.len());
     Ok(RiffChunk {
         kind,
         content,
-        whole: bytes.get(at..end).unwrap_or_default(),
-        at,
+        raw: bytes.get(offset..end).unwrap_or_default(),
+        offset,
         end,
     })
 }
@@ -245,13 +248,13 @@ impl RiffChunk<'_> {
     fn canvas(&self) -> Result<(u32, u32), Error> {
         match (self.content.le24(4), self.content.le24(7)) {
             (Some(width), Some(height)) => Ok((width + 1, height + 1)),
-            _ => Err(Error::damaged_at(self.at, "the extended header")),
+            _ => Err(Error::damaged_at(self.offset, "the extended header")),
         }
     }
 
     /// The header of a VP8 (RFC 6386, section 9.1) or VP8L (RFC 9649, section 3.4) bitstream.
     fn bitstream(&self) -> Result<Bitstream, Error> {
-        let damaged = Error::damaged_at(self.at, "the bitstream's header");
+        let damaged = Error::damaged_at(self.offset, "the bitstream's header");
         match &self.kind {
             b"VP8 " => match (
                 self.content.array(3),
@@ -275,7 +278,10 @@ impl RiffChunk<'_> {
                 }),
                 _ => Err(damaged),
             },
-            _ => Err(Error::damaged_at(self.at, "no picture where one must be")),
+            _ => Err(Error::damaged_at(
+                self.offset,
+                "no picture where one must be",
+            )),
         }
     }
 }

@@ -269,13 +269,13 @@ impl Band {
     ) -> Result<(), Fault> {
         while next <= self.last {
             bits.refill(window);
-            let mut stuck = false;
+            let mut is_unresolved = false;
             for _ in 0..2 {
                 let entry = decoder.skips.entry(bits.peek::<SKIP_BITS>());
                 let after = next + (entry.steps() & !SkipEntry::END) as usize;
                 let ends = entry.steps() & SkipEntry::END != 0;
                 if entry.length() == 0 || after > self.last + usize::from(!ends) {
-                    stuck = true;
+                    is_unresolved = true;
                     break;
                 }
                 bits.consume(entry.length());
@@ -285,7 +285,7 @@ impl Band {
                 }
                 next = after;
             }
-            if stuck {
+            if is_unresolved {
                 let (run, size) = decoder.symbol(bits, window)?;
                 if size == 0 && run < 15 {
                     self.end_blocks(bits, run);
