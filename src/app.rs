@@ -26,7 +26,7 @@ use crate::{
     database::{Database, cluster_settings, unique_name},
     identicon::DefaultPictures,
     metrics::Metrics,
-    node::Membership,
+    node::NodeLease,
     snowflake::{Node, Snowflakes},
     storage::{Location, Storage, create_durably},
     workers::{Budget, Program, Sandbox, Workers},
@@ -56,7 +56,7 @@ pub struct Parts {
     pub sandbox: Sandbox,
     ids: Arc<Snowflakes>,
     /// Where other nodes may share the database.
-    membership: Option<Membership>,
+    node_lease: Option<NodeLease>,
     public_url: String,
     background: TaskTracker,
     stop: CancellationToken,
@@ -86,9 +86,9 @@ impl App {
             config.tokens.refresh_ttl,
         );
         let database = open_database(&config).await?;
-        let (membership, node) = if config.database_is_shared() {
-            let (membership, node) = join(&database).await?;
-            (Some(membership), node)
+        let (node_lease, node) = if config.database_is_shared() {
+            let (node_lease, node) = join(&database).await?;
+            (Some(node_lease), node)
         } else {
             // Without a command at work this is the only process: whatever was being swept, nobody sweeps any more,
             // unless a bucket does it late.
@@ -97,7 +97,7 @@ impl App {
                 let released = database.release_pictures(clock.now()).await;
                 released.context("database.url")?;
             }
-            (None, Node::ALONE)
+            (None, Node::SINGLE)
         };
         let url_base = config
             .storage
@@ -146,7 +146,7 @@ impl App {
             passwords,
             sessions: Sessions::new(database.clone(), tokens, clock, Arc::clone(&ids)),
             ids,
-            membership,
+            node_lease,
             time_zone: TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?,
             metrics,
             sandbox,
@@ -175,16 +175,16 @@ impl App {
             background,
             avatars,
             ids,
-            membership,
+            node_lease,
             stop,
             ..
         } = &*self.0;
         let sweep = avatars
             .clone()
-            .sweep_forever(membership.clone(), stop.clone());
+            .sweep_forever(node_lease.clone(), stop.clone());
         background.spawn(sweep);
-        if let Some(membership) = membership.clone() {
-            background.spawn(membership.stay(Arc::clone(ids), stop.clone()));
+        if let Some(node_lease) = node_lease.clone() {
+            background.spawn(node_lease.keep_alive(Arc::clone(ids), stop.clone()));
         }
     }
 
@@ -286,8 +286,8 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
 }
 
 /// Takes a number that no other node on this database has.
-async fn join(database: &Database) -> anyhow::Result<(Membership, Node)> {
-    let joined = Membership::join(database.clone()).await;
+async fn join(database: &Database) -> anyhow::Result<(NodeLease, Node)> {
+    let joined = NodeLease::acquire(database.clone()).await;
     joined.context("database.url")
 }
 

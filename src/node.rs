@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     database::{Database, leases::Holder},
     failure::Failure,
-    snowflake::{self, NODES, Snowflakes},
+    snowflake::{self, MAX_NODES, Snowflakes},
 };
 
 /// How long a number is leased for. A node that died frees its number after this time.
@@ -26,51 +26,51 @@ const SWEEP: &str = "sweep";
 
 /// A node that shares its database with others.
 #[derive(Clone, Debug)]
-pub struct Membership {
+pub struct NodeLease {
     database: Database,
     holder: Holder,
     number: u16,
 }
 
-impl Membership {
+impl NodeLease {
     /// Takes a number that no other node has.
     ///
     /// # Errors
     /// The database is out of reach, or all numbers are taken.
-    pub async fn join(database: Database) -> Result<(Self, snowflake::Node), Failure> {
+    pub async fn acquire(database: Database) -> Result<(Self, snowflake::Node), Failure> {
         let holder = Holder::new().map_err(Failure::internal)?;
-        for number in 0..NODES {
-            let membership = Self {
+        for number in 0..MAX_NODES {
+            let lease = Self {
                 database: database.clone(),
                 holder: holder.clone(),
                 number,
             };
-            if let Some(node) = membership.prolong().await? {
-                return Ok((membership, node));
+            if let Some(node) = lease.renew().await? {
+                return Ok((lease, node));
             }
         }
         Err(Failure::internal("all node numbers are taken"))
     }
 
     /// Prolongs the lease from time to time until told to stop, and gives the number back then.
-    pub async fn stay(self, ids: Arc<Snowflakes>, stop: CancellationToken) {
+    pub async fn keep_alive(self, ids: Arc<Snowflakes>, stop: CancellationToken) {
         loop {
             let pause = tokio::time::sleep(INTERVAL);
             if stop.run_until_cancelled(pause).await.is_none() {
                 break;
             }
-            match self.prolong().await {
-                Ok(Some(node)) => ids.go_on_as(node),
+            match self.renew().await {
+                Ok(Some(node)) => ids.set_node(node),
                 // The lease ran out while the database was out of reach, and another node has the number.
-                Ok(None) => match Self::join(self.database.clone()).await {
-                    Ok((membership, node)) => {
+                Ok(None) => match Self::acquire(self.database.clone()).await {
+                    Ok((lease, node)) => {
                         tracing::warn!(
                             lost = self.number,
                             now = node.number,
                             "this node goes on under another number"
                         );
-                        ids.go_on_as(node);
-                        return Box::pin(membership.stay(ids, stop)).await;
+                        ids.set_node(node);
+                        return Box::pin(lease.keep_alive(ids, stop)).await;
                     }
                     Err(failure) => tracing::error!(?failure, "this node has no number"),
                 },
@@ -79,14 +79,14 @@ impl Membership {
                 }
             }
         }
-        self.leave().await;
+        self.release().await;
     }
 
     /// Whether it falls to this node to sweep now.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn sweeps(&self) -> Result<bool, Failure> {
+    pub async fn acquire_sweep(&self) -> Result<bool, Failure> {
         self.database
             .take_lease(SWEEP, &self.holder, LEASE * 2)
             .await
@@ -96,13 +96,13 @@ impl Membership {
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn has_company(&self) -> Result<bool, Failure> {
+    pub async fn others_active(&self) -> Result<bool, Failure> {
         let others = self.database.leases_of_others(NUMBER, &self.holder).await?;
         Ok(others > 0)
     }
 
     /// Gives the number back.
-    pub async fn leave(&self) {
+    pub async fn release(&self) {
         let ended = self.database.end_lease(&self.lease(), &self.holder).await;
         if let Err(failure) = ended {
             tracing::warn!(
@@ -112,16 +112,16 @@ impl Membership {
         }
     }
 
-    async fn prolong(&self) -> Result<Option<snowflake::Node>, Failure> {
+    async fn renew(&self) -> Result<Option<snowflake::Node>, Failure> {
         // The time is counted from before the database is asked, since the answer may be slow.
-        let until = Instant::now() + LEASE - MARGIN;
+        let valid_until = Instant::now() + LEASE - MARGIN;
         let taken = self
             .database
             .take_lease(&self.lease(), &self.holder, LEASE)
             .await?;
         Ok(taken.then_some(snowflake::Node {
             number: self.number,
-            until: Some(until),
+            valid_until: Some(valid_until),
         }))
     }
 

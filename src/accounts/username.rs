@@ -6,9 +6,9 @@ use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 use crate::failure::{Failure, FieldProblem};
 
 /// The fewest characters of a name.
-pub(super) const SHORTEST: usize = 2;
+pub(super) const MIN_CHARACTERS: usize = 2;
 /// The most characters of a name.
-pub(super) const LONGEST: usize = 32;
+pub(super) const MAX_CHARACTERS: usize = 32;
 
 /// A name that follows the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +30,11 @@ impl Username {
             problem,
         };
         let length = |text: &str| match text.chars().count() {
-            SHORTEST..=LONGEST => Ok(()),
+            MIN_CHARACTERS..=MAX_CHARACTERS => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                least: SHORTEST,
-                most: LONGEST,
+                least: MIN_CHARACTERS,
+                most: MAX_CHARACTERS,
             })),
         };
         // Counted before all else, so that a long text costs nothing more.

@@ -14,7 +14,7 @@ use crate::{
     database::Database,
     maintenance::proof_policy,
     metrics::Metrics,
-    node::Membership,
+    node::NodeLease,
     snowflake::{Node, Snowflakes},
     storage::Location,
     workers::{Program, Workers},
@@ -34,7 +34,7 @@ pub struct CommandContext {
     pub clock: Clock,
     /// Where pictures lie.
     pub location: Location,
-    membership: Option<Membership>,
+    node_lease: Option<NodeLease>,
     stop: CancellationToken,
     _lock: File,
 }
@@ -47,17 +47,17 @@ impl CommandContext {
     pub async fn open(config: Config, clock: Clock, program: Program) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let database = open_database(&config).await?;
-        let (membership, node) = if config.database_is_shared() {
-            let (membership, node) = join(&database).await?;
-            (Some(membership), node)
+        let (node_lease, node) = if config.database_is_shared() {
+            let (node_lease, node) = join(&database).await?;
+            (Some(node_lease), node)
         } else {
             // The service that may run beside has the other number.
             (None, Node::COMMAND)
         };
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let stop = CancellationToken::new();
-        if let Some(membership) = membership.clone() {
-            tokio::spawn(membership.stay(Arc::clone(&ids), stop.clone()));
+        if let Some(node_lease) = node_lease.clone() {
+            tokio::spawn(node_lease.keep_alive(Arc::clone(&ids), stop.clone()));
         }
         // No URL is handed out here.
         let (location, storage) = open_storage(&config, &database, String::new(), false).await?;
@@ -89,7 +89,7 @@ impl CommandContext {
             proof,
             clock,
             location,
-            membership,
+            node_lease,
             stop,
             _lock: lock,
         })
@@ -106,8 +106,8 @@ impl CommandContext {
     /// # Errors
     /// The database is out of reach.
     pub async fn nodes_run(&self) -> anyhow::Result<bool> {
-        match &self.membership {
-            Some(membership) => Ok(membership.has_company().await?),
+        match &self.node_lease {
+            Some(node_lease) => Ok(node_lease.others_active().await?),
             None => Ok(false),
         }
     }
@@ -126,8 +126,8 @@ impl CommandContext {
         self.stop.cancel();
         self.avatars.workers.close();
         self.proof.close();
-        if let Some(membership) = &self.membership {
-            membership.leave().await;
+        if let Some(node_lease) = &self.node_lease {
+            node_lease.release().await;
         }
         self.database.close().await;
     }

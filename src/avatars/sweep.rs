@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Avatars;
 use crate::{
-    clock::Milliseconds, database::leases::Holder, failure::Failure, maintenance, node::Membership,
+    clock::Milliseconds, database::leases::Holder, failure::Failure, maintenance, node::NodeLease,
     storage::PictureKey,
 };
 
@@ -77,9 +77,9 @@ impl Avatars {
     }
 
     /// Sweeps from time to time until told to stop; of several nodes one at a time.
-    pub async fn sweep_forever(self, membership: Option<Membership>, stop: CancellationToken) {
+    pub async fn sweep_forever(self, node_lease: Option<NodeLease>, stop: CancellationToken) {
         loop {
-            match self.clean_up(membership.as_ref()).await {
+            match self.clean_up(node_lease.as_ref()).await {
                 Err(failure) => tracing::error!(?failure, "the sweep failed; it is tried again"),
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "removed pictures no longer in use"),
@@ -94,10 +94,10 @@ impl Avatars {
         }
     }
 
-    async fn clean_up(&self, membership: Option<&Membership>) -> Result<usize, Failure> {
+    async fn clean_up(&self, node_lease: Option<&NodeLease>) -> Result<usize, Failure> {
         self.storage.remove_unfinished(&self.clock).await?;
-        if let Some(membership) = membership
-            && !membership.sweeps().await?
+        if let Some(node_lease) = node_lease
+            && !node_lease.acquire_sweep().await?
         {
             return Ok(0);
         }
