@@ -81,7 +81,7 @@ impl Accounts {
             let now = self.clock.now();
             let user = User {
                 id: self.ids.next().await?,
-                username: username.shown,
+                username: username.display,
                 username_key: username.key,
                 password_hash,
                 password_generation: 0,

@@ -14,7 +14,7 @@ pub(super) const MAX_CHARACTERS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
     /// As its owner writes it (RFC 8265, section 3.4).
-    pub shown: String,
+    pub display: String,
     /// As it is compared: in lower case, and in one form of Unicode (RFC 8265, section 3.3).
     pub key: String,
 }
@@ -43,7 +43,7 @@ impl Username {
         if !text.chars().all(allowed) {
             return Err(refuse(FieldProblem::NameCharacters));
         }
-        let (Ok(shown), Ok(key)) = (
+        let (Ok(display), Ok(key)) = (
             UsernameCasePreserved::new().enforce(text),
             UsernameCaseMapped::new().enforce(text),
         ) else {
@@ -55,7 +55,7 @@ impl Username {
         }
         length(&key).map_err(|_| refuse(FieldProblem::RefusedByPrecis))?;
         Ok(Self {
-            shown: shown.into_owned(),
+            display: display.into_owned(),
             key: key.into_owned(),
         })
     }

@@ -109,7 +109,7 @@ impl Sessions {
             refresh,
         ) {
             (Ok(token), _) => {
-                let (session, user) = self.live(token.session).await?;
+                let (session, user) = self.find_active(token.session).await?;
                 self.touch(&session).await;
                 Ok(Identity {
                     user,
@@ -129,7 +129,7 @@ impl Sessions {
     pub async fn verify_refresh(&self, refresh: &SecretString) -> Result<Identity, Failure> {
         let now = self.clock.now();
         let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
-        let (session, user) = self.live(token.session).await?;
+        let (session, user) = self.find_active(token.session).await?;
         let newest = token.generation == session.generation;
         let before = token.generation + 1 == session.generation
             && now.saturating_sub(session.rotated_at) <= GRACE;
@@ -160,7 +160,7 @@ impl Sessions {
     /// successor: whoever drips a body must not collect what others were given since.
     pub async fn rotate(&self, pending_rotation: PendingRotation) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
-        let (mut session, _) = self.live(pending_rotation.session).await?;
+        let (mut session, _) = self.find_active(pending_rotation.session).await?;
         if session.generation > pending_rotation.generation + 1 {
             return Err(Failure::TokenInvalid);
         }
@@ -175,7 +175,7 @@ impl Sessions {
                 next
             } else {
                 // Another request was first: its successor is this one's too.
-                self.live(pending_rotation.session).await?.0
+                self.find_active(pending_rotation.session).await?.0
             };
         }
         self.tokens.issue(&session, now)
@@ -185,7 +185,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn of(&self, user: i64) -> Result<Vec<Session>, Failure> {
+    pub async fn list(&self, user: i64) -> Result<Vec<Session>, Failure> {
         self.database.live_sessions(user, self.clock.now()).await
     }
 
@@ -219,7 +219,7 @@ impl Sessions {
         }
     }
 
-    async fn live(&self, session: i64) -> Result<(Session, User), Failure> {
+    async fn find_active(&self, session: i64) -> Result<(Session, User), Failure> {
         self.database
             .live_session(session)
             .await?
