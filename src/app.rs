@@ -77,7 +77,7 @@ impl App {
         program: Program,
     ) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
-        let foundation = Arc::new(Foundation::open(&config, lock, Node::ALONE).await?);
+        let foundation = Arc::new(Foundation::open(&config, lock, Node::SINGLE).await?);
         let opened = Self::open_parts(config, clock, port, program, Arc::clone(&foundation)).await;
         if opened.is_err() {
             foundation.close().await;
@@ -201,7 +201,7 @@ impl App {
         } = &*self.0;
         background.spawn(jobs.clone().run(stop.clone()));
         if let Some(lease) = foundation.lease.clone() {
-            background.spawn(lease.stay(Arc::clone(ids), stop.clone()));
+            background.spawn(lease.keep_alive(Arc::clone(ids), stop.clone()));
         }
     }
 

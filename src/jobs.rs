@@ -10,7 +10,7 @@ use crate::{
     database::{Database, leases::Holder},
     failure::Failure,
     maintenance::{Log, Maintenance},
-    node::Membership,
+    node::NodeLease,
     storage::Storage,
 };
 
@@ -35,7 +35,7 @@ pub struct Jobs {
     /// The present time.
     pub clock: Clock,
     /// This node's lease, if other nodes may share the database.
-    pub lease: Option<Membership>,
+    pub lease: Option<NodeLease>,
 }
 
 impl Jobs {
@@ -67,7 +67,7 @@ impl Jobs {
         self.storage.remove_unfinished(&self.clock).await?;
         // Everything below concerns all nodes, so one of them does it.
         if let Some(lease) = &self.lease
-            && !lease.sweeps().await?
+            && !lease.acquire_sweep().await?
         {
             return Ok(0);
         }

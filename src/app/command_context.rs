@@ -62,7 +62,7 @@ impl CommandContext {
     /// A part cannot be opened, or another command runs on the same data directory.
     pub async fn open(config: Config, clock: Clock, program: Program) -> anyhow::Result<Self> {
         let lock = open::lock_for_command(&config)?;
-        // Not `Node::ALONE`, which a service that runs beside this command has.
+        // Not `Node::SINGLE`, which a service that runs beside this command has.
         let foundation = Arc::new(Foundation::open(&config, lock, Node::COMMAND).await?);
         let opened = Self::open_parts(config, clock, program, Arc::clone(&foundation)).await;
         if opened.is_err() {
@@ -89,7 +89,7 @@ impl CommandContext {
         let ids = Arc::new(Snowflakes::new(clock.clone(), foundation.node));
         let stop = CancellationToken::new();
         if let Some(lease) = foundation.lease.clone() {
-            tokio::spawn(lease.stay(Arc::clone(&ids), stop.clone()));
+            tokio::spawn(lease.keep_alive(Arc::clone(&ids), stop.clone()));
         }
         let policy = open::policy(&config);
         let identicons = Identicons::new("", &policy.sizes, policy.format, policy.quality);
@@ -138,7 +138,7 @@ impl CommandContext {
     /// The database cannot be reached.
     pub async fn nodes_run(&self) -> anyhow::Result<bool> {
         match &self.foundation.lease {
-            Some(lease) => Ok(lease.has_company().await?),
+            Some(lease) => Ok(lease.others_active().await?),
             None => Ok(false),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     clock::Milliseconds,
     config::{Config, PictureFormat},
     database::{Database, cluster_settings, unique_name},
-    node::Membership,
+    node::NodeLease,
     snowflake::Node,
     storage::{Location, Storage, create_durably},
     workers::Budget,
@@ -117,7 +117,7 @@ pub async fn open_database(config: &Config) -> anyhow::Result<Database> {
 pub(super) struct Foundation {
     pub(super) database: Database,
     /// This process's lease on its number, if other nodes may share the database.
-    pub(super) lease: Option<Membership>,
+    pub(super) lease: Option<NodeLease>,
     pub(super) node: Node,
     /// Held while the process runs.
     _lock: File,
@@ -132,7 +132,7 @@ impl Foundation {
     pub(super) async fn open(config: &Config, lock: File, alone: Node) -> anyhow::Result<Self> {
         let database = open_database(config).await?;
         let (lease, node) = if config.database_is_shared() {
-            let joined = Membership::join(database.clone()).await;
+            let joined = NodeLease::acquire(database.clone()).await;
             let (lease, node) = joined.context("database.url: no node number can be leased")?;
             (Some(lease), node)
         } else {
@@ -150,7 +150,7 @@ impl Foundation {
     /// database.
     pub(super) async fn close(&self) {
         if let Some(lease) = &self.lease {
-            lease.leave().await;
+            lease.release().await;
         }
         self.database.clone().close().await;
     }

@@ -141,7 +141,9 @@ async fn set_password(context: &CommandContext, user: &User) -> anyhow::Result<(
     let password = NewPassword::parse("password", &password)
         .map_err(|failure| anyhow::anyhow!("{}", failure.message(Language::English)))?;
     let passwords = context.passwords()?;
-    let hash = passwords.hash(passwords.enter()?, password).await?;
+    let hash = passwords
+        .hash(passwords.acquire_permit()?, password)
+        .await?;
     let now = context.clock.now();
     context.database.set_password(user, hash, now).await?;
     Ok(())

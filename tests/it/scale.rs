@@ -70,7 +70,7 @@ async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
     let (clean, told) = nodes.print(&["fsck"]).await;
     assert!(clean, "{told}");
     // What a store was asked to keep, and may have kept late, has its row until the time of the upload is over.
-    let later = Clock::held(Clock::System.now());
+    let later = Clock::manual(Clock::System.now());
     later.advance(LATER);
     let tools = CommandContext::open(nodes.config(), later, service::program())
         .await
