@@ -46,7 +46,7 @@ pub(super) async fn login(
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
-        .open(username.expose_secret(), &password, address)
+        .authenticate(username.expose_secret(), &password, address)
         .await?;
     begin_session(&app, &user, &headers, &issued).await
 }
@@ -58,9 +58,9 @@ pub(super) async fn refresh(
     issued: IssuedSlot,
 ) -> Result<Answer, Failure> {
     let refresh = Tokens::of(&headers).refresh.ok_or(Failure::TokenMissing)?;
-    let caller = app.sessions.renew(&refresh).await?;
-    let renewal = caller.renewal.ok_or(Failure::TokenInvalid)?;
-    let pair = app.sessions.hand_out(renewal).await?;
+    let caller = app.sessions.verify_refresh(&refresh).await?;
+    let renewal = caller.pending_rotation.ok_or(Failure::TokenInvalid)?;
+    let pair = app.sessions.rotate(renewal).await?;
     answer_with_tokens(&app, &caller.user, pair, &issued)
 }
 

@@ -10,7 +10,7 @@ use super::{ACCESS_TOKEN, REFRESH_TOKEN, finish::Issued};
 use crate::{app::App, auth::session, failure::Failure};
 
 /// The caller of a request that needs a token.
-pub(super) struct Caller(pub(super) session::Caller);
+pub(super) struct Caller(pub(super) session::Identity);
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Failure;
@@ -21,7 +21,9 @@ impl FromRequestParts<App> for Caller {
             .sessions
             .authenticate(tokens.access.as_ref(), tokens.refresh.as_ref())
             .await?;
-        if let (Some(issued), Some(renewal)) = (parts.extensions.get::<Issued>(), caller.renewal) {
+        if let (Some(issued), Some(renewal)) =
+            (parts.extensions.get::<Issued>(), caller.pending_rotation)
+        {
             issued.renew(renewal);
         }
         Ok(Self(caller))

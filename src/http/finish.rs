@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{ACCESS_TOKEN, NOSNIFF, REFRESH_TOKEN, answer::Answer};
 use crate::{
     app::App,
-    auth::{session::Renewal, token::TokenPair},
+    auth::{session::PendingRotation, token::TokenPair},
     failure::{Failure, FieldProblem, Language},
 };
 
@@ -37,7 +37,7 @@ enum Due {
     #[default]
     Nothing,
     /// To be handed out when the rest of the answer is known.
-    Renewal(Renewal),
+    Renewal(PendingRotation),
     Pair(TokenPair),
 }
 
@@ -48,7 +48,7 @@ impl Issued {
     }
 
     /// Puts what the renewal yields on the answer.
-    pub(super) fn renew(&self, renewal: Renewal) {
+    pub(super) fn renew(&self, renewal: PendingRotation) {
         self.replace(Due::Renewal(renewal));
     }
 
@@ -68,7 +68,7 @@ impl Issued {
         match self.replace(Due::Nothing) {
             Due::Nothing => None,
             Due::Pair(pair) => Some(pair),
-            Due::Renewal(renewal) => match app.sessions.hand_out(renewal).await {
+            Due::Renewal(renewal) => match app.sessions.rotate(renewal).await {
                 Ok(pair) => Some(pair),
                 // The request itself ended the session, or another did.
                 Err(Failure::TokenInvalid) => None,

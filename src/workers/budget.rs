@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use veraicon_picture::{Policy, probe};
 
-use crate::{config::Pictures, heap::MallocTuning};
+use crate::{config::PictureSettings, heap::MallocTuning};
 
 /// Bytes of a form beside the picture: the heads of its parts and a few short fields.
 pub(crate) const FORM_BYTES: u64 = 64 << 10;
@@ -92,7 +92,7 @@ impl Budget {
     ///
     /// # Errors
     /// A text with the amount of memory that the other settings need, if `settings.memory` is smaller.
-    pub fn new(settings: &Pictures, policy: &Policy, cores: usize) -> Result<Self, String> {
+    pub fn new(settings: &PictureSettings, policy: &Policy, cores: usize) -> Result<Self, String> {
         let memory = settings.memory.0;
         let workers = match settings.workers {
             0 => (1..=cores.max(1))

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::time::{ClockId, clock_gettime};
-use veraicon_picture::{Pictures, Policy, probe, process};
+use veraicon_picture::{Pictures, open};
 
 use super::{
     budget::{MAX_IDLE_HEAP, WORKER_MALLOC},
@@ -89,36 +89,30 @@ fn work(
     let bytes = body
         .get(job.picture.clone())
         .ok_or_else(|| io::Error::other("the picture is not inside its body"))?;
-    // A panic here repeats below, where it is reported.
-    if let Ok(Some(required)) = catch(|| required_memory(bytes, start, job))
+    let opened = catch(|| {
+        let opened = open(bytes, &start.policy)?;
+        let required = opened.peak_memory(job.crop);
+        Ok((opened, required))
+    });
+    if let Ok(Ok((_, required))) = opened
         && required > start.initial_grant
         && !channel.request_memory(required)?
     {
         return Ok(None);
     }
-    let shaped = catch(|| {
-        #[cfg(debug_assertions)]
-        super::fault_injection::inject(bytes);
-        process(bytes, &start.policy, job.crop)
+    let shaped = opened.and_then(|opened| {
+        catch(|| {
+            #[cfg(debug_assertions)]
+            super::fault_injection::inject(bytes);
+            let (opened, _) = opened?;
+            opened.shape(job.crop)
+        })
     });
     Ok(Some(match shaped {
         Ok(Ok(pictures)) => (JobOutcome::from(&pictures), Some(pictures)),
         Ok(Err(error)) => (error.into(), None),
         Err(panic) => (JobOutcome::InternalError(panic), None),
     }))
-}
-
-/// Returns the memory that the picture needs according to its header, or `None` if the header is refused.
-fn required_memory(bytes: &[u8], start: &Start, job: &Job) -> Option<u64> {
-    let header = probe(bytes).ok()?;
-    let Policy {
-        formats,
-        max_pixels,
-        ..
-    } = &start.policy;
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    let is_accepted = formats.contains(&header.format) && pixels <= *max_pixels;
-    is_accepted.then(|| header.peak_memory(&start.policy, job.crop))
 }
 
 /// Returns the CPU time of this process since it started.
