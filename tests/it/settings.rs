@@ -1,3 +1,5 @@
+//! Settings: defaults, sources and their precedence, and error messages.
+
 use std::{fs, path::Path};
 
 use secrecy::ExposeSecret;
@@ -15,7 +17,7 @@ fn in_toml(config: &Config) -> toml::Table {
 }
 
 #[test]
-fn the_example_holds_every_setting_at_its_default() {
+fn the_example_file_lists_every_setting_with_its_default() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let overrides = Overrides {
         file: Some(example.clone()),
@@ -34,14 +36,14 @@ fn the_example_holds_every_setting_at_its_default() {
             assert!(settings[&section].get(key).is_some(), "{section}.{key}");
         }
     }
-    // Settings without a default stand there too, commented out.
+    // The file lists settings without a default too, commented out.
     for key in ["public_url", "metrics_listen", "url", "key"] {
         assert!(text.contains(&format!("# {key} = ")), "{key}");
     }
 }
 
 #[test]
-fn the_environment_is_taken_as_text_that_each_setting_reads() {
+fn environment_variables_are_parsed_by_the_type_of_their_setting() {
     let config = with_environment(&[
         ("VERAICON_DATA_DIR", "/tmp/somewhere"),
         ("VERAICON_SERVER__LISTEN", "0.0.0.0:80"),
@@ -79,7 +81,7 @@ fn the_environment_is_taken_as_text_that_each_setting_reads() {
 }
 
 #[test]
-fn flags_go_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("veraicon.toml");
     fs::write(&file, "[pictures]\nquality = 60\nqueue = 7\nworkers = 3").unwrap();
@@ -97,7 +99,7 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
+fn an_invalid_setting_is_reported_in_one_line_with_source_and_allowed_values() {
     let wrong = [
         ("VERAICON_SERVER__LISTEN", "localhost"),
         ("VERAICON_SERVER__BASE_PATH", "douyin/"),
@@ -141,10 +143,10 @@ fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
 }
 
 #[test]
-fn a_wrong_line_in_a_file_names_the_file() {
+fn an_error_in_a_file_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("veraicon.toml");
-    let outcome = |text: &str| {
+    let message = |text: &str| {
         fs::write(&file, text).unwrap();
         let overrides = Overrides {
             file: Some(file.clone()),
@@ -158,7 +160,7 @@ fn a_wrong_line_in_a_file_names_the_file() {
         "[pictures]\nqualty = 1",
         "quality =",
     ] {
-        let line = outcome(text);
+        let line = message(text);
         assert!(line.contains("veraicon.toml"), "{line}");
     }
     let missing = Overrides {
