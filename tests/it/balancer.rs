@@ -33,7 +33,7 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
     let mut nodes = NODES.to_owned();
     replace(&mut nodes, "443 ssl", &address(ports.nodes));
     for (number, port) in servers.nodes.iter().enumerate() {
-        put(
+        replace(
             &mut nodes,
             &format!("10.0.0.1{}:10001", number + 1),
             &address(*port),
@@ -44,7 +44,7 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
     let mut databases = DATABASES.to_owned();
     replace(&mut databases, "10.0.0.1:3306", &address(ports.database));
     for (number, port) in servers.databases.iter().enumerate() {
-        put(
+        replace(
             &mut databases,
             &format!("10.0.0.2{}:3306", number + 1),
             &address(*port),

@@ -62,7 +62,7 @@ async fn a_cached_picture_is_served_without_the_store_until_it_is_removed() {
         let removal = service.request(Method::DELETE, "/user/avatar");
         let removal = removal.header("Access-Token", &session.access);
         removal.submit().await.succeeded();
-        let gone = service.get(&path).submit().await;
-        assert_eq!(gone.status, StatusCode::NOT_FOUND);
+        let removed = service.get(&path).submit().await;
+        assert_eq!(removed.status, StatusCode::NOT_FOUND);
     }
 }

@@ -11,21 +11,21 @@ fn seed() -> Value {
     serde_json::from_str(include_str!("seed.json")).unwrap()
 }
 
-/// Collects the JSON paths at which `whole` lacks a value of `part` or has a different one.
-fn missing(part: &Value, whole: &Value, path: &str, found: &mut Vec<String>) {
-    match (part, whole) {
-        (Value::Object(part), Value::Object(whole)) => {
-            for (key, value) in part {
+/// Collects the JSON paths at which `document` lacks a value of `seed` or has a different one.
+fn missing(seed: &Value, document: &Value, path: &str, found: &mut Vec<String>) {
+    match (seed, document) {
+        (Value::Object(seed), Value::Object(document)) => {
+            for (key, value) in seed {
                 let path = format!("{path}/{key}");
-                match whole.get(key) {
+                match document.get(key) {
                     Some(other) => missing(value, other, &path, found),
                     None => found.push(path),
                 }
             }
         }
-        (Value::Array(part), Value::Array(whole)) => {
-            for (index, value) in part.iter().enumerate() {
-                let present = whole.iter().any(|other| {
+        (Value::Array(seed), Value::Array(document)) => {
+            for (index, value) in seed.iter().enumerate() {
+                let present = document.iter().any(|other| {
                     let mut lacks = Vec::new();
                     missing(value, other, "", &mut lacks);
                     lacks.is_empty()
@@ -36,7 +36,7 @@ fn missing(part: &Value, whole: &Value, path: &str, found: &mut Vec<String>) {
             }
         }
         (Value::String(empty), Value::String(_)) if empty.is_empty() => {}
-        _ if part == whole => {}
+        _ if seed == document => {}
         _ => found.push(path.to_owned()),
     }
 }

@@ -153,7 +153,7 @@ fn steps(trace: &Path, data: &Path) -> Vec<Step> {
             continue;
         };
         let call = call.trim_start();
-        let whole = if let Some(begun) = call.strip_suffix("<unfinished ...>") {
+        let completed = if let Some(begun) = call.strip_suffix("<unfinished ...>") {
             unfinished.insert(thread.to_owned(), begun.to_owned());
             continue;
         } else if call.starts_with("<...") {
@@ -162,15 +162,15 @@ fn steps(trace: &Path, data: &Path) -> Vec<Step> {
         } else {
             call.to_owned()
         };
-        if !whole.trim_end().ends_with("= 0") {
+        if !completed.trim_end().ends_with("= 0") {
             continue;
         }
-        if whole.starts_with("fsync(") || whole.starts_with("fdatasync(") {
-            if let Some((_, path)) = whole.split_once(&data) {
+        if completed.starts_with("fsync(") || completed.starts_with("fdatasync(") {
+            if let Some((_, path)) = completed.split_once(&data) {
                 steps.push(Step::Synced(path.split('>').next().unwrap().to_owned()));
             }
-        } else if whole.starts_with("rename") {
-            let target = whole.rsplit('"').nth(1).unwrap();
+        } else if completed.starts_with("rename") {
+            let target = completed.rsplit('"').nth(1).unwrap();
             if let Some((_, path)) = target.split_once("/data/") {
                 steps.push(Step::Renamed(path.to_owned()));
             }

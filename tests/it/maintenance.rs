@@ -103,7 +103,7 @@ async fn orphan(service: &Service, user: i64, digit: char) -> PictureKey {
         user,
         digest: digit.to_string().repeat(64),
     };
-    let bytes = Bytes::from_static(b"left behind");
+    let bytes = Bytes::from_static(b"orphan");
     let objects = [(512, bytes.clone()), (64, bytes)];
     let stored = service.app.storage.put(&key, OutputFormat::WebP, &objects);
     stored.await.unwrap();
@@ -149,11 +149,11 @@ async fn only_orphans_older_than_the_grace_period_are_collected() {
 async fn a_complete_picture_passes_the_check_and_a_missing_size_is_recreated() {
     let (service, session) = with_picture(Service::start().await).await;
     service.user("without").await;
-    let whole = Checked {
+    let complete = Checked {
         accounts: 1,
         ..Checked::default()
     };
-    assert_eq!(service.check(Cure::None).await, (whole, Vec::new()));
+    assert_eq!(service.check(Cure::None).await, (complete, Vec::new()));
     let (objects, user) = service.picture_objects(&session).await;
     service.store().delete(&objects[1]).await.unwrap();
     let (found, findings) = service.check(Cure::None).await;
@@ -166,7 +166,7 @@ async fn a_complete_picture_passes_the_check_and_a_missing_size_is_recreated() {
     let (cured, _) = service.check(Cure::Mend).await;
     assert_eq!((cured.broken, cured.cured), (1, 1));
     assert!(service.all_are_served(&session).await);
-    assert_eq!(service.check(Cure::None).await, (whole, Vec::new()));
+    assert_eq!(service.check(Cure::None).await, (complete, Vec::new()));
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn a_copy_is_complete_resumable_and_verified_against_the_original() {
     // One copy is truncated, one is missing.
     let (objects, _) = service.picture_objects(&session).await;
     let copied = |object: &str| folder.path().join("elsewhere").join(object);
-    fs::write(copied(&objects[0]), b"cut").unwrap();
+    fs::write(copied(&objects[0]), b"truncated").unwrap();
     fs::remove_file(copied(&objects[1])).unwrap();
     assert_eq!(copy_all(true).await.copied, 2);
     for object in &objects {
@@ -312,8 +312,8 @@ async fn operators_show_and_change_accounts_while_the_service_runs() {
     let lines: Vec<_> = stdout(&list).lines().collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].contains("\tsomeone\t") && lines[0].ends_with("\tpicture"));
-    let shown = user(&["show", "Someone"], "").await;
-    assert!(stdout(&shown).contains("name: someone\n"));
+    let details = user(&["show", "Someone"], "").await;
+    assert!(stdout(&details).contains("name: someone\n"));
     stdout(&user(&["revoke-sessions", "other"], "").await);
     service.assert_signed_out(&other).await;
     let new = "another horse 10";

@@ -91,7 +91,7 @@ async fn a_new_node_gets_the_number_of_a_stopped_one() {
     third.advance(Duration::from_millis(1));
     let after = node_of(third.register("after").await.succeeded());
     assert_eq!(after, before);
-    assert_ne!(after, node_of(second.register("beside").await.succeeded()));
+    assert_ne!(after, node_of(second.register("other").await.succeeded()));
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_name_registered_on_two_nodes_at_once_is_given_once() {
     let Some((first, second)) = two_nodes().await else {
         return;
     };
-    let (one, other) = tokio::join!(first.register("wanted"), second.register("Wanted"));
+    let (one, other) = tokio::join!(first.register("popular"), second.register("Popular"));
     let taken = [one, other]
         .iter()
         .filter(|response| response.body["base"]["reason"] == "username_taken")

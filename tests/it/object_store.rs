@@ -208,7 +208,7 @@ async fn concurrent_writes_to_the_store_are_limited() {
 #[test]
 fn a_store_url_is_parsed_or_refused_with_the_problem() {
     let parse = |url: &str| Location::parse(url).map(|location| location.to_string());
-    for (url, shown) in [
+    for (url, displayed) in [
         ("fs:///var/lib/objects", "fs:///var/lib/objects"),
         ("s3://b?region=eu-central-1", "s3://b/"),
         ("s3://b/a/c/?endpoint=http://127.0.0.1:9000", "s3://b/a/c"),
@@ -221,7 +221,7 @@ fn a_store_url_is_parsed_or_refused_with_the_problem() {
             "cos://b-1250000000/",
         ),
     ] {
-        assert_eq!(parse(url).as_deref(), Ok(shown), "{url}");
+        assert_eq!(parse(url).as_deref(), Ok(displayed), "{url}");
     }
     for (url, problem) in [
         ("fs://", "no path"),

@@ -70,7 +70,7 @@ pub(crate) fn sideways_jpeg(image: &DynamicImage) -> Vec<u8> {
     tiff.extend([0, 2]);
     tiff.extend([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0]);
     // An ASCII tag with private data, which must not appear in any output.
-    let place = b"48.8584 N 2.2945 E\0";
+    let position = b"48.8584 N 2.2945 E\0";
     tiff.extend([
         1,
         0x0E,
@@ -79,14 +79,14 @@ pub(crate) fn sideways_jpeg(image: &DynamicImage) -> Vec<u8> {
         0,
         0,
         0,
-        u8::try_from(place.len()).unwrap(),
+        u8::try_from(position.len()).unwrap(),
         0,
         0,
         0,
         38,
     ]);
     tiff.extend([0; 4]);
-    tiff.extend(place);
+    tiff.extend(position);
     let length = u16::try_from(tiff.len() + 8).unwrap();
     let mut bytes = jpeg[..2].to_vec();
     bytes.extend([0xFF, 0xE1]);

@@ -54,7 +54,7 @@ async fn store_orphans(storage: &Storage, user: i64) {
             user,
             digest: digit.to_string().repeat(64),
         };
-        let objects = [512, 64].map(|size| (size, "left behind".into()));
+        let objects = [512, 64].map(|size| (size, "orphan".into()));
         storage
             .put(&key, OutputFormat::WebP, &objects)
             .await

@@ -367,7 +367,7 @@ async fn only_allowed_origins_get_cors_headers() {
             // Tokens are in headers, so cookies are never needed.
             assert!(!allowed.contains_key("access-control-allow-credentials"));
             let vary = allowed.get_all("vary").iter();
-            let varies: Vec<_> = vary.map(|value| value.to_str().unwrap()).collect();
+            let vary: Vec<_> = vary.map(|value| value.to_str().unwrap()).collect();
             assert!(vary.join(",").contains("origin"), "{vary:?}");
         }
     }

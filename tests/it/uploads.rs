@@ -184,10 +184,10 @@ async fn invalid_uploads_are_refused_and_the_old_picture_stays() {
         ),
         ("pdf", b"%PDF-1.7\n%\xE2\xE3".to_vec()),
         ("magic bytes alone", jpeg[..20].to_vec()),
-        ("cut png", png[..png.len() / 2].to_vec()),
-        ("cut jpeg", jpeg[..jpeg.len() / 2].to_vec()),
+        ("truncated png", png[..png.len() / 2].to_vec()),
+        ("truncated jpeg", jpeg[..jpeg.len() / 2].to_vec()),
         ("damaged png", damaged),
-        ("35 bytes that claim 65,535 x 65,535", gif_header),
+        ("35 bytes with a stated size of 65,535 x 65,535", gif_header),
         (
             "too many pixels",
             picture::encode(&picture::quarters(1001, 1000), ImageFormat::Png),

@@ -116,12 +116,12 @@ async fn a_worker_fault_fails_one_request_and_the_old_picture_stays() {
         ("forge", "broken"),
     ] {
         let before_count = fault_count(&service, kind);
-        let (broken, whole) = tokio::join!(
+        let (failed, succeeded) = tokio::join!(
             service.upload(&session, fault(word)),
             service.upload(&other, photo()),
         );
-        assert_internal_error(&broken);
-        whole.succeeded();
+        assert_internal_error(&failed);
+        succeeded.succeeded();
         assert_eq!(fault_count(&service, kind), before_count + 1, "{word}");
         assert_eq!(service.info(&session).await["avatar_url"], before, "{word}");
     }

@@ -170,16 +170,16 @@ fn all_frames_of_an_apng_are_decoded_completely() {
         png[at + 4..at + 4 + length].to_vec()
     };
     let policy = Policy::default();
-    let whole = apng_with_second_frame((30, 20), &data(30, 20));
+    let complete = apng_with_second_frame((30, 20), &data(30, 20));
     assert_eq!(
-        shape(&whole).pixels,
+        shape(&complete).pixels,
         shape(&Pixels::new(50, 50).png()).pixels
     );
 
     // All checksums are correct, but pixels are missing.
     let short = data(30, 20);
-    let cut = apng_with_second_frame((30, 20), &short[..short.len() - 12]);
-    assert!(process(&cut, &policy, None).is_err());
+    let truncated = apng_with_second_frame((30, 20), &short[..short.len() - 12]);
+    assert!(process(&truncated, &policy, None).is_err());
     let lower = apng_with_second_frame((30, 21), &data(30, 20));
     assert!(process(&lower, &policy, None).is_err());
     let outside = apng_with_second_frame((51, 20), &data(51, 20));
@@ -190,7 +190,7 @@ fn all_frames_of_an_apng_are_decoded_completely() {
 
     let limited = |max_work| {
         process(
-            &whole,
+            &complete,
             &Policy {
                 max_work,
                 ..Policy::default()

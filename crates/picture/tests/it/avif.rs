@@ -152,13 +152,16 @@ fn rotations_and_mirrors_are_applied() {
     // `irot` and `imir` boxes have the same layout, so the test changes one into the other.
     let at = find_box(ROTATED, b"irot");
     // Order of the corners after 0 to 3 rotations of 90° anticlockwise.
-    let turns = [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]];
-    for (turn, expected) in (0_u8..).zip(turns) {
+    let rotations = [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]];
+    for (rotation, expected) in (0_u8..).zip(rotations) {
         let mut bytes = ROTATED.to_vec();
-        bytes[at + 4] = turn;
+        bytes[at + 4] = rotation;
         let found = corners(&shape(&bytes));
         for (found, corner) in found.into_iter().zip(expected) {
-            assert!(is_close(found, CORNERS[corner]), "turn {turn}: {found:?}");
+            assert!(
+                is_close(found, CORNERS[corner]),
+                "rotation {rotation}: {found:?}"
+            );
         }
     }
     for (axis, expected) in [(0, [2, 3, 0, 1]), (1, [1, 0, 3, 2])] {
@@ -180,8 +183,8 @@ fn every_truncation_is_refused() {
             "truncated to {length} bytes and accepted"
         );
     }
-    let cut = process(&HALVED[..HALVED.len() - 1], &Policy::default(), None);
-    assert!(matches!(cut, Err(Error::Truncated { .. })), "{cut:?}");
+    let result = process(&HALVED[..HALVED.len() - 1], &Policy::default(), None);
+    assert!(matches!(result, Err(Error::Truncated { .. })), "{result:?}");
 }
 
 #[test]

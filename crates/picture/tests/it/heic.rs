@@ -54,8 +54,8 @@ fn alpha_is_kept() {
 fn every_truncation_is_refused() {
     for complete in [PLAIN, GRID] {
         for length in 0..complete.len() {
-            let cut = process(&complete[..length], &Policy::default(), None);
-            assert!(cut.is_err(), "truncated to {length} bytes and accepted");
+            let result = process(&complete[..length], &Policy::default(), None);
+            assert!(result.is_err(), "truncated to {length} bytes and accepted");
         }
     }
 }

@@ -44,12 +44,12 @@ fn a_truncation_error_states_the_received_share() {
         ..pixels
     };
     let png = noisy.png();
-    let cut = process(&png[..png.len() / 2], &Policy::default(), None);
+    let result = process(&png[..png.len() / 2], &Policy::default(), None);
     let Err(Error::Truncated {
         received: Some(percent),
-    }) = cut
+    }) = result
     else {
-        panic!("{cut:?}")
+        panic!("{result:?}")
     };
     assert!((40..=60).contains(&percent), "{percent} %");
 }
@@ -58,7 +58,11 @@ fn a_truncation_error_states_the_received_share() {
 fn a_truncated_progressive_jpeg_states_no_share() {
     let jpeg = Pixels::new(300, 300).jpeg_with(|encoder| encoder.set_progressive(true));
     for tenths in 4..10 {
-        let cut = process(&jpeg[..jpeg.len() * tenths / 10], &Policy::default(), None);
-        assert_eq!(cut, Err(Error::Truncated { received: None }), "{tenths}0 %");
+        let result = process(&jpeg[..jpeg.len() * tenths / 10], &Policy::default(), None);
+        assert_eq!(
+            result,
+            Err(Error::Truncated { received: None }),
+            "{tenths}0 %"
+        );
     }
 }

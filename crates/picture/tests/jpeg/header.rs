@@ -58,15 +58,15 @@ fn segments(file: &[u8]) -> Vec<(usize, usize)> {
 
 /// Removes the segments with these markers.
 fn without(file: &[u8], markers: &[u8]) -> Vec<u8> {
-    let mut kept = file[..2].to_vec();
+    let mut stripped = file[..2].to_vec();
     let segments = segments(file);
     for &(start, end) in &segments {
         if !markers.contains(&file[start + 1]) {
-            kept.extend(&file[start..end]);
+            stripped.extend(&file[start..end]);
         }
     }
-    kept.extend(&file[segments[segments.len() - 1].1..]);
-    kept
+    stripped.extend(&file[segments[segments.len() - 1].1..]);
+    stripped
 }
 
 /// Replaces the byte at `offset` in the first segment with this marker.
@@ -338,7 +338,7 @@ fn a_progressive_picture_without_its_last_refinements_is_accepted() {
     ];
     let file = libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &COARSE));
     assert!(decode(&file).is_ok());
-    let cut = &file[..file.len() - 2];
-    let cut = decode(cut).err();
-    assert_eq!(cut, Some(Error::Truncated { received: None }));
+    let truncated = &file[..file.len() - 2];
+    let error = decode(truncated).err();
+    assert_eq!(error, Some(Error::Truncated { received: None }));
 }
