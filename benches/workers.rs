@@ -1,8 +1,8 @@
 //! Cost of worker processes: shapes the same pictures in this process and in workers, alternately.
 //!
-//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints for each file the CPU time per picture
-//! and the pictures per second on all cores, in this process and in workers. The figures are
-//! medians over the rounds. They exclude the start of the workers, since a worker processes a
+//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints the CPU time per picture and the pictures
+//! per second for each file, in this process and in workers. Both runs use all cores. The figures
+//! are medians over the rounds. They exclude the start of the workers, since a worker processes a
 //! hundred pictures.
 
 use std::{
@@ -193,6 +193,7 @@ async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Re
     let metrics = Metrics::default();
     let workers = Workers::new(budget, Arc::clone(policy), Program::this()?, metrics);
     workers.open().await?;
+    // One spare worker runs in addition to the configured number.
     while workers.idle().len() < cores + 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -17,6 +17,7 @@ async fn register_and_login_return_the_user() {
     let registered = service.register("west2-online").await;
     insta::assert_json_snapshot!(registered.body, { ".data.id" => "[id]", ".data.avatar_url" => "[url]", ".data.avatar_urls.*" => "[url]" });
     let id = registered.data()["id"].as_str().unwrap();
+    // JavaScript numbers are exact up to 2^53, so identifiers must be JSON strings.
     assert!(id.parse::<i64>().unwrap() > 1 << 53, "{id}");
     let login = service.login("west2-online", PASSWORD).await;
     assert_eq!(login.succeeded().data(), registered.data());

@@ -16,6 +16,7 @@ fn id(user: &ApiResponse) -> i64 {
 
 /// Returns the number of the node that generated a user's identifier.
 fn node_of(user: &ApiResponse) -> i64 {
+    // An identifier has 10 bits of node number above 12 bits of sequence number.
     (id(user) >> 12) & 0x3ff
 }
 

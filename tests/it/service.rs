@@ -110,9 +110,11 @@ impl Service {
             data_dir: folder.path().join("data"),
             ..Config::default()
         };
+        // The lowest cost that bcrypt allows keeps the tests fast.
         config.accounts.bcrypt_cost = 4;
         if let Some(url) = database::create().await {
             config.database.url = Some(url.into());
+            // Parallel tests share one server with a limited number of connections.
             config.database.connections = 6;
             config.tokens.key = Some("a key that is only for tests, and long enough".into());
         }
@@ -132,6 +134,7 @@ impl Service {
         let running = tokio::spawn(serve::run(listener, app.clone(), async {
             let _ = stopped.await;
         }));
+        // Tests check the redirects themselves.
         let redirect = reqwest::redirect::Policy::none();
         let client = Client::builder().redirect(redirect).build().unwrap();
         Self {
@@ -206,6 +209,7 @@ impl Service {
 
     /// Fetches a URL from a response of the service.
     pub(crate) async fn fetch(&self, url: &Value) -> reqwest::Response {
+        // The service listens on IPv4 only, and `localhost` may resolve to IPv6.
         let url = url
             .as_str()
             .unwrap()

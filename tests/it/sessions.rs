@@ -51,6 +51,7 @@ async fn own_sessions_are_listed_most_recently_used_first() {
     let phone = Session::of(renewed.submit().await.succeeded());
     let listed = service.sessions(&phone).await;
     insta::assert_json_snapshot!(listed, { "[].id" => "[id]" });
+    // Identifiers exceed 2^53, the limit of exact JavaScript numbers.
     assert!(id(&listed[0]).parse::<i64>().unwrap() > 1 << 53);
     assert_eq!(
         service.sessions(&laptop).await[0]["user_agent"],

@@ -174,6 +174,7 @@ async fn parallel_guesses_are_limited_to_the_allowance() {
     service.register("someone").await.succeeded();
     let guess = async || loop {
         let response = service.login("someone", WRONG).await;
+        // 503 means that the hash queue is full. Such a login is not an attempt.
         if response.status != 503 {
             return response;
         }

@@ -36,6 +36,7 @@ fn the_first_frame_is_placed_on_its_canvas() {
 #[test]
 fn a_frame_outside_the_screen_enlarges_it() {
     let mut bytes = placed_gif();
+    // Width and height of the logical screen (GIF89a, 18).
     bytes[6..10].copy_from_slice(&[30, 0, 30, 0]);
     assert_eq!(shape(&bytes).side, 60);
 }
@@ -115,6 +116,7 @@ fn the_first_frame_of_an_apng_is_used_and_the_others_are_checked() {
         .windows(4)
         .rposition(|window| window == b"fdAT")
         .unwrap();
+    // Changes a byte of the frame data, after the chunk type and the sequence number.
     bytes[at + 10] ^= 1;
     assert!(matches!(
         process(&bytes, &Policy::default(), None),
@@ -146,6 +148,7 @@ fn apng_with_second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
     let piece = |sequence: u32, data: &[u8]| {
         png_chunk(b"fdAT", &[&sequence.to_be_bytes()[..], data].concat())
     };
+    // A PNG has a signature of 8 bytes and an IHDR chunk of 25, and ends with IEND (12 bytes).
     let (header_end, end) = (8 + 25, plain.len() - 12);
     [
         &plain[..header_end],
@@ -233,6 +236,7 @@ fn damage_in_a_later_frame_is_detected() {
         .windows(4)
         .rposition(|window| window == b"VP8L")
         .unwrap();
+    // The first byte after the chunk header is the VP8L signature 0x2F.
     webp[last + 8] = 0;
     assert!(process(&webp, &Policy::default(), None).is_err());
     for length in 0..animated_webp(3).len() {

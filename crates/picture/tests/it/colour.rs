@@ -97,6 +97,7 @@ fn colour_chunks_of_a_png_have_the_right_precedence() {
     };
     let with = |chunks: &[Vec<u8>]| {
         let png = plain(P3).png();
+        // The signature (8 bytes) and the IHDR chunk (25 bytes).
         let header_end = 8 + 25;
         [&png[..header_end], &chunks.concat(), &png[header_end..]].concat()
     };

@@ -272,6 +272,7 @@ pub(crate) fn placed_gif() -> Vec<u8> {
 
 /// Marks a PNG of one pixel as interlaced. It has a single pass, so its data stays the same.
 pub(crate) fn interlaced(mut png: Vec<u8>) -> Vec<u8> {
+    // The interlace method is the last field of IHDR, whose CRC covers bytes 12 to 28.
     png[28] = 1;
     let mut crc = crc32fast::Hasher::new();
     crc.update(&png[12..29]);
