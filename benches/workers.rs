@@ -1,9 +1,9 @@
 //! Cost of worker processes: shapes the same pictures in this process and in workers, alternately.
 //!
-//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints the CPU time per picture and the pictures
-//! per second for each file, in this process and in workers. Both runs use all cores. The figures
-//! are medians over the rounds. They exclude the start of the workers, since a worker processes a
-//! hundred pictures.
+//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints the CPU time per picture and the
+//! pictures per second for each file, in this process and in workers. Both runs use all cores. The
+//! figures are medians over the rounds. They exclude the start of the workers, since a worker
+//! processes a hundred pictures.
 
 use std::{
     process::ExitCode,

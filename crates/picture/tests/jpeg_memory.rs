@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// This is the only test of the binary, so that nothing else allocates in parallel.
+/// The only test of this binary, so that nothing else allocates in parallel.
 #[test]
 fn peak_memory_is_an_upper_bound_and_not_far_off() {
     let mut recipes = recipes::all();

@@ -223,7 +223,7 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// This is the only test of the binary, so that nothing else allocates in parallel.
+/// The only test of this binary, so that nothing else allocates in parallel.
 #[test]
 fn peak_memory_is_an_upper_bound() {
     // rav1d returns no frame for this file at first, so it covers the retries.

@@ -3,7 +3,7 @@
 use crate::pictures::{CORNERS, Output, Pixels, close, exif};
 use veraicon_picture::{Crop, Policy, process};
 
-/// For each EXIF orientation, the stored corner that becomes each upright corner.
+/// Stored corner of each upright corner, by EXIF orientation.
 const UPRIGHT: [[usize; 4]; 8] = [
     [0, 1, 2, 3],
     [1, 0, 3, 2],

@@ -44,9 +44,9 @@ fn full_size_equals_libjpeg() {
     }
 }
 
-/// At 2/8 and 4/8 the decoders differ: libjpeg averages the samples of the full size, and ours
-/// omits the high frequencies. The mean difference stays below 12 of 255 even for noise. At all
-/// other scales both decoders use the same transform.
+/// Compares all scales. At 2/8 and 4/8 the decoders differ: libjpeg averages the samples of the
+/// full size, and ours omits the high frequencies. The mean difference stays below 12 of 255 even
+/// for noise. At all other scales both decoders use the same transform.
 #[test]
 fn scaled_grey_is_close_to_libjpeg() {
     for recipe in recipes::all()
@@ -79,8 +79,8 @@ fn scaled_grey_is_close_to_libjpeg() {
     }
 }
 
-/// At every scale, samples differ by at most 1 from an exact transform of libjpeg's low N × N
-/// coefficients.
+/// Checks that samples at every scale differ by at most 1 from an exact transform of libjpeg's low
+/// N × N coefficients.
 #[test]
 fn every_scale_is_the_exact_transform_of_the_low_coefficients() {
     for recipe in recipes::all() {
