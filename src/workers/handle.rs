@@ -41,9 +41,8 @@ const MAX_START_TIME: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Path of the executable.
-    pub path: PathBuf,
-    /// Command line arguments.
-    pub arguments: Vec<OsString>,
+    path: PathBuf,
+    arguments: Vec<OsString>,
 }
 
 impl Program {
@@ -63,6 +62,13 @@ impl Program {
             path,
             arguments: vec![ARGUMENT.into()],
         }
+    }
+
+    /// Adds a command line argument.
+    #[must_use]
+    pub fn with_argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
     }
 }
 

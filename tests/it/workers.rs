@@ -4,16 +4,24 @@
 use std::time::Duration;
 
 use image::ImageFormat;
-use reqwest::{StatusCode, multipart};
-use serde_json::Value;
+use reqwest::multipart;
 use veraicon::{
     metrics::Kind,
-    workers::{Budget, Workers, fault_injection::MARK},
+    workers::{Budget, Workers},
 };
 
 use crate::{
     picture,
-    service::{ApiResponse, RequestExt, Service, Session, file, program},
+    service::{RequestExt, Service, file, program},
+};
+
+// Fault injection, and what only its tests use. Release builds have none.
+#[cfg(debug_assertions)]
+use {
+    crate::service::{ApiResponse, Session},
+    reqwest::StatusCode,
+    serde_json::Value,
+    veraicon::workers::fault_injection::MARK,
 };
 
 const DENIED: [&str; 13] = [
@@ -32,6 +40,7 @@ const DENIED: [&str; 13] = [
     "raising a limit",
 ];
 
+#[cfg(debug_assertions)]
 fn fault(word: &str) -> Vec<u8> {
     format!("{MARK}{word}").into_bytes()
 }
@@ -41,6 +50,7 @@ fn photo() -> Vec<u8> {
 }
 
 /// Checks for an internal error: HTTP 500.
+#[cfg(debug_assertions)]
 fn assert_internal_error(response: &ApiResponse) {
     assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(response.body["base"]["reason"], "internal");
@@ -68,6 +78,7 @@ fn child_processes() -> Vec<u32> {
         .collect()
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_sandboxed_worker_can_only_decode() {
     let service = Service::start().await;
@@ -99,6 +110,7 @@ async fn inherited_descriptors_are_not_passed_to_workers() {
     }
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_worker_fault_fails_one_request_and_the_old_picture_stays() {
     let service = Service::start_with(|config| config.pictures.workers = 2).await;
@@ -128,6 +140,7 @@ async fn a_worker_fault_fails_one_request_and_the_old_picture_stays() {
     service.upload(&session, photo()).await.succeeded();
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_hanging_worker_is_killed_and_its_queue_permit_is_held_until_then() {
     let service = Service::start_with(|config| {
@@ -158,6 +171,7 @@ async fn a_hanging_worker_is_killed_and_its_queue_permit_is_held_until_then() {
 }
 
 /// Uploads until a response satisfies the condition.
+#[cfg(debug_assertions)]
 async fn upload_until(
     service: &Service,
     session: &Session,
@@ -216,6 +230,7 @@ async fn a_large_picture_gets_the_memory_it_needs() {
     }
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_worker_within_the_idle_memory_limit_is_reused() {
     let service = Service::start_with(|config| config.pictures.workers = 1).await;
@@ -320,6 +335,7 @@ async fn a_worker_is_replaced_after_its_maximum_number_of_pictures() {
     assert!(service.app.metrics.worker_starts.get() >= before + 4);
 }
 
+#[cfg(debug_assertions)]
 #[tokio::test]
 async fn a_worker_exits_when_its_cpu_time_is_used_up() {
     let service = Service::start().await;
