@@ -118,7 +118,8 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Makes a text from a worker safe to log and to send to a client: no control characters, and at most [`MAX_TEXT`].
+/// Makes a text from a worker safe to log and to send to a client: no control characters, and at
+/// most [`MAX_TEXT`].
 ///
 /// The picture may have compromised the worker, so the text can be anything.
 pub(super) fn sanitize(text: &str) -> String {
