@@ -166,7 +166,7 @@ fn in_workers(
                     let (permit, mut body) = workers.admit(length).await.map_err(failed)?;
                     body.extend(&bytes)?;
                     let body = body.seal()?;
-                    let picture = body.picture(&body);
+                    let picture = body.picture(0..body.len())?;
                     let shaped = workers.shape(permit, picture, None).await;
                     ensure!(!shaped.map_err(failed)?.squares.is_empty(), "no squares");
                 }
@@ -191,7 +191,7 @@ async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Re
         "pictures.memory is too small for all cores"
     );
     let metrics = Metrics::default();
-    let workers = Workers::new(budget, Arc::clone(policy), Program::this()?, metrics);
+    let workers = Workers::new(budget, Arc::clone(policy), Program::this(), metrics);
     workers.open().await?;
     // One spare worker runs in addition to the configured number.
     while workers.idle().len() < cores + 1 {

@@ -17,7 +17,7 @@ use crate::{
     auth::key,
     clock::Clock,
     config::{self, Config, Overrides},
-    heap::{self, Keep},
+    heap::MallocTuning,
     http,
     metrics::Metrics,
     serve,
@@ -141,14 +141,14 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
 }
 
 /// Memory that the service keeps, so that most responses need no new pages from the kernel.
-const KEEP: Keep = Keep {
-    blocks: 1 << 20,
-    freed: 4 << 20,
-    ahead: 128 << 10,
+const MALLOC_TUNING: MallocTuning = MallocTuning {
+    mmap_threshold: 1 << 20,
+    trim_threshold: 4 << 20,
+    top_pad: 128 << 10,
 };
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    heap::keep(&KEEP);
+    MALLOC_TUNING.apply();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -174,7 +174,7 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
         ),
         None => None,
     };
-    let program = Program::this().context("cannot find the path of this program")?;
+    let program = Program::this();
     let app = App::open(config, Clock::System, address.port(), program).await?;
     if let Some(listener) = metrics {
         tokio::spawn(http::serve_metrics(listener, app.metrics.clone()));
@@ -200,7 +200,7 @@ async fn migrate(config: Config) -> anyhow::Result<()> {
 async fn report_sandbox(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(app::policy(&config));
     let budget = app::budget(&config, &policy)?;
-    let program = Program::this().context("cannot find the path of this program")?;
+    let program = Program::this();
     let workers = Workers::new(budget.clone(), policy, program, Metrics::default());
     let sandbox = workers.open().await;
     workers.close();

@@ -9,12 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use veraicon::{
-    app::App,
-    clock::Clock,
-    config::Config,
-    database::Location,
-    http, serve,
-    workers::{Program, process::FAULTS},
+    app::App, clock::Clock, config::Config, database::Location, http, serve, workers::Program,
 };
 
 use crate::{database, object_store};
@@ -220,8 +215,10 @@ impl Service {
 
 /// Returns a worker program that injects faults on request.
 pub(crate) fn program() -> Program {
-    let mut program = Program::worker(env!("CARGO_BIN_EXE_veraicon").into());
-    program.arguments.push(FAULTS.into());
+    let program = Program::worker(env!("CARGO_BIN_EXE_veraicon").into());
+    // Release builds have no fault injection.
+    #[cfg(debug_assertions)]
+    let program = program.with_argument(veraicon::workers::process::FAULTS);
     program
 }
 
