@@ -2,24 +2,21 @@
 
 mod accounts;
 mod maintenance;
+mod output;
 mod progress;
 
-use std::{
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::{net::TcpListener, signal};
 
+use self::output::{print, print_error, start_log};
 use crate::{
     app::{self, App},
     auth::key,
     clock::Clock,
-    config::{self, Config, LogFormat, Overrides},
+    config::{self, Config, Overrides},
     heap::MallocTuning,
     http,
     metrics::Metrics,
@@ -255,30 +252,8 @@ async fn stop_signal() {
     }
 }
 
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // Fails if a test in the same process has set up a log before; that one stays.
-    let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-}
-
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = pair.ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-fn print_error(problem: &dyn std::fmt::Display) {
-    // If standard error is closed, the exit code is all that is left.
-    let _ = writeln!(std::io::stderr(), "veraicon: {problem}");
 }

@@ -4,7 +4,10 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use secrecy::SecretString;
 
-use super::{print, progress::Bar, start_log};
+use super::{
+    output::{print, start_log},
+    progress::Bar,
+};
 use crate::{
     app::CommandContext,
     clock::Clock,

@@ -12,16 +12,19 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use tokio::{io::AsyncWriteExt, process::Command};
 use veraicon::{
-    app,
+    app::{self, CommandContext},
+    clock::Clock,
+    config::Config,
     maintenance::{FsckReport, GcReport, MoveReport, Progress, Repair, proof_policy},
     metrics::Metrics,
+    node::NodeLease,
     storage::{Location, PictureKey, Storage},
     workers::Workers,
 };
 use veraicon_picture::OutputFormat;
 
 use crate::{
-    picture,
+    database, picture,
     service::{self, PASSWORD, Service, Session},
 };
 
@@ -362,11 +365,11 @@ async fn a_moved_store_is_used_only_after_the_service_has_stopped() {
     assert!(stdout(&stopped).contains("4 objects copied"));
     assert!(stdout(&stopped).contains("from now on"));
     let former = command(&data, &["--listen", "127.0.0.1:0"], "").await;
-    assert_fails(&former, "moved from it");
+    assert_fails(&former, "were moved away from it");
     fs::remove_dir_all(folder.path().join("data/objects")).unwrap();
     let fsck = ["--set", &format!("storage.url={target}"), "fsck"];
     let checked = command(&data, &fsck, "").await;
-    assert!(stdout(&checked).starts_with("1 accounts with a picture: 0 "));
+    assert!(stdout(&checked).starts_with("1 accounts with a picture; broken pictures: 0;"));
     let gc = ["--set", &format!("storage.url={target}"), "gc"];
     let collected = command(&data, &gc, "").await;
     assert!(stdout(&collected).contains("without a row: 0,"));
@@ -397,5 +400,74 @@ async fn a_store_of_another_database_is_refused() {
         assert_fails(&refused, "holds the pictures of another database");
     }
     let checked = command(&data, &["fsck"], "").await;
-    assert!(stdout(&checked).starts_with("1 accounts with a picture: 0 "));
+    assert!(stdout(&checked).starts_with("1 accounts with a picture; broken pictures: 0;"));
+}
+
+#[tokio::test]
+async fn a_failed_upload_does_not_shorten_the_grace_of_the_picture_that_it_uploads_again() {
+    let service = embedded().await;
+    let session = service.user("someone").await;
+    let replaced = service.upload(&session, picture::numbered(1)).await;
+    service
+        .upload(&session, picture::numbered(2))
+        .await
+        .succeeded();
+
+    // Without the folder of unfinished files, no object can be written.
+    let unfinished = service.folder.path().join("data/objects/.unfinished");
+    fs::remove_dir(&unfinished).unwrap();
+    fs::write(&unfinished, "not a folder").unwrap();
+    let failed = service.upload(&session, picture::numbered(1)).await;
+    assert_eq!(failed.status, StatusCode::INTERNAL_SERVER_ERROR);
+    fs::remove_file(&unfinished).unwrap();
+    fs::create_dir(&unfinished).unwrap();
+
+    assert_eq!(service.app.avatars.sweep(None).await.unwrap(), 0);
+    let url = &replaced.data()["avatar_url"];
+    assert_eq!(service.fetch(url).await.status(), StatusCode::OK);
+    service.advance(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(service.app.avatars.sweep(None).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_collection_is_tried_again_in_the_next_round() {
+    let (service, session) = with_picture(embedded().await).await;
+    let (_, user) = service.picture_objects(&session).await;
+    orphan(&service, user, 'a').await;
+    service.advance(LONG);
+
+    // A file in place of the folder makes the listing fail.
+    let objects = service.folder.path().join("data/objects");
+    fs::rename(objects.join("avatars"), objects.join("hidden")).unwrap();
+    fs::write(objects.join("avatars"), "not a folder").unwrap();
+    service.app.jobs.run_once().await.unwrap_err();
+    fs::remove_file(objects.join("avatars")).unwrap();
+    fs::rename(objects.join("hidden"), objects.join("avatars")).unwrap();
+
+    assert_eq!(service.app.jobs.run_once().await.unwrap(), 1);
+    // The collection has succeeded: no other one runs on this day.
+    orphan(&service, user, 'b').await;
+    assert_eq!(service.app.jobs.run_once().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_failed_command_gives_its_node_number_back() {
+    let Some(url) = database::create().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config {
+        data_dir: folder.path().into(),
+        ..Config::default()
+    };
+    config.database.url = Some(url.into());
+    let context = |config: Config| {
+        let work = async |context: &CommandContext| anyhow::Ok(context.nodes_run().await?);
+        CommandContext::run(config, Clock::System, service::program(), work)
+    };
+    // No service has used the database: the command fails after it has leased a number.
+    context(config.clone()).await.unwrap_err();
+    let database = app::open_database(&config).await.unwrap();
+    let (lease, _) = NodeLease::acquire(database).await.unwrap();
+    assert!(!lease.others_active().await.unwrap());
 }
