@@ -161,7 +161,7 @@ fn in_workers(
                     let (seat, mut body) = workers.admit(length).await.map_err(failed)?;
                     body.extend(&bytes)?;
                     let body = body.seal()?;
-                    let picture = body.picture(&body);
+                    let picture = body.picture(0..body.len());
                     let shaped = workers.shape(seat, picture, None).await;
                     ensure!(!shaped.map_err(failed)?.squares.is_empty(), "no squares");
                 }

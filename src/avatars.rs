@@ -16,6 +16,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use veraicon_picture::{Crop, OutputFormat, Picture as Square};
 
+pub use crate::workers::{FORM_BYTES, out_of_means as resource_exhausted};
 use crate::{
     clock::{Clock, Milliseconds},
     database::{Database, NewAvatar, Owner, Published, Right, User, pictures::Declared},
@@ -62,11 +63,11 @@ pub struct AvatarUrl {
 }
 
 impl Avatars {
-    /// Takes a place in the queue for an upload, and somewhere to read its body into; how many bytes it has may be unknown.
+    /// Takes a permit to upload, and a buffer for a body whose length may be unknown.
     ///
     /// # Errors
-    /// [`Failure::Busy`].
-    pub async fn admit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
+    /// [`Failure::Busy`] if the queue is full or the system has no memory.
+    pub async fn upload_permit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
         self.workers.admit(body).await
     }
 
@@ -89,6 +90,37 @@ impl Avatars {
             user
         })
         .await
+    }
+
+    /// Makes a picture the user's picture, unless the session has ended in the meantime.
+    ///
+    /// # Errors
+    /// See [`Avatars::upload`].
+    pub async fn upload_for_session(
+        &self,
+        permit: Seat,
+        user: i64,
+        session: i64,
+        picture: Picture,
+        crop: Option<Crop>,
+    ) -> Result<User, Failure> {
+        let right = Right::Session(session);
+        let owner = Owner { user, right };
+        self.upload(permit, owner, picture, crop).await
+    }
+
+    /// Checks that uploads are possible, and returns the number of worker processes.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] if the database, the store or all worker processes are down.
+    pub async fn check_ready(&self) -> Result<usize, Failure> {
+        for outcome in [self.database.ping().await, self.storage.ping().await] {
+            outcome.map_err(Failure::unavailable)?;
+        }
+        match self.workers.alive() {
+            0 => Err(Failure::unavailable("no worker process is running")),
+            processes => Ok(processes),
+        }
     }
 
     /// Puts these squares in the place of the user's picture, unless the account has changed since it was read.

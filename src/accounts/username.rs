@@ -33,8 +33,8 @@ impl Username {
             SHORTEST..=LONGEST => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                least: SHORTEST,
-                most: LONGEST,
+                min: SHORTEST,
+                max: LONGEST,
             })),
         };
         // Counted before all else, so that a long text costs nothing more.

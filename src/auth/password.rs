@@ -167,13 +167,13 @@ fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     if characters < SHORTEST {
         return Err(FieldProblem::TooShort {
             found: characters,
-            least: SHORTEST,
+            min: SHORTEST,
         });
     }
     if characters > LONGEST {
         return Err(FieldProblem::TooLong {
             found: characters,
-            most: LONGEST,
+            max: LONGEST,
         });
     }
     if password.chars().any(|c| c.is_ascii_control()) {
@@ -184,7 +184,7 @@ fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     if bytes > LONGEST {
         return Err(FieldProblem::TooManyBytes {
             found: bytes,
-            most: LONGEST,
+            max: LONGEST,
         });
     }
     Ok(text)

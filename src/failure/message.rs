@@ -1,4 +1,4 @@
-//! What people read, in Chinese and in English.
+//! Messages for people, in Chinese and in English.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 
 use super::{Failure, FieldProblem};
 
-/// A language that messages are written in.
+/// A language of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Language {
     /// Chinese.
@@ -17,7 +17,7 @@ pub enum Language {
 }
 
 impl Failure {
-    /// What to tell a person, with the measured value and the limit where there is one.
+    /// Returns the message for people, with the measured value and the limit if there is one.
     #[must_use]
     pub fn message(&self, language: Language) -> String {
         match language {
@@ -40,39 +40,36 @@ impl Failure {
             Self::ImageTruncated { received: None } => "图片不完整：数据提前结束".into(),
             Self::ImageDamaged {
                 offset: Some(offset),
-            } => format!("图片已损坏：第 {} 字节处有错误", grouped(*offset)),
+            } => format!("图片已损坏：第 {} 字节处有错误", group_digits(*offset)),
             Self::ImageDamaged { offset: None } => "图片已损坏".into(),
             Self::TooLarge {
                 bytes: Some(bytes),
                 limit,
             } => {
-                let (bytes, limit) = sizes(*bytes, *limit);
+                let (bytes, limit) = size_and_limit(*bytes, *limit);
                 format!("图片太大：{bytes}，上限 {limit}")
             }
-            Self::TooLarge { bytes: None, limit } => format!("图片太大：超过上限 {}", size(*limit)),
-            Self::BodyTooLarge { limit } => format!("请求体太大：上限 {}", size(*limit)),
+            Self::TooLarge { bytes: None, limit } => {
+                format!("图片太大：超过上限 {}", format_bytes(*limit))
+            }
             Self::TooManyPixels {
                 width,
                 height,
                 limit,
             } => format!(
                 "图片像素太多：{} × {}，上限 {} 像素",
-                grouped((*width).into()),
-                grouped((*height).into()),
-                grouped(*limit)
+                group_digits((*width).into()),
+                group_digits((*height).into()),
+                group_digits(*limit)
             ),
             Self::TooComplex { what, value, limit } => {
                 format!(
                     "图片过于复杂（{what}）：{}，上限 {}",
-                    grouped(*value),
-                    grouped(*limit)
+                    group_digits(*value),
+                    group_digits(*limit)
                 )
             }
             Self::InvalidField { field, problem } => format!("字段 {field} {}", problem.chinese()),
-            Self::UnsupportedContentType { expected } => {
-                format!("请求体的类型不对，应为 {expected}")
-            }
-            Self::MalformedBody { expected } => format!("请求体有误，不是完整的 {expected}"),
             Self::TokenMissing => "请先登录：缺少令牌".into(),
             Self::TokenExpired => "登录已过期，请重新登录".into(),
             Self::TokenInvalid => "令牌无效或会话已结束，请重新登录".into(),
@@ -80,16 +77,13 @@ impl Failure {
             Self::RateLimited { retry_after } => {
                 format!(
                     "尝试次数过多，请在 {}后重试",
-                    minutes(*retry_after, [" 分", " 秒"])
+                    format_minutes(*retry_after, [" 分", " 秒"])
                 )
             }
             Self::UsernameTaken => "用户名已被使用".into(),
             Self::RegistrationClosed => "暂不开放注册".into(),
             Self::UserNotFound => "用户不存在".into(),
             Self::SessionNotFound => "没有这个会话，或者它已经结束".into(),
-            Self::NotFound => "这里没有内容".into(),
-            Self::MethodNotAllowed => "此地址不支持该请求方法".into(),
-            Self::RequestTimeout => "请求体没有及时到达".into(),
             Self::Busy { retry_after, .. } => {
                 format!("服务繁忙，请在 {} 秒后重试", retry_after.as_secs())
             }
@@ -118,20 +112,17 @@ impl Failure {
             Self::ImageTruncated { received: None } => "the picture is cut off".into(),
             Self::ImageDamaged {
                 offset: Some(offset),
-            } => format!("the picture is damaged at byte {}", grouped(*offset)),
+            } => format!("the picture is damaged at byte {}", group_digits(*offset)),
             Self::ImageDamaged { offset: None } => "the picture is damaged".into(),
             Self::TooLarge {
                 bytes: Some(bytes),
                 limit,
             } => {
-                let (bytes, limit) = sizes(*bytes, *limit);
+                let (bytes, limit) = size_and_limit(*bytes, *limit);
                 format!("the picture is too large: {bytes}, limit {limit}")
             }
             Self::TooLarge { bytes: None, limit } => {
-                format!("the picture is too large: limit {}", size(*limit))
-            }
-            Self::BodyTooLarge { limit } => {
-                format!("the body is too large: limit {}", size(*limit))
+                format!("the picture is too large: limit {}", format_bytes(*limit))
             }
             Self::TooManyPixels {
                 width,
@@ -139,24 +130,18 @@ impl Failure {
                 limit,
             } => format!(
                 "the picture has too many pixels: {} × {}, limit {}",
-                grouped((*width).into()),
-                grouped((*height).into()),
-                grouped(*limit)
+                group_digits((*width).into()),
+                group_digits((*height).into()),
+                group_digits(*limit)
             ),
             Self::TooComplex { what, value, limit } => {
                 format!(
                     "the picture is too complex: {what}: {}, limit {}",
-                    grouped(*value),
-                    grouped(*limit)
+                    group_digits(*value),
+                    group_digits(*limit)
                 )
             }
             Self::InvalidField { field, problem } => format!("field {field} {}", problem.english()),
-            Self::UnsupportedContentType { expected } => {
-                format!("the body is of the wrong type: expected {expected}")
-            }
-            Self::MalformedBody { expected } => {
-                format!("the body is broken: it is no whole {expected}")
-            }
             Self::TokenMissing => "log in first: there is no token".into(),
             Self::TokenExpired => "the token has expired: log in again".into(),
             Self::TokenInvalid => {
@@ -164,16 +149,13 @@ impl Failure {
             }
             Self::BadCredentials => "wrong user name or password".into(),
             Self::RateLimited { retry_after } => {
-                let wait = minutes(*retry_after, [" min", " s"]);
+                let wait = format_minutes(*retry_after, [" min", " s"]);
                 format!("too many attempts: try again in {wait}")
             }
             Self::UsernameTaken => "the user name is taken".into(),
             Self::RegistrationClosed => "registration is closed".into(),
             Self::UserNotFound => "there is no such user".into(),
             Self::SessionNotFound => "there is no such session, or it has ended".into(),
-            Self::NotFound => "there is nothing here".into(),
-            Self::MethodNotAllowed => "this address does not take that method".into(),
-            Self::RequestTimeout => "the body did not arrive in time".into(),
             Self::Busy { retry_after, .. } => format!(
                 "the service is busy: try again in {} s",
                 retry_after.as_secs()
@@ -191,18 +173,18 @@ impl FieldProblem {
             Self::Repeated => "出现了多次".into(),
             Self::NotText => "应为文本".into(),
             Self::NotAWholeNumber => "应为整数".into(),
-            Self::Characters { found, least, most } => {
-                format!("的长度为 {found} 个字符，应为 {least} 到 {most} 个")
+            Self::Characters { found, min, max } => {
+                format!("的长度为 {found} 个字符，应为 {min} 到 {max} 个")
             }
             Self::NameCharacters => {
                 "含有不允许的字符；ASCII 字符只允许字母、数字、“.”、“_”和“-”".into()
             }
             Self::ControlCharacters => "含有控制字符".into(),
             Self::RefusedByPrecis => "含有 RFC 8265 不允许的字符或字符顺序".into(),
-            Self::TooShort { found, least } => format!("太短：{found} 个字符，至少 {least} 个"),
-            Self::TooLong { found, most } => format!("太长：{found} 个字符，上限 {most} 字节"),
-            Self::TooManyBytes { found, most } => {
-                format!("太长：{found} 字节，上限 {most} 字节")
+            Self::TooShort { found, min } => format!("太短：{found} 个字符，至少 {min} 个"),
+            Self::TooLong { found, max } => format!("太长：{found} 个字符，上限 {max} 字节"),
+            Self::TooManyBytes { found, max } => {
+                format!("太长：{found} 字节，上限 {max} 字节")
             }
             Self::OutsidePicture { width, height } => {
                 format!("指定的方形超出图片范围：图片为 {width} × {height} 像素")
@@ -216,7 +198,7 @@ impl FieldProblem {
             Self::Repeated => "is given more than once".into(),
             Self::NotText => "must be a text".into(),
             Self::NotAWholeNumber => "must be a whole number".into(),
-            Self::Characters { found, least, most } => format!("has {found} characters: it must have {least} to {most}"),
+            Self::Characters { found, min, max } => format!("has {found} characters: it must have {min} to {max}"),
             Self::NameCharacters => {
                 "has characters that are not allowed; of ASCII only letters, digits, \".\", \"_\" and \"-\" are".into()
             }
@@ -224,9 +206,9 @@ impl FieldProblem {
             Self::RefusedByPrecis => {
                 "has characters, or an order of characters, that RFC 8265 does not allow".into()
             }
-            Self::TooShort { found, least } => format!("is too short: {found} characters, at least {least}"),
-            Self::TooLong { found, most } => format!("is too long: {found} characters, limit {most} bytes"),
-            Self::TooManyBytes { found, most } => format!("is too long: {found} bytes, limit {most}"),
+            Self::TooShort { found, min } => format!("is too short: {found} characters, at least {min}"),
+            Self::TooLong { found, max } => format!("is too long: {found} characters, limit {max} bytes"),
+            Self::TooManyBytes { found, max } => format!("is too long: {found} bytes, limit {max}"),
             Self::OutsidePicture { width, height } => {
                 format!("asks for a square that leaves the picture, which is {width} × {height} pixels")
             }
@@ -234,19 +216,21 @@ impl FieldProblem {
     }
 }
 
-/// A size and the limit that it passes, in full where both would read the same.
-fn sizes(bytes: u64, limit: u64) -> (String, String) {
-    match (size(bytes), size(limit)) {
+/// Formats a size and the limit that it exceeds.
+///
+/// Uses exact numbers of bytes if both would round to the same text.
+fn size_and_limit(bytes: u64, limit: u64) -> (String, String) {
+    match (format_bytes(bytes), format_bytes(limit)) {
         (left, right) if left == right => (
-            format!("{} B", grouped(bytes)),
-            format!("{} B", grouped(limit)),
+            format!("{} B", group_digits(bytes)),
+            format!("{} B", group_digits(limit)),
         ),
         different => different,
     }
 }
 
-/// `23.1 MiB`, as people write it; whole numbers without a fraction.
-fn size(bytes: u64) -> String {
+/// Formats a size as `23.1 MiB`, and as `20 MiB` if it is a whole number of units.
+pub(crate) fn format_bytes(bytes: u64) -> String {
     ByteSize(bytes)
         .display()
         .iec()
@@ -254,8 +238,8 @@ fn size(bytes: u64) -> String {
         .replace(".0 ", " ")
 }
 
-/// `2 min 30 s`, as people count; what would be `0 s` is left out.
-fn minutes(time: Duration, [minute, second]: [&str; 2]) -> String {
+/// Formats a time as `2 min 30 s`, without the part that is 0.
+fn format_minutes(time: Duration, [minute, second]: [&str; 2]) -> String {
     match (time.as_secs() / 60, time.as_secs() % 60) {
         (0, seconds) => format!("{seconds}{second}"),
         (minutes, 0) => format!("{minutes}{minute}"),
@@ -263,8 +247,8 @@ fn minutes(time: Duration, [minute, second]: [&str; 2]) -> String {
     }
 }
 
-/// `81,920`.
-fn grouped(number: u64) -> String {
+/// Formats a number as `81,920`.
+fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

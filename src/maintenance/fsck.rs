@@ -277,7 +277,7 @@ async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
     let (seat, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
     body.extend(bytes).map_err(Failure::internal)?;
     let body = body.seal().map_err(Failure::internal)?;
-    let picture = body.picture(&body);
+    let picture = body.picture(0..body.len());
     workers.shape(seat, picture, None).await
 }
 

@@ -130,15 +130,13 @@ impl Buffer {
 }
 
 impl Sealed {
-    /// The part of the body that `data`, a slice of it, is.
+    /// Returns the picture that lies in `range` of this body.
     ///
     /// # Panics
-    /// Where `data` is no slice of this body: a fault of the caller.
+    /// If the range ends after the body: a defect of the caller.
     #[must_use]
-    pub fn picture(&self, data: &[u8]) -> Picture {
-        let start = data.as_ptr() as usize - self.as_ptr() as usize;
-        let range = start..start + data.len();
-        assert!(range.end <= self.len(), "the data lie outside the body");
+    pub fn picture(&self, range: Range<usize>) -> Picture {
+        assert!(range.end <= self.len(), "the picture ends after the body");
         Picture {
             body: self.clone(),
             range,

@@ -289,7 +289,7 @@ async fn shape(workers: &Workers, bytes: &[u8]) -> Result<usize, &'static str> {
     let (seat, mut buffer) = workers.admit(length).await.unwrap();
     buffer.extend(bytes).unwrap();
     let body = buffer.seal().unwrap();
-    let picture = body.picture(&body);
+    let picture = body.picture(0..body.len());
     let shaped = workers.shape(seat, picture, None).await;
     shaped
         .map(|shaped| shaped.squares.len())
