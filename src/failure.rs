@@ -4,6 +4,8 @@ mod message;
 
 use std::{error::Error, fmt, time::Duration};
 
+use veraicon_picture::Complexity;
+
 pub use self::message::Language;
 pub(crate) use self::message::format_bytes;
 
@@ -58,7 +60,7 @@ pub enum Failure {
     /// The picture needs more work or memory than any real picture.
     TooComplex {
         /// The quantity that is too large.
-        what: String,
+        what: Complexity,
         /// Measured value.
         value: u64,
         /// Maximum value.

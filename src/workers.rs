@@ -21,7 +21,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
 };
-use veraicon_picture::{Crop, Picture as Square, Policy};
+use veraicon_picture::{Complexity, Crop, Picture as Square, Policy};
 
 pub use self::{budget::Budget, pool::Program, protocol::Sandbox};
 use self::{
@@ -367,7 +367,7 @@ impl Workers {
         let limit = self.0.budget.pictures;
         if bytes > limit {
             return Err(Failure::TooComplex {
-                what: "bytes of memory".into(),
+                what: Complexity::MemoryBytes,
                 value: bytes,
                 limit,
             });

@@ -1,8 +1,9 @@
 //! Messages for people, in Chinese and in English.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytesize::ByteSize;
+use veraicon_picture::Complexity;
 
 use super::{Failure, FieldProblem};
 
@@ -31,9 +32,14 @@ impl Failure {
             Self::NoFile => "没有收到图片：表单需要有一个名为 data 的文件字段".into(),
             Self::SeveralFiles => "只能上传一张图片：表单里有多个 data 字段".into(),
             Self::EmptyFile => "文件是空的".into(),
-            Self::NotAnImage { kind: Some(kind) } => format!("这不是图片，而是 {kind}"),
-            Self::NotAnImage { kind: None } => "这不是图片".into(),
-            Self::UnsupportedFormat { what } => format!("不支持的图片格式：{what}"),
+            Self::NotAnImage { kind } => match kind.as_deref().and_then(chinese_format) {
+                Some(kind) => format!("这不是图片，文件类型为：{kind}"),
+                None => "这不是图片".into(),
+            },
+            Self::UnsupportedFormat { what } => match chinese_format(what) {
+                Some(what) => format!("不支持的图片格式：{what}"),
+                None => "不支持的图片格式".into(),
+            },
             Self::ImageTruncated {
                 received: Some(percent),
             } => format!("图片不完整：只收到约 {percent}%"),
@@ -63,8 +69,9 @@ impl Failure {
                 group_digits(*limit)
             ),
             Self::TooComplex { what, value, limit } => {
+                let (quantity, unit) = chinese_quantity(*what);
                 format!(
-                    "图片过于复杂（{what}）：{}，上限 {}",
+                    "图片过于复杂：{quantity}为 {}{unit}，上限 {}{unit}",
                     group_digits(*value),
                     group_digits(*limit)
                 )
@@ -83,7 +90,7 @@ impl Failure {
             Self::UsernameTaken => "用户名已被使用".into(),
             Self::RegistrationClosed => "暂不开放注册".into(),
             Self::UserNotFound => "用户不存在".into(),
-            Self::SessionNotFound => "没有这个会话，或者它已经结束".into(),
+            Self::SessionNotFound => "会话不存在或已结束".into(),
             Self::Busy { retry_after, .. } => {
                 format!("服务繁忙，请在 {} 秒后重试", retry_after.as_secs())
             }
@@ -104,7 +111,7 @@ impl Failure {
             }
             Self::NotAnImage { kind: None } => "this is not a picture".into(),
             Self::UnsupportedFormat { what } => {
-                format!("pictures of this kind are not taken: {what}")
+                format!("this picture format is not supported: {what}")
             }
             Self::ImageTruncated {
                 received: Some(percent),
@@ -136,7 +143,7 @@ impl Failure {
             ),
             Self::TooComplex { what, value, limit } => {
                 format!(
-                    "the picture is too complex: {what}: {}, limit {}",
+                    "the picture is too complex: {} {what}, limit {}",
                     group_digits(*value),
                     group_digits(*limit)
                 )
@@ -196,11 +203,11 @@ impl FieldProblem {
         match self {
             Self::Missing => "is missing".into(),
             Self::Repeated => "is given more than once".into(),
-            Self::NotText => "must be a text".into(),
+            Self::NotText => "must be text".into(),
             Self::NotAWholeNumber => "must be a whole number".into(),
             Self::Characters { found, min, max } => format!("has {found} characters: it must have {min} to {max}"),
             Self::NameCharacters => {
-                "has characters that are not allowed; of ASCII only letters, digits, \".\", \"_\" and \"-\" are".into()
+                "has characters that are not allowed: the only ASCII characters allowed are letters, digits, \".\", \"_\" and \"-\"".into()
             }
             Self::ControlCharacters => "has control characters".into(),
             Self::RefusedByPrecis => {
@@ -210,10 +217,81 @@ impl FieldProblem {
             Self::TooLong { found, max } => format!("is too long: {found} characters, limit {max} bytes"),
             Self::TooManyBytes { found, max } => format!("is too long: {found} bytes, limit {max}"),
             Self::OutsidePicture { width, height } => {
-                format!("asks for a square that leaves the picture, which is {width} × {height} pixels")
+                format!("is invalid: the square is not inside the picture of {width} × {height} pixels")
             }
         }
     }
+}
+
+/// Returns the Chinese name of a quantity, and its unit.
+const fn chinese_quantity(quantity: Complexity) -> (&'static str, &'static str) {
+    match quantity {
+        Complexity::MemoryBytes => ("所需内存", " 字节"),
+        Complexity::ProfileBytes => ("颜色配置文件大小", " 字节"),
+        Complexity::Frames => ("帧数", ""),
+        Complexity::FramePixels => ("所有帧的像素总数", ""),
+        Complexity::Scans => ("扫描次数", ""),
+        Complexity::ScanBlocks => ("所有扫描的数据块总数", ""),
+        Complexity::TagValues => ("单个标签的值数量", ""),
+        Complexity::Items => ("图像项数量", ""),
+        Complexity::ItemBytes => ("图像项的数据总量", " 字节"),
+        Complexity::ItemLocations => ("图像项位置数量", ""),
+        Complexity::ItemExtents => ("图像项的数据段总数", ""),
+        Complexity::Properties => ("图像属性数量", ""),
+        Complexity::ItemsWithProperties => ("带属性的图像项数量", ""),
+        Complexity::ItemProperties => ("图像项的属性总数", ""),
+        Complexity::ItemReferences => ("图像项之间的引用数量", ""),
+    }
+}
+
+/// Returns the Chinese words for a format that the picture crate has named in English.
+///
+/// Names such as `JPEG XL` stay as they are. Returns `None` for an English phrase without
+/// translation, so that it does not appear inside a Chinese message.
+fn chinese_format(format: &str) -> Option<Cow<'_, str>> {
+    // Several formats share their last word, such as `MP4 video` and `AVI video`.
+    const LAST_WORDS: [(&str, &str); 7] = [
+        (" program", "程序"),
+        (" class", "类文件"),
+        (" database", "数据库"),
+        (" document", "文档"),
+        (" video", "视频"),
+        (" audio", "音频"),
+        (" media", "媒体文件"),
+    ];
+    let phrase = match format {
+        "text" => "文本",
+        "script" => "脚本",
+        "font" => "字体",
+        "property list" => "属性列表",
+        "data URL" => "数据地址",
+        "hierarchical JPEG" => "分层 JPEG",
+        "lossless JPEG" => "无损 JPEG",
+        "arithmetic-coded JPEG" => "算术编码的 JPEG",
+        "JPEG of other than 8 bits a sample" => "样本不是 8 位的 JPEG",
+        "JPEG of other than 1, 3 or 4 components" => "分量数不是 1、3 或 4 的 JPEG",
+        "AVIF without a still" => "没有静态图像的 AVIF",
+        "HEVC whose units have lengths of less than four bytes" => "长度字段不足四字节的 HEVC",
+        "HEVC that is cut off at the left or at the top" => "裁去左侧或上侧的 HEVC",
+        "this kind of HEIF item" => "此类 HEIF 图像项",
+        "this kind of BMP or TIFF" => "此类 BMP 或 TIFF",
+        "the kind of pixels" => "此类像素格式",
+        _ => "",
+    };
+    if !phrase.is_empty() {
+        return Some(phrase.into());
+    }
+    for (english, chinese) in LAST_WORDS {
+        if let Some(name) = format.strip_suffix(english) {
+            return Some(format!("{name} {chinese}").into());
+        }
+    }
+    // Names of formats have no lower-case words after the first one.
+    let is_name = format
+        .split(' ')
+        .skip(1)
+        .all(|word| !word.starts_with(|first: char| first.is_ascii_lowercase()));
+    is_name.then(|| format.into())
 }
 
 /// Formats a size and the limit that it exceeds.
@@ -258,4 +336,30 @@ fn group_digits(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chinese_messages_have_no_english_phrases() {
+        let message = |what: &str| {
+            let failure = Failure::UnsupportedFormat { what: what.into() };
+            failure.message(Language::Chinese)
+        };
+        assert_eq!(message("JPEG XL"), "不支持的图片格式：JPEG XL");
+        assert_eq!(message("lossless JPEG"), "不支持的图片格式：无损 JPEG");
+        assert_eq!(message("MP4 video"), "不支持的图片格式：MP4 视频");
+        assert_eq!(message("a phrase without translation"), "不支持的图片格式");
+        let failure = Failure::TooComplex {
+            what: Complexity::MemoryBytes,
+            value: 200_000,
+            limit: 100_000,
+        };
+        assert_eq!(
+            failure.message(Language::Chinese),
+            "图片过于复杂：所需内存为 200,000 字节，上限 100,000 字节"
+        );
+    }
 }

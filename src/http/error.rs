@@ -58,13 +58,15 @@ impl HttpError {
 
     fn chinese(&self) -> Cow<'static, str> {
         match self {
-            Self::NotFound => "这里没有内容".into(),
+            Self::NotFound => "此地址没有内容".into(),
             Self::MethodNotAllowed => "此地址不支持该请求方法".into(),
             Self::RequestTimeout => "请求体没有及时到达".into(),
             Self::UnsupportedContentType { expected } => {
-                format!("请求体的类型不对，应为 {expected}").into()
+                format!("不支持的请求体类型，应为 {expected}").into()
             }
-            Self::MalformedBody { expected } => format!("请求体有误，不是完整的 {expected}").into(),
+            Self::MalformedBody { expected } => {
+                format!("请求体格式错误，应为完整的 {expected}").into()
+            }
             Self::BodyTooLarge { limit } => {
                 format!("请求体太大：上限 {}", format_bytes(*limit)).into()
             }
@@ -74,14 +76,14 @@ impl HttpError {
 
     fn english(&self) -> Cow<'static, str> {
         match self {
-            Self::NotFound => "there is nothing here".into(),
-            Self::MethodNotAllowed => "this address does not take that method".into(),
+            Self::NotFound => "nothing was found at this URL".into(),
+            Self::MethodNotAllowed => "this URL does not support the method".into(),
             Self::RequestTimeout => "the body did not arrive in time".into(),
             Self::UnsupportedContentType { expected } => {
-                format!("the body is of the wrong type: expected {expected}").into()
+                format!("the content type is not supported: expected {expected}").into()
             }
             Self::MalformedBody { expected } => {
-                format!("the body is broken: it is no whole {expected}").into()
+                format!("the body is malformed: expected complete {expected}").into()
             }
             Self::BodyTooLarge { limit } => {
                 format!("the body is too large: limit {}", format_bytes(*limit)).into()

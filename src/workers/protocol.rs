@@ -6,7 +6,7 @@
 use std::io;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use veraicon_picture::{Crop, Error, Policy};
+use veraicon_picture::{Complexity, Crop, Error, Policy};
 
 use crate::failure::{Failure, FieldProblem};
 
@@ -151,7 +151,7 @@ pub(super) enum Refusal {
         offset: Option<u64>,
     },
     TooComplex {
-        what: String,
+        what: Complexity,
         value: u64,
         limit: u64,
     },
@@ -181,11 +181,7 @@ impl From<Error> for Outcome {
             },
             Error::Truncated { received } => Refusal::Truncated { received },
             Error::Damaged { offset, .. } => Refusal::Damaged { offset },
-            Error::TooComplex { what, value, limit } => Refusal::TooComplex {
-                what: what.into(),
-                value,
-                limit,
-            },
+            Error::TooComplex { what, value, limit } => Refusal::TooComplex { what, value, limit },
             Error::CropOutside { width, height, .. } => Refusal::CropOutside { width, height },
             fault => return Self::Fault(fault.to_string()),
         })
@@ -215,11 +211,7 @@ impl From<Refusal> for Failure {
             },
             Refusal::Truncated { received } => Self::ImageTruncated { received },
             Refusal::Damaged { offset } => Self::ImageDamaged { offset },
-            Refusal::TooComplex { what, value, limit } => Self::TooComplex {
-                what: plain(&what),
-                value,
-                limit,
-            },
+            Refusal::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
             Refusal::CropOutside { width, height } => Self::InvalidField {
                 field: "crop_size",
                 problem: FieldProblem::OutsidePicture { width, height },

@@ -46,7 +46,7 @@ mod yuv;
 
 pub use crop::Crop;
 pub use encode::encode;
-pub use error::Error;
+pub use error::{Complexity, Error};
 pub use format::Format;
 pub use picture::{Picture, Pictures, Source};
 pub use policy::{OutputFormat, Policy};

@@ -14,7 +14,7 @@ use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
 use crate::raster::{Channels, Pixels, Raster, Window};
 use crate::reduce::Reducer;
-use crate::{Error, Format, Header, exif};
+use crate::{Complexity, Error, Format, Header, exif};
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
 pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
@@ -100,7 +100,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         if count.saturating_mul(size) > bytes.len() as u64 {
             return Err(Error::damaged("a tag that is longer than the file"));
         }
-        Error::complexity("values of a tag", count, MOST_VALUES)?;
+        Error::complexity(Complexity::TagValues, count, MOST_VALUES)?;
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ impl<'a> Whole<'a> {
         let space = decoder.icc_profile().ok().flatten();
         if let Some(profile) = &space {
             Error::complexity(
-                "bytes of profile",
+                Complexity::ProfileBytes,
                 profile.len() as u64,
                 wanted.policy.max_profile_bytes,
             )?;

@@ -9,7 +9,7 @@ use super::{Decoded, Source, Wanted};
 use crate::colour::ColourSpace;
 use crate::orientation::Orientation;
 use crate::raster::{Channels, Pixels, Raster, Window};
-use crate::{Error, Format, Header};
+use crate::{Complexity, Error, Format, Header};
 use blocks::{Blocks, Frame};
 use indices::{Indices, Rows};
 
@@ -96,9 +96,9 @@ impl<'a> Source<'a> for Gif<'a> {
         let mut scratch = Vec::new();
         while let Some(frame) = blocks.next_frame()? {
             frames += 1;
-            Error::complexity("frames", frames, wanted.policy.max_frames.into())?;
+            Error::complexity(Complexity::Frames, frames, wanted.policy.max_frames.into())?;
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::complexity(Complexity::FramePixels, work, wanted.policy.max_work)?;
             scratch.resize(usize::from(frame.width), 0);
             let mut pixels = Indices::new(&frame)?;
             for _ in 0..frame.height {

@@ -26,7 +26,7 @@ use crate::orientation::Orientation;
 use crate::planar::{Model, Planar};
 use crate::raster::Pixels;
 use crate::yuv::{Matrix, Range};
-use crate::{Error, Format, Header, Policy};
+use crate::{Complexity, Error, Format, Header, Policy};
 use boxes::Reader;
 use budget::Budget;
 use canvas::Canvas;
@@ -139,7 +139,7 @@ impl<'a> Heif<'a> {
         }
         let profile = primary.properties.profile.unwrap_or_default();
         Error::complexity(
-            "bytes of profile",
+            Complexity::ProfileBytes,
             profile.len() as u64,
             policy.max_profile_bytes,
         )?;

@@ -14,7 +14,7 @@ use crate::planar::{Model, Planar, Plane};
 use crate::raster::{Channels, Pixels, Raster, Samples, Window};
 use crate::reduce::MARGIN;
 use crate::yuv::Matrix;
-use crate::{Error, Format, Header, Policy, exif};
+use crate::{Complexity, Error, Format, Header, Policy, exif};
 use container::{Container, Frame};
 
 /// Bytes a column of a lossy picture: rows of macroblocks, their contexts, and the scaler's sums.
@@ -41,7 +41,7 @@ impl<'a> WebP<'a> {
         let space = match container.profile {
             Some(profile) => {
                 Error::complexity(
-                    "bytes of profile",
+                    Complexity::ProfileBytes,
                     profile.len() as u64,
                     policy.max_profile_bytes,
                 )?;
@@ -140,7 +140,7 @@ impl<'a> Source<'a> for WebP<'a> {
         let mut work = first.pixels();
         for frame in rest {
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::complexity(Complexity::FramePixels, work, wanted.policy.max_work)?;
             // One pixel is the least that libwebp can be asked for; it decodes all the same.
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }

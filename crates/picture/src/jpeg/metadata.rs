@@ -1,7 +1,7 @@
 //! Metadata in application segments: EXIF (CIPA DC-008 4.7.2) and ICC profiles (ICC.1 B.4).
 
 use super::header::Header;
-use crate::Error;
+use crate::{Complexity, Error};
 
 const EXIF: &[u8] = b"Exif\0\0";
 const ICC: &[u8] = b"ICC_PROFILE\0";
@@ -48,7 +48,7 @@ impl Header<'_> {
         let size: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
         if size as u64 > limit {
             return Err(Error::TooComplex {
-                what: "bytes of ICC profile",
+                what: Complexity::ProfileBytes,
                 value: size as u64,
                 limit,
             });

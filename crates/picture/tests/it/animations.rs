@@ -1,5 +1,5 @@
 use crate::pictures::{CORNERS, Output, Pixels, animated_webp, close, interlaced, placed_gif};
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
 fn shape(bytes: &[u8]) -> Output {
     let pictures = process(bytes, &Policy::default(), None).unwrap();
@@ -99,7 +99,7 @@ fn apng_keeps_its_default_picture() {
         ..Policy::default()
     };
     let expected = Error::TooComplex {
-        what: "frames",
+        what: Complexity::Frames,
         value: 3,
         limit: 2,
     };
@@ -211,7 +211,7 @@ fn work_is_limited() {
             matches!(
                 result,
                 Err(Error::TooComplex {
-                    what: "pixels in all frames",
+                    what: Complexity::FramePixels,
                     ..
                 })
             ),

@@ -1,6 +1,6 @@
 use crate::pictures::{Output, Pixels};
 use moxcms::ColorProfile;
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
 /// A picture of one colour.
 fn plain(rgb: [u8; 3]) -> Pixels {
@@ -68,7 +68,7 @@ fn a_profile_that_unpacks_to_too_much_is_refused() {
         matches!(
             result,
             Err(Error::TooComplex {
-                what: "bytes of profile",
+                what: Complexity::ProfileBytes,
                 ..
             })
         ),

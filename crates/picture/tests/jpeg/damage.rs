@@ -1,8 +1,8 @@
 //! Files that are cut, damaged, or made to cost much.
 
 use proptest::prelude::*;
-use veraicon_picture::Error;
 use veraicon_picture::jpeg::{Decoder, Limits, Planes, Scale};
+use veraicon_picture::{Complexity, Error};
 
 use crate::libjpeg;
 use crate::recipes;
@@ -224,7 +224,7 @@ fn a_bomb_of_scans_is_refused_within_the_budget() {
     assert_eq!(
         result.err(),
         Some(Error::TooComplex {
-            what: "scans",
+            what: Complexity::Scans,
             value: 6,
             limit: 5
         })

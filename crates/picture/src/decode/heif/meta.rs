@@ -2,8 +2,8 @@
 
 use super::boxes::{Boxes, Reader, full};
 use super::properties::Properties;
-use crate::Error;
 use crate::bytes::Bytes;
+use crate::{Complexity, Error};
 
 /// Most items, and most entries of each table that lists them: a grid of 100 megapixels in tiles of
 /// 256 × 256 pixels and as many tiles of its alpha are 3,100. Phones write 50 to 200.
@@ -202,7 +202,7 @@ impl<'a> Meta<'a> {
     fn read_items(&mut self, content: &'a [u8]) -> Result<(), Error> {
         let (version, _, entries) = full(content).ok_or(DAMAGED)?;
         let start = if version == 0 { 2 } else { 4 };
-        let mut count = Count::of("items", MAX_ITEMS);
+        let mut count = Count::of(Complexity::Items, MAX_ITEMS);
         for entry in Boxes::new(entries.get(start..).ok_or(DAMAGED)?) {
             count.add(1)?;
             let entry = entry.map_err(|_| DAMAGED)?;
@@ -233,8 +233,8 @@ impl<'a> Meta<'a> {
         }
         let id_size = if version < 2 { 2 } else { 4 };
         let locations = numbers.short(id_size).ok_or(DAMAGED)?;
-        Count::of("item locations", MAX_ITEMS).add(locations.into())?;
-        let mut total = Count::of("item extents", MAX_LINKS);
+        Count::of(Complexity::ItemLocations, MAX_ITEMS).add(locations.into())?;
+        let mut total = Count::of(Complexity::ItemExtents, MAX_LINKS);
         for _ in 0..locations {
             let id = numbers.short(id_size).ok_or(DAMAGED)?;
             let method = match version {
@@ -269,13 +269,13 @@ impl<'a> Meta<'a> {
             return Err(DAMAGED);
         }
         let mut properties = Vec::new();
-        let mut count = Count::of("properties", MAX_PROPERTIES);
+        let mut count = Count::of(Complexity::Properties, MAX_PROPERTIES);
         for property in children(content, *b"ipco").flat_map(Boxes::new) {
             count.add(1)?;
             properties.push(property.map_err(|_| DAMAGED)?);
         }
-        let mut entries = Count::of("items with properties", MAX_ITEMS);
-        let mut total = Count::of("properties of items", MAX_LINKS);
+        let mut entries = Count::of(Complexity::ItemsWithProperties, MAX_ITEMS);
+        let mut total = Count::of(Complexity::ItemProperties, MAX_LINKS);
         for content in children(content, *b"ipma") {
             let (version, flags, content) = full(content).ok_or(DAMAGED)?;
             let mut numbers = Reader(content);
@@ -310,7 +310,7 @@ impl<'a> Meta<'a> {
     fn read_references(&mut self, content: &'a [u8]) -> Result<(), Error> {
         let (version, _, content) = full(content).ok_or(DAMAGED)?;
         let id_size = if version == 0 { 2 } else { 4 };
-        let mut total = Count::of("item references", MAX_LINKS);
+        let mut total = Count::of(Complexity::ItemReferences, MAX_LINKS);
         for found in Boxes::new(content) {
             let found = found.map_err(|_| DAMAGED)?;
             let mut numbers = Reader(found.content);
@@ -332,13 +332,13 @@ impl<'a> Meta<'a> {
 
 /// What a table has of something, so that it is refused before it costs much.
 struct Count {
-    what: &'static str,
+    what: Complexity,
     value: u64,
     limit: u64,
 }
 
 impl Count {
-    fn of(what: &'static str, limit: u64) -> Self {
+    fn of(what: Complexity, limit: u64) -> Self {
         Self {
             what,
             value: 0,

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::{Complexity, Error, Policy};
 
 use super::SIGNATURE_LENGTH;
 use super::pieces::Pieces;
@@ -226,7 +226,7 @@ impl Animation {
                 length: 0,
             });
             let count = self.frames.len() as u64;
-            return Error::complexity("frames", count, policy.max_frames.into());
+            return Error::complexity(Complexity::Frames, count, policy.max_frames.into());
         }
         let frame = self.frames.last_mut().ok_or(misplaced)?;
         if frame.length == 0 {
@@ -248,7 +248,7 @@ impl Animation {
         }
         let work = frames.iter().map(Frame::pixels);
         let work = work.fold(0, u64::saturating_add);
-        Error::complexity("pixels in all frames", work, policy.max_work)?;
+        Error::complexity(Complexity::FramePixels, work, policy.max_work)?;
         Ok(frames)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::{Complexity, Error, Policy};
 
 /// Bytes before the first chunk: "RIFF", size, "WEBP".
 const RIFF_HEADER: usize = 12;
@@ -140,7 +140,7 @@ impl<'a> Container<'a> {
                 b"ANMF" if animated => {
                     container.frames.push(read_frame(&chunk, canvas)?);
                     Error::complexity(
-                        "frames",
+                        Complexity::Frames,
                         container.frames.len() as u64,
                         policy.max_frames.into(),
                     )?;
