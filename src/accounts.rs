@@ -10,7 +10,7 @@ pub use self::username::Username;
 use crate::{
     auth::{
         password::{NewPassword, Passwords},
-        throttle::{Booked, Subject, Throttle},
+        throttle::{Reservation, Subject, Throttle},
     },
     clock::Clock,
     config::Registration,
@@ -67,21 +67,21 @@ impl Accounts {
         }
         let username = Username::parse(username)?;
         let password = NewPassword::parse("password", password)?;
-        let booked = self
+        let reservation = self
             .throttle
-            .book(&[Subject::RegistrationFrom(address)])
+            .reserve(&[Subject::RegistrationFrom(address)])
             .await?;
         let outcome = async {
             // A name that is taken must not cost a hash.
             if self.database.user_by_key(&username.key).await?.is_some() {
                 return Err(Failure::UsernameTaken);
             }
-            let place = self.passwords.enter()?;
-            let password_hash = self.passwords.hash(place, password).await?;
+            let permit = self.passwords.acquire_permit()?;
+            let password_hash = self.passwords.hash(permit, password).await?;
             let now = self.clock.now();
             let user = User {
                 id: self.ids.next().await?,
-                username: username.shown,
+                username: username.display,
                 username_key: username.key,
                 password_hash,
                 password_generation: 0,
@@ -98,7 +98,7 @@ impl Accounts {
             // What is counted are accounts, and names that were tried out.
             outcome @ (Ok(_) | Err(Failure::UsernameTaken)) => outcome,
             Err(failure) => {
-                give_back(booked).await;
+                refund(reservation).await;
                 Err(failure)
             }
         }
@@ -109,7 +109,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Failure::BadCredentials`], [`Failure::RateLimited`], [`Failure::Busy`].
-    pub async fn open(
+    pub async fn authenticate(
         &self,
         username: &str,
         password: &SecretString,
@@ -118,9 +118,9 @@ impl Accounts {
         // Nobody can have a name that breaks the rules; it counts all the same, in the form that it came in.
         let key = Username::parse(username).ok().map(|name| name.key);
         let name = key.as_deref().unwrap_or(username);
-        let booked = self
+        let reservation = self
             .throttle
-            .book(&[Subject::LoginFrom(address), Subject::LoginTo(name)])
+            .reserve(&[Subject::LoginFrom(address), Subject::LoginTo(name)])
             .await?;
         let outcome = async {
             let user = match &key {
@@ -129,11 +129,11 @@ impl Accounts {
             };
             let user = user.filter(|user| !user.is_deleted());
             let hash = user.as_ref().map(|user| user.password_hash.as_str());
-            let place = self.passwords.enter()?;
-            let matches = self.passwords.verify(place, password, hash).await?;
+            let permit = self.passwords.acquire_permit()?;
+            let matches = self.passwords.verify(permit, password, hash).await?;
             user.filter(|_| matches).ok_or(Failure::BadCredentials)
         };
-        let user = settle(booked, outcome.await).await?;
+        let user = commit(reservation, outcome.await).await?;
         if self.passwords.is_outdated(&user.password_hash)
             && let Err(failure) = self.rehash(&user, password).await
         {
@@ -157,17 +157,20 @@ impl Accounts {
         new: &SecretString,
     ) -> Result<User, Failure> {
         let new = NewPassword::parse("new_password", new)?;
-        let place = self.passwords.enter()?;
-        let booked = self.throttle.book(&[Subject::PasswordOf(user.id)]).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let reservation = self
+            .throttle
+            .reserve(&[Subject::PasswordOf(user.id)])
+            .await?;
         let hash = Some(user.password_hash.as_str());
-        let outcome = match self.passwords.verify(place, old, hash).await {
+        let outcome = match self.passwords.verify(permit, old, hash).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::BadCredentials),
             Err(failure) => Err(failure),
         };
-        settle(booked, outcome).await?;
-        let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, new).await?;
+        commit(reservation, outcome).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let hash = self.passwords.hash(permit, new).await?;
         self.database
             .set_password(user, hash, self.clock.now())
             .await
@@ -175,8 +178,8 @@ impl Accounts {
 
     async fn rehash(&self, user: &User, password: &SecretString) -> Result<(), Failure> {
         let password = NewPassword::parse("password", password)?;
-        let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, password).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let hash = self.passwords.hash(permit, password).await?;
         self.database.rehash_password(user, hash).await
     }
 
@@ -192,10 +195,10 @@ impl Accounts {
 }
 
 /// Settles an attempt by its outcome: what is neither right nor wrong does not count.
-async fn settle<T>(booked: Booked, outcome: Result<T, Failure>) -> Result<T, Failure> {
+async fn commit<T>(reservation: Reservation, outcome: Result<T, Failure>) -> Result<T, Failure> {
     match &outcome {
         Ok(_) => {
-            if let Err(failure) = booked.succeeded().await {
+            if let Err(failure) = reservation.succeeded().await {
                 tracing::warn!(
                     ?failure,
                     "a log-in that succeeded counts as one that failed"
@@ -203,14 +206,14 @@ async fn settle<T>(booked: Booked, outcome: Result<T, Failure>) -> Result<T, Fai
             }
         }
         Err(Failure::BadCredentials) => {}
-        Err(_) => give_back(booked).await,
+        Err(_) => refund(reservation).await,
     }
     outcome
 }
 
 /// An attempt that cannot be given back counts; the answer stays what it is.
-async fn give_back(booked: Booked) {
-    if let Err(failure) = booked.give_back().await {
+async fn refund(reservation: Reservation) {
+    if let Err(failure) = reservation.refund().await {
         tracing::warn!(
             ?failure,
             "an attempt counts that was neither right nor wrong"

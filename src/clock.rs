@@ -17,14 +17,14 @@ pub enum Clock {
     /// The machine's clock.
     System,
     /// A clock that moves only when it is told to.
-    Held(Arc<AtomicI64>),
+    Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// A clock that stands at `now` until [`Clock::advance`] moves it.
     #[must_use]
-    pub fn held(now: Milliseconds) -> Self {
-        Self::Held(Arc::new(AtomicI64::new(now)))
+    pub fn manual(now: Milliseconds) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(now)))
     }
 
     /// The time.
@@ -40,13 +40,13 @@ impl Clock {
                 let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             }
-            Self::Held(now) => now.load(Ordering::SeqCst),
+            Self::Manual(now) => now.load(Ordering::SeqCst),
         }
     }
 
     /// Moves a held clock on; the machine's clock is not ours to move.
     pub fn advance(&self, step: Duration) {
-        if let Self::Held(now) = self {
+        if let Self::Manual(now) = self {
             now.fetch_add(
                 i64::try_from(step.as_millis()).unwrap_or(i64::MAX),
                 Ordering::SeqCst,

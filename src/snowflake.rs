@@ -12,24 +12,24 @@ use crate::{
 };
 
 /// How many nodes there can be.
-pub const NODES: u16 = 1 << NODE_BITS;
+pub const MAX_NODES: u16 = 1 << NODE_BITS;
 /// 2024-01-01 00:00 UTC.
 const EPOCH: Milliseconds = 1_704_067_200_000;
 const NODE_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
-const SEQUENCE_END: i64 = 1 << SEQUENCE_BITS;
+const MAX_SEQUENCE: i64 = 1 << SEQUENCE_BITS;
 /// How long an identifier is waited for: for a clock that stepped back, or a node whose number has run out.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Makes identifiers for one node.
 #[derive(Debug)]
 pub struct Snowflakes {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<GeneratorState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct GeneratorState {
     node: Node,
     /// The millisecond of the last identifier, and how many were made in it.
     last: (Milliseconds, i64),
@@ -38,10 +38,10 @@ struct State {
 /// The number of a node, and how long it may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Below [`NODES`].
+    /// Below [`MAX_NODES`].
     pub number: u16,
     /// Until when, by a clock that nobody can set; always, where no other node can be.
-    pub until: Option<Instant>,
+    pub valid_until: Option<Instant>,
 }
 
 impl Snowflakes {
@@ -50,7 +50,7 @@ impl Snowflakes {
     pub fn new(clock: Clock, node: Node) -> Self {
         Self {
             clock,
-            state: Mutex::new(State {
+            state: Mutex::new(GeneratorState {
                 node,
                 last: (EPOCH, 0),
             }),
@@ -58,7 +58,7 @@ impl Snowflakes {
     }
 
     /// Goes on under another number, or under the same one for longer.
-    pub fn go_on_as(&self, node: Node) {
+    pub fn set_node(&self, node: Node) {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -80,11 +80,11 @@ impl Snowflakes {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let id = tokio::time::timeout(LONGEST_WAIT, wait).await;
+        let id = tokio::time::timeout(MAX_WAIT, wait).await;
         id.map_err(|_| {
             let cause =
                 "no identifier can be made: the clock stepped back, or this node lost its number";
-            Failure::busy_because(LONGEST_WAIT, cause)
+            Failure::busy_because(MAX_WAIT, cause)
         })
     }
 
@@ -93,32 +93,32 @@ impl Snowflakes {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
             .node
-            .until
+            .valid_until
             .is_some_and(|until| Instant::now() >= until)
         {
             return None;
         }
         let sequence = match now.cmp(&state.last.0) {
             std::cmp::Ordering::Greater => 0,
-            std::cmp::Ordering::Equal if state.last.1 < SEQUENCE_END => state.last.1,
+            std::cmp::Ordering::Equal if state.last.1 < MAX_SEQUENCE => state.last.1,
             _ => return None,
         };
         state.last = (now, sequence + 1);
-        let node = i64::from(state.node.number % NODES);
+        let node = i64::from(state.node.number % MAX_NODES);
         Some(((now - EPOCH) << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence)
     }
 }
 
 impl Node {
     /// The only node that there is.
-    pub const ALONE: Self = Self {
+    pub const SINGLE: Self = Self {
         number: 0,
-        until: None,
+        valid_until: None,
     };
     /// A command beside the only node.
     pub const COMMAND: Self = Self {
-        number: NODES - 1,
-        until: None,
+        number: MAX_NODES - 1,
+        valid_until: None,
     };
 }
 
@@ -131,14 +131,14 @@ mod tests {
             clock,
             Node {
                 number,
-                until: None,
+                valid_until: None,
             },
         )
     }
 
     #[tokio::test]
     async fn identifiers_grow_and_carry_time_and_node() {
-        let clock = Clock::held(EPOCH + 5);
+        let clock = Clock::manual(EPOCH + 5);
         let ids = maker(clock.clone(), 3);
         let first = ids.next().await.unwrap();
         let second = ids.next().await.unwrap();
@@ -151,13 +151,13 @@ mod tests {
 
     #[test]
     fn a_full_millisecond_and_a_clock_that_stepped_back_yield_nothing() {
-        let clock = Clock::held(EPOCH + 5);
+        let clock = Clock::manual(EPOCH + 5);
         let ids = maker(clock.clone(), 0);
         assert_eq!(
-            (0..SEQUENCE_END + 1).filter_map(|_| ids.try_next()).count(),
+            (0..MAX_SEQUENCE + 1).filter_map(|_| ids.try_next()).count(),
             4096
         );
-        let Clock::Held(now) = &clock else {
+        let Clock::Manual(now) = &clock else {
             panic!("the clock is held")
         };
         now.store(EPOCH + 4, std::sync::atomic::Ordering::SeqCst);
@@ -167,15 +167,15 @@ mod tests {
     #[test]
     fn a_node_whose_number_has_run_out_makes_nothing_until_it_has_one_again() {
         let now = Instant::now();
-        let ids = maker(Clock::held(EPOCH + 5), 3);
-        ids.go_on_as(Node {
+        let ids = maker(Clock::manual(EPOCH + 5), 3);
+        ids.set_node(Node {
             number: 3,
-            until: Some(now),
+            valid_until: Some(now),
         });
         assert_eq!(ids.try_next(), None);
-        ids.go_on_as(Node {
+        ids.set_node(Node {
             number: 4,
-            until: Some(now + Duration::from_secs(3600)),
+            valid_until: Some(now + Duration::from_secs(3600)),
         });
         assert_eq!(ids.try_next(), Some((5 << 22) | (4 << 12)));
     }

@@ -6,15 +6,15 @@ use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 use crate::failure::{Failure, FieldProblem};
 
 /// The fewest characters of a name.
-pub(super) const SHORTEST: usize = 2;
+pub(super) const MIN_CHARACTERS: usize = 2;
 /// The most characters of a name.
-pub(super) const LONGEST: usize = 32;
+pub(super) const MAX_CHARACTERS: usize = 32;
 
 /// A name that follows the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username {
     /// As its owner writes it (RFC 8265, section 3.4).
-    pub shown: String,
+    pub display: String,
     /// As it is compared: in lower case, and in one form of Unicode (RFC 8265, section 3.3).
     pub key: String,
 }
@@ -30,11 +30,11 @@ impl Username {
             problem,
         };
         let length = |text: &str| match text.chars().count() {
-            SHORTEST..=LONGEST => Ok(()),
+            MIN_CHARACTERS..=MAX_CHARACTERS => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                min: SHORTEST,
-                max: LONGEST,
+                min: MIN_CHARACTERS,
+                max: MAX_CHARACTERS,
             })),
         };
         // Counted before all else, so that a long text costs nothing more.
@@ -43,7 +43,7 @@ impl Username {
         if !text.chars().all(allowed) {
             return Err(refuse(FieldProblem::NameCharacters));
         }
-        let (Ok(shown), Ok(key)) = (
+        let (Ok(display), Ok(key)) = (
             UsernameCasePreserved::new().enforce(text),
             UsernameCaseMapped::new().enforce(text),
         ) else {
@@ -55,7 +55,7 @@ impl Username {
         }
         length(&key).map_err(|_| refuse(FieldProblem::RefusedByPrecis))?;
         Ok(Self {
-            shown: shown.into_owned(),
+            display: display.into_owned(),
             key: key.into_owned(),
         })
     }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{clock::Milliseconds, config::SHORTEST_KEY};
+use crate::{clock::Milliseconds, config::MIN_KEY_BYTES};
 
 /// Bytes of randomness in a secret made here.
 const RANDOM_BYTES: usize = 32;
@@ -26,7 +26,7 @@ const OWNER_ALONE: u32 = 0o600;
 pub struct Secret(Hkdf<Sha256>);
 
 impl Secret {
-    /// Takes a secret of [`SHORTEST_KEY`] bytes or more.
+    /// Takes a secret of [`MIN_KEY_BYTES`] bytes or more.
     #[must_use]
     pub fn new(text: &SecretString) -> Self {
         Self(Hkdf::new(None, text.expose_secret().as_bytes()))
@@ -35,13 +35,13 @@ impl Secret {
     /// The name under which tokens point to their secret; it follows from the secret, so that nobody need give it one.
     #[must_use]
     pub fn id(&self) -> String {
-        let key = self.key(&[b"veraicon key id"]);
+        let key = self.derive_key(&[b"veraicon key id"]);
         hex::encode(&key[..ID_BYTES])
     }
 
     /// The key for one purpose, which is the parts put together.
     #[must_use]
-    pub fn key(&self, purpose: &[&[u8]]) -> [u8; 32] {
+    pub fn derive_key(&self, purpose: &[&[u8]]) -> [u8; 32] {
         let mut key = [0; 32];
         // An output of one hash's length is always to be had (RFC 5869, section 2.3), so there is nothing to report.
         let _ = self.0.expand_multi_info(purpose, &mut key);
@@ -172,9 +172,9 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
     }
     for (index, line) in lines.iter().enumerate() {
         let length = line.secret.expose_secret().len();
-        if length < SHORTEST_KEY {
+        if length < MIN_KEY_BYTES {
             return Err(invalid(format!(
-                "the key on line {} has {length} bytes; allowed: {SHORTEST_KEY} bytes or more",
+                "the key on line {} has {length} bytes; allowed: {MIN_KEY_BYTES} bytes or more",
                 index + 1
             )));
         }

@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::failure::{Failure, FieldProblem};
 
 /// The fewest characters of a password (NIST SP 800-63B, section 5.1.1.2).
-pub const SHORTEST: usize = 8;
+pub const MIN_CHARACTERS: usize = 8;
 /// The most bytes of a password: bcrypt reads 72, the last of which ends the text.
-pub const LONGEST: usize = 71;
+pub const MAX_BYTES: usize = 71;
 /// Hashes that may wait for each one at work.
-const WAITING_EACH: usize = 8;
+const QUEUE_PER_THREAD: usize = 8;
 
 /// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
 const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
@@ -41,14 +41,14 @@ impl NewPassword {
 #[derive(Clone, Debug)]
 pub struct Passwords {
     cost: u32,
-    /// Every hash at work or waiting holds a place.
-    places: Arc<Semaphore>,
+    /// Every hash at work or waiting holds a permit.
+    permits: Arc<Semaphore>,
     threads: Arc<ThreadPool>,
 }
 
 /// The right to one hash. It moves into the work: a request that goes away frees nothing that still runs.
 #[derive(Debug)]
-pub struct Place {
+pub struct HashPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -67,19 +67,19 @@ impl Passwords {
             .map_err(io::Error::other)?;
         Ok(Self {
             cost,
-            places: Arc::new(Semaphore::new(threads * (1 + WAITING_EACH))),
+            permits: Arc::new(Semaphore::new(threads * (1 + QUEUE_PER_THREAD))),
             threads: Arc::new(pool),
         })
     }
 
-    /// Takes a place for one hash, before anything else is done for it.
+    /// Takes a permit for one hash, before anything else is done for it.
     ///
     /// # Errors
     /// [`Failure::Busy`] where all are taken.
-    pub fn enter(&self) -> Result<Place, Failure> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        match place {
-            Ok(permit) => Ok(Place { _permit: permit }),
+    pub fn acquire_permit(&self) -> Result<HashPermit, Failure> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        match permit {
+            Ok(permit) => Ok(HashPermit { _permit: permit }),
             Err(_) => Err(Failure::busy(Duration::from_secs(2))),
         }
     }
@@ -88,9 +88,9 @@ impl Passwords {
     ///
     /// # Errors
     /// There is no randomness for the salt.
-    pub async fn hash(&self, place: Place, password: NewPassword) -> Result<String, Failure> {
+    pub async fn hash(&self, permit: HashPermit, password: NewPassword) -> Result<String, Failure> {
         let cost = self.cost;
-        self.run(place, move || {
+        self.run(permit, move || {
             bcrypt::non_truncating_hash(password.0.expose_secret(), cost)
         })
         .await
@@ -102,7 +102,7 @@ impl Passwords {
     /// The hash is none of bcrypt.
     pub async fn verify(
         &self,
-        place: Place,
+        permit: HashPermit,
         password: &SecretString,
         hash: Option<&str>,
     ) -> Result<bool, Failure> {
@@ -110,11 +110,11 @@ impl Passwords {
         let cost = self.cost;
         let hash = hash.map_or_else(|| nobodys(cost), str::to_owned);
         // A text that cannot be a password costs a hash all the same, lest the time tell whether the user exists.
-        let text =
-            prepare(password.expose_secret()).filter(|text| text.expose_secret().len() <= LONGEST);
+        let text = prepare(password.expose_secret())
+            .filter(|text| text.expose_secret().len() <= MAX_BYTES);
         let possible = text.is_some();
         let text = text.unwrap_or_default();
-        let matches = self.run(place, move || {
+        let matches = self.run(permit, move || {
             let text = text.expose_secret();
             let matches = bcrypt::non_truncating_verify(text, &hash)?;
             if !matches {
@@ -137,13 +137,13 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        permit: HashPermit,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (sender, outcome) = oneshot::channel();
         self.threads.spawn_fifo(move || {
             let outcome = work();
-            drop(place);
+            drop(permit);
             // Where nobody waits any more, nobody misses it.
             let _ = sender.send(outcome);
         });
@@ -164,16 +164,16 @@ fn cost_of(hash: &str) -> Option<u32> {
 
 fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     let characters = password.chars().count();
-    if characters < SHORTEST {
+    if characters < MIN_CHARACTERS {
         return Err(FieldProblem::TooShort {
             found: characters,
-            min: SHORTEST,
+            min: MIN_CHARACTERS,
         });
     }
-    if characters > LONGEST {
+    if characters > MAX_BYTES {
         return Err(FieldProblem::TooLong {
             found: characters,
-            max: LONGEST,
+            max: MAX_BYTES,
         });
     }
     if password.chars().any(|c| c.is_ascii_control()) {
@@ -181,10 +181,10 @@ fn accept(password: &str) -> Result<SecretString, FieldProblem> {
     }
     let text = prepare(password).ok_or(FieldProblem::RefusedByPrecis)?;
     let bytes = text.expose_secret().len();
-    if bytes > LONGEST {
+    if bytes > MAX_BYTES {
         return Err(FieldProblem::TooManyBytes {
             found: bytes,
-            max: LONGEST,
+            max: MAX_BYTES,
         });
     }
     Ok(text)

@@ -1,6 +1,6 @@
 //! Sessions: begun by a log-in, carried on by refresh tokens, ended at once.
 //!
-//! A session counts the refresh tokens it has handed out. Each renewal moves the count by compare-and-swap, so that of
+//! A session counts the refresh tokens it has handed out. Each pending_rotation moves the count by compare-and-swap, so that of
 //! requests in parallel one wins; the others, and a client whose answer was lost, hold the token just before, which
 //! yields the same successor for a short grace. Any older token has been stolen or replayed, and ends the session
 //! (RFC 9700, section 4.14.2).
@@ -35,18 +35,18 @@ pub struct Sessions {
 
 /// Who is asking.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct Identity {
     /// The account.
     pub user: User,
     /// The session that the token belongs to.
     pub session: i64,
     /// The refresh token that the caller came by, where it did: its answer must carry new tokens.
-    pub renewal: Option<Renewal>,
+    pub pending_rotation: Option<PendingRotation>,
 }
 
-/// A refresh token that was found good: a claim to new tokens, which [`Sessions::hand_out`] honours.
+/// A refresh token that was found good: a claim to new tokens, which [`Sessions::rotate`] honours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Renewal {
+pub struct PendingRotation {
     session: i64,
     generation: i64,
 }
@@ -97,9 +97,11 @@ impl Sessions {
         &self,
         access: Option<&SecretString>,
         refresh: Option<&SecretString>,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Identity, Failure> {
         let Some(access) = access else {
-            return self.renew(refresh.ok_or(Failure::TokenMissing)?).await;
+            return self
+                .verify_refresh(refresh.ok_or(Failure::TokenMissing)?)
+                .await;
         };
         match (
             self.tokens
@@ -107,15 +109,15 @@ impl Sessions {
             refresh,
         ) {
             (Ok(token), _) => {
-                let (session, user) = self.live(token.session).await?;
+                let (session, user) = self.find_active(token.session).await?;
                 self.touch(&session).await;
-                Ok(Caller {
+                Ok(Identity {
                     user,
                     session: token.session,
-                    renewal: None,
+                    pending_rotation: None,
                 })
             }
-            (Err(Failure::TokenExpired), Some(refresh)) => self.renew(refresh).await,
+            (Err(Failure::TokenExpired), Some(refresh)) => self.verify_refresh(refresh).await,
             (Err(failure), _) => Err(failure),
         }
     }
@@ -124,10 +126,10 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Failure::TokenExpired`]; [`Failure::TokenInvalid`], which for an old token ends its session.
-    pub async fn renew(&self, refresh: &SecretString) -> Result<Caller, Failure> {
+    pub async fn verify_refresh(&self, refresh: &SecretString) -> Result<Identity, Failure> {
         let now = self.clock.now();
         let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
-        let (session, user) = self.live(token.session).await?;
+        let (session, user) = self.find_active(token.session).await?;
         let newest = token.generation == session.generation;
         let before = token.generation + 1 == session.generation
             && now.saturating_sub(session.rotated_at) <= GRACE;
@@ -139,14 +141,14 @@ impl Sessions {
             self.database.revoke_session(session.id, now).await?;
             return Err(Failure::TokenInvalid);
         }
-        let renewal = Renewal {
+        let pending_rotation = PendingRotation {
             session: session.id,
             generation: token.generation,
         };
-        Ok(Caller {
+        Ok(Identity {
             user,
             session: session.id,
-            renewal: Some(renewal),
+            pending_rotation: Some(pending_rotation),
         })
     }
 
@@ -156,13 +158,13 @@ impl Sessions {
     /// # Errors
     /// [`Failure::TokenInvalid`] where the session was ended meanwhile, or has moved on by more than the token's own
     /// successor: whoever drips a body must not collect what others were given since.
-    pub async fn hand_out(&self, renewal: Renewal) -> Result<TokenPair, Failure> {
+    pub async fn rotate(&self, pending_rotation: PendingRotation) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
-        let (mut session, _) = self.live(renewal.session).await?;
-        if session.generation > renewal.generation + 1 {
+        let (mut session, _) = self.find_active(pending_rotation.session).await?;
+        if session.generation > pending_rotation.generation + 1 {
             return Err(Failure::TokenInvalid);
         }
-        if session.generation == renewal.generation {
+        if session.generation == pending_rotation.generation {
             let next = Session {
                 generation: session.generation + 1,
                 rotated_at: now,
@@ -173,7 +175,7 @@ impl Sessions {
                 next
             } else {
                 // Another request was first: its successor is this one's too.
-                self.live(renewal.session).await?.0
+                self.find_active(pending_rotation.session).await?.0
             };
         }
         self.tokens.issue(&session, now)
@@ -183,7 +185,7 @@ impl Sessions {
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn of(&self, user: i64) -> Result<Vec<Session>, Failure> {
+    pub async fn list(&self, user: i64) -> Result<Vec<Session>, Failure> {
         self.database.live_sessions(user, self.clock.now()).await
     }
 
@@ -217,7 +219,7 @@ impl Sessions {
         }
     }
 
-    async fn live(&self, session: i64) -> Result<(Session, User), Failure> {
+    async fn find_active(&self, session: i64) -> Result<(Session, User), Failure> {
         self.database
             .live_session(session)
             .await?

@@ -10,7 +10,7 @@ use std::{net::IpAddr, time::Duration};
 use super::key::Secret;
 use crate::{
     clock::{Clock, Milliseconds},
-    config::Limits,
+    config::LimitSettings,
     database::{Attempts, Booking, Database, Settlement},
     failure::Failure,
 };
@@ -18,7 +18,7 @@ use crate::{
 /// Bytes of a subject's hash that are kept.
 const SUBJECT_BYTES: usize = 16;
 /// The bits of an IPv6 address that are its owner's: a site gets a /64 at least (RFC 6177).
-const SITE_PREFIX: u32 = 64;
+const CLIENT_PREFIX_BITS: u32 = 64;
 
 /// Keeps count of attempts, in the database.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct Throttle {
     clock: Clock,
     /// Names and addresses are kept as hashes under this secret, since people type passwords where names belong.
     secret: Secret,
-    limits: Limits,
+    limits: LimitSettings,
 }
 
 /// Whose allowance an attempt uses up.
@@ -45,7 +45,7 @@ pub enum Subject<'a> {
 
 /// Attempts that were booked and await their outcome. Dropped, they count as failed.
 #[must_use]
-pub struct Booked {
+pub struct Reservation {
     throttle: Throttle,
     bookings: Vec<(Booking, bool)>,
 }
@@ -53,7 +53,7 @@ pub struct Booked {
 impl Throttle {
     /// Counts in `database`, which all nodes share; nothing is counted where the limits are off.
     #[must_use]
-    pub fn new(database: Database, clock: Clock, secret: Secret, limits: Limits) -> Self {
+    pub fn new(database: Database, clock: Clock, secret: Secret, limits: LimitSettings) -> Self {
         Self {
             database,
             clock,
@@ -66,7 +66,7 @@ impl Throttle {
     ///
     /// # Errors
     /// [`Failure::RateLimited`] with the longest of the waits.
-    pub async fn book(&self, subjects: &[Subject<'_>]) -> Result<Booked, Failure> {
+    pub async fn reserve(&self, subjects: &[Subject<'_>]) -> Result<Reservation, Failure> {
         let mut bookings = Vec::new();
         if self.limits.enabled {
             let keys: Vec<_> = subjects
@@ -84,9 +84,9 @@ impl Throttle {
         let bookings = bookings
             .into_iter()
             .zip(subjects)
-            .map(|(booking, subject)| (booking, subject.forgets()))
+            .map(|(booking, subject)| (booking, subject.resets()))
             .collect();
-        Ok(Booked {
+        Ok(Reservation {
             throttle: self.clone(),
             bookings,
         })
@@ -160,7 +160,7 @@ impl Throttle {
         let number;
         let (kind, value): (&[u8], &[u8]) = match subject {
             Subject::LoginFrom(from) => {
-                address = site(from);
+                address = client_prefix(from);
                 (b"log-in from ", &address)
             }
             Subject::LoginTo(name) => (b"log-in to ", name.as_bytes()),
@@ -169,39 +169,41 @@ impl Throttle {
                 (b"password of ", &number)
             }
             Subject::RegistrationFrom(from) => {
-                address = site(from);
+                address = client_prefix(from);
                 (b"registration from ", &address)
             }
         };
-        let hash = self.secret.key(&[b"veraicon throttle: ", kind, value]);
+        let hash = self
+            .secret
+            .derive_key(&[b"veraicon throttle: ", kind, value]);
         hex::encode(&hash[..SUBJECT_BYTES])
     }
 }
 
-impl Booked {
+impl Reservation {
     /// The attempts succeeded: those on an account are forgotten with all before them; of an address, whose other
     /// attempts may have been at other accounts, just this one counts as not made.
     ///
     /// # Errors
     /// The database is out of reach.
     pub async fn succeeded(self) -> Result<(), Failure> {
-        self.settle(true).await
+        self.commit(true).await
     }
 
     /// Nothing came of the attempts: they count as not made.
     ///
     /// # Errors
     /// The database is out of reach.
-    pub async fn give_back(self) -> Result<(), Failure> {
-        self.settle(false).await
+    pub async fn refund(self) -> Result<(), Failure> {
+        self.commit(false).await
     }
 
-    async fn settle(self, succeeded: bool) -> Result<(), Failure> {
+    async fn commit(self, succeeded: bool) -> Result<(), Failure> {
         if self.bookings.is_empty() {
             return Ok(());
         }
-        let settlements = self.bookings.into_iter().map(|(booking, forgets)| {
-            if succeeded && forgets {
+        let settlements = self.bookings.into_iter().map(|(booking, resets)| {
+            if succeeded && resets {
                 Settlement::Forget(booking.after.subject)
             } else {
                 Settlement::GiveBack(booking)
@@ -213,7 +215,7 @@ impl Booked {
 }
 
 impl Subject<'_> {
-    fn allowance(self, limits: &Limits) -> u32 {
+    fn allowance(self, limits: &LimitSettings) -> u32 {
         match self {
             Self::LoginFrom(_) => limits.login_failures_per_address,
             Self::LoginTo(_) | Self::PasswordOf(_) => limits.login_failures_per_account,
@@ -222,17 +224,18 @@ impl Subject<'_> {
     }
 
     /// Whether one success makes up for all failures before it.
-    fn forgets(self) -> bool {
+    fn resets(self) -> bool {
         matches!(self, Self::LoginTo(_) | Self::PasswordOf(_))
     }
 }
 
 /// The part of an address that stands for one owner.
-fn site(address: IpAddr) -> [u8; 16] {
+fn client_prefix(address: IpAddr) -> [u8; 16] {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => {
-            let bits = address.to_bits() >> (128 - SITE_PREFIX) << (128 - SITE_PREFIX);
+            let bits =
+                address.to_bits() >> (128 - CLIENT_PREFIX_BITS) << (128 - CLIENT_PREFIX_BITS);
             bits.to_be_bytes()
         }
     }

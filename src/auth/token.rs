@@ -47,29 +47,29 @@ pub struct RefreshToken {
 /// Makes and checks tokens.
 #[derive(Clone)]
 pub struct Tokens {
-    signing: Arc<Keys>,
+    signing: Arc<KeySet>,
     /// The keys of secrets that sign no longer.
-    previous: Arc<[Keys]>,
+    previous: Arc<[KeySet]>,
     access_ttl: Period,
     refresh_ttl: Period,
 }
 
 /// What is drawn from one secret: a key for each type of token.
-struct Keys {
+struct KeySet {
     id: String,
-    access: Key,
-    refresh: Key,
+    access: SigningKey,
+    refresh: SigningKey,
 }
 
-struct Key {
-    kind: Kind,
+struct SigningKey {
+    token_type: TokenType,
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum TokenType {
     Access,
     Refresh,
 }
@@ -82,7 +82,7 @@ struct Claims {
     aud: String,
     sub: String,
     sid: String,
-    typ: Kind,
+    typ: TokenType,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "gen")]
     generation: Option<i64>,
     iat: f64,
@@ -100,8 +100,8 @@ impl Tokens {
         refresh_ttl: Period,
     ) -> Self {
         Self {
-            signing: Arc::new(Keys::of(signing)),
-            previous: previous.iter().map(Keys::of).collect(),
+            signing: Arc::new(KeySet::of(signing)),
+            previous: previous.iter().map(KeySet::of).collect(),
             access_ttl,
             refresh_ttl,
         }
@@ -120,7 +120,7 @@ impl Tokens {
     /// # Errors
     /// The signature cannot be made.
     pub fn issue(&self, session: &Session, now: Milliseconds) -> Result<TokenPair, Failure> {
-        let Keys {
+        let KeySet {
             id,
             access,
             refresh,
@@ -151,7 +151,7 @@ impl Tokens {
     /// # Errors
     /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
     pub fn read_access(&self, token: &str, now: Milliseconds) -> Result<AccessToken, Failure> {
-        let claims = self.keys_of(token)?.access.verify(token, now)?;
+        let claims = self.keys_for(token)?.access.verify(token, now)?;
         Ok(AccessToken {
             session: number(&claims.sid)?,
         })
@@ -162,7 +162,7 @@ impl Tokens {
     /// # Errors
     /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
     pub fn read_refresh(&self, token: &str, now: Milliseconds) -> Result<RefreshToken, Failure> {
-        let claims = self.keys_of(token)?.refresh.verify(token, now)?;
+        let claims = self.keys_for(token)?.refresh.verify(token, now)?;
         let generation = claims.generation.ok_or(Failure::TokenInvalid)?;
         Ok(RefreshToken {
             session: number(&claims.sid)?,
@@ -171,7 +171,7 @@ impl Tokens {
     }
 
     /// The keys of the secret that the token names. The name is not yet proved: the signature does that.
-    fn keys_of(&self, token: &str) -> Result<&Keys, Failure> {
+    fn keys_for(&self, token: &str) -> Result<&KeySet, Failure> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Failure::TokenInvalid)?;
         std::iter::once(&*self.signing)
             .chain(self.previous.iter())
@@ -180,21 +180,23 @@ impl Tokens {
     }
 }
 
-impl Keys {
+impl KeySet {
     fn of(secret: &Secret) -> Self {
-        let key = |kind, purpose: &[u8]| Key::new(kind, &secret.key(&[purpose]));
+        let key = |token_type, purpose: &[u8]| {
+            SigningKey::new(token_type, &secret.derive_key(&[purpose]))
+        };
         Self {
             id: secret.id(),
-            access: key(Kind::Access, b"veraicon access token"),
-            refresh: key(Kind::Refresh, b"veraicon refresh token"),
+            access: key(TokenType::Access, b"veraicon access token"),
+            refresh: key(TokenType::Refresh, b"veraicon refresh token"),
         }
     }
 }
 
-impl Key {
-    fn new(kind: Kind, key: &[u8]) -> Self {
+impl SigningKey {
+    fn new(token_type: TokenType, key: &[u8]) -> Self {
         Self {
-            kind,
+            token_type,
             encoding: EncodingKey::from_secret(key),
             decoding: DecodingKey::from_secret(key),
         }
@@ -213,7 +215,7 @@ impl Key {
             aud: AUDIENCE.into(),
             sub: session.user_id.to_string(),
             sid: session.id.to_string(),
-            typ: self.kind,
+            typ: self.token_type,
             generation,
             iat: numeric_date(from),
             nbf: numeric_date(from),
@@ -237,7 +239,7 @@ impl Key {
         validation.validate_nbf = false;
         let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation);
         let claims = token.map_err(|_| Failure::TokenInvalid)?.claims;
-        if claims.typ != self.kind
+        if claims.typ != self.token_type
             || milliseconds(claims.nbf) > now.saturating_add(NOT_BEFORE_LEEWAY)
         {
             return Err(Failure::TokenInvalid);

@@ -1,14 +1,17 @@
-//! Accounts and their passwords.
+//! AccountSettings and their passwords.
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Registration, check::check, value};
+use super::{
+    check::check,
+    value::{self, Registration},
+};
 
-/// Accounts and their passwords.
+/// AccountSettings and their passwords.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Accounts {
+pub struct AccountSettings {
     /// The IANA time zone that times are given in.
     #[serde(deserialize_with = "value::scalar")]
     pub time_zone: String,
@@ -20,7 +23,7 @@ pub struct Accounts {
     pub registration: Registration,
 }
 
-impl Accounts {
+impl AccountSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         TimeZone::get(&self.time_zone).map_err(|_| {
             let text = format!(
@@ -40,7 +43,7 @@ impl Accounts {
     }
 }
 
-impl Default for Accounts {
+impl Default for AccountSettings {
     fn default() -> Self {
         Self {
             time_zone: "Asia/Shanghai".into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Period;
+use super::value::Period;
 
 pub(super) fn check(
     sound: bool,

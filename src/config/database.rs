@@ -1,9 +1,15 @@
 //! Where accounts and sessions are kept.
 
+use std::path::Path;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{SQLITE, check::check, path_of, value};
+use super::{check::check, value};
+use crate::database::Location;
+
+/// Scheme of an embedded database.
+const SQLITE: &str = "sqlite://";
 
 /// Databases that several nodes can share.
 const SERVERS: [&str; 3] = ["postgres://", "postgresql://", "mysql://"];
@@ -11,7 +17,7 @@ const SERVERS: [&str; 3] = ["postgres://", "postgresql://", "mysql://"];
 /// Where accounts and sessions are kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Database {
+pub struct DatabaseSettings {
     /// `sqlite://PATH`, `postgres://…` or `mysql://…`; absent, a file in the data directory.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub url: Option<SecretString>,
@@ -20,7 +26,7 @@ pub struct Database {
     pub connections: u32,
 }
 
-impl Database {
+impl DatabaseSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         if let Some(url) = &self.url {
             let url = url.expose_secret();
@@ -40,9 +46,30 @@ impl Database {
             format!("{}; allowed: 1 to 1000", self.connections),
         )
     }
+
+    /// Location of the database. The default is a file in `data_dir`.
+    pub(super) fn location(&self, data_dir: &Path) -> Location {
+        let Some(url) = &self.url else {
+            return Location::File(data_dir.join("veraicon.db"));
+        };
+        match path_of(url.expose_secret(), SQLITE) {
+            Some(path) => Location::File(path.into()),
+            None => Location::Server {
+                url: url.clone(),
+                connections: self.connections,
+            },
+        }
+    }
 }
 
-impl Default for Database {
+/// Returns the path in a URL such as `sqlite:///var/lib/veraicon.db`, or nothing if the scheme is another or the path empty.
+fn path_of<'url>(url: &'url str, scheme: &str) -> Option<&'url Path> {
+    let path = url.strip_prefix(scheme)?;
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    (!path.is_empty()).then(|| Path::new(path))
+}
+
+impl Default for DatabaseSettings {
     fn default() -> Self {
         Self {
             url: None,

@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period},
-    value,
+    value::{self, Period},
 };
 
 /// Bounds on what clients may ask for.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Off, none of the limits below holds; for tests and benchmarks.
     #[serde(deserialize_with = "value::scalar")]
     pub enabled: bool,
@@ -38,7 +37,7 @@ pub struct Limits {
     pub longest_wait: Period,
 }
 
-impl Limits {
+impl LimitSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check(
             self.connections > 0,
@@ -79,7 +78,7 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             enabled: true,

@@ -4,15 +4,14 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period, PictureFormat, SandboxNeed,
     check::{check, check_period},
-    value,
+    value::{self, Period, PictureFormat, SandboxNeed},
 };
 
 /// What pictures are accepted, and what becomes of them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Pictures {
+pub struct PictureSettings {
     /// The largest file that is taken.
     #[serde(deserialize_with = "value::scalar")]
     pub max_bytes: ByteSize,
@@ -45,7 +44,7 @@ pub struct Pictures {
     pub sandbox: SandboxNeed,
 }
 
-impl Pictures {
+impl PictureSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check(
             (1024..=1 << 30).contains(&self.max_bytes.0),
@@ -94,7 +93,7 @@ impl Pictures {
     }
 }
 
-impl Default for Pictures {
+impl Default for PictureSettings {
     fn default() -> Self {
         Self {
             max_bytes: ByteSize::mib(20),

@@ -6,15 +6,14 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Network, Period,
     check::{check, check_period, check_web_url},
-    value,
+    value::{self, Network, Period},
 };
 
 /// How the service is reached.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
+pub struct ServerSettings {
     /// The address to listen on. Port 0 takes any free one.
     #[serde(deserialize_with = "value::scalar")]
     pub listen: SocketAddr,
@@ -50,7 +49,7 @@ pub struct Server {
     pub shutdown_timeout: Period,
 }
 
-impl Server {
+impl ServerSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         let path = &self.base_path;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
@@ -88,7 +87,7 @@ impl Server {
     }
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10001),

@@ -9,7 +9,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::Config;
+use super::settings::Config;
 
 /// The environment's variables begin with this; sections are set off by two underscores.
 const PREFIX: &str = "VERAICON_";
@@ -26,7 +26,7 @@ pub struct Overrides {
 /// A setting that is wrong: its key, where it was set, and what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} ({source_name}): {what}")]
-pub struct Invalid {
+pub struct InvalidSetting {
     key: String,
     source_name: String,
     what: String,
@@ -41,11 +41,11 @@ pub struct Invalid {
 pub fn load(
     overrides: &Overrides,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Config, Invalid> {
+) -> Result<Config, InvalidSetting> {
     let mut figment = Figment::new();
     if let Some(path) = &overrides.file {
         if !path.is_file() {
-            return Err(Invalid {
+            return Err(InvalidSetting {
                 key: "--config".into(),
                 source_name: path.display().to_string(),
                 what: "no such file".into(),
@@ -57,14 +57,14 @@ pub fn load(
         .into_iter()
         .filter_map(|(name, text)| Some((key_of(&name)?, name, text)));
     for (key, name, text) in variables {
-        figment = figment.merge(Text {
+        figment = figment.merge(RawValue {
             source: format!("environment variable {name}"),
             key,
             text,
         });
     }
     for (key, text) in &overrides.values {
-        figment = figment.merge(Text {
+        figment = figment.merge(RawValue {
             source: "command line".into(),
             key: key.clone(),
             text: text.clone(),
@@ -73,7 +73,7 @@ pub fn load(
     let config: Config = figment
         .extract()
         .map_err(|error| explain(&figment, error))?;
-    config.validate().map_err(|(key, what)| Invalid {
+    config.validate().map_err(|(key, what)| InvalidSetting {
         key: key.into(),
         source_name: source_of(&figment, key),
         what,
@@ -93,7 +93,7 @@ fn key_of(name: &str) -> Option<String> {
         .map(|rest| rest.to_ascii_lowercase().replace("__", "."))
 }
 
-fn explain(figment: &Figment, error: figment::Error) -> Invalid {
+fn explain(figment: &Figment, error: figment::Error) -> InvalidSetting {
     let mut key = error.path.join(".");
     let what = match &error.kind {
         Kind::UnknownField(field, allowed) => {
@@ -115,7 +115,7 @@ fn explain(figment: &Figment, error: figment::Error) -> Invalid {
     if key.is_empty() {
         key = "settings".into();
     }
-    Invalid {
+    InvalidSetting {
         key,
         source_name,
         what,
@@ -136,13 +136,13 @@ fn describe(metadata: &Metadata) -> String {
 }
 
 /// One value, taken as raw text: what it means is for the setting's type to say.
-struct Text {
+struct RawValue {
     source: String,
     key: String,
     text: String,
 }
 
-impl Provider for Text {
+impl Provider for RawValue {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.source.clone())
     }

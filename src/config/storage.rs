@@ -1,20 +1,21 @@
 //! Where pictures are kept.
 
+use std::path::Path;
+
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period, check_web_url},
-    value,
+    value::{self, Period},
 };
-use crate::storage;
+use crate::storage::{Access, Location};
 
 /// Where pictures are kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Storage {
+pub struct StorageSettings {
     /// `fs://PATH`, or `s3://`, `oss://` or `cos://` and a bucket; absent, a folder in the data directory.
     #[serde(deserialize_with = "value::optional")]
     pub url: Option<String>,
@@ -38,7 +39,7 @@ pub struct Storage {
     pub grace: Period,
 }
 
-impl Storage {
+impl StorageSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check_period("storage.timeout", self.timeout)?;
         if let Some(url) = &self.public_url {
@@ -49,17 +50,25 @@ impl Storage {
             "storage.secret_key",
             "storage.access_key and storage.secret_key go together",
         )?;
-        let location = self.url.as_deref().map(storage::Location::parse);
+        let location = self.url.as_deref().map(Location::parse);
         location
             .transpose()
             .map(|_| ())
             .map_err(|what| ("storage.url", what))
     }
 
+    /// Location of the object store. The default is a folder in `data_dir`.
+    pub(super) fn location(&self, data_dir: &Path) -> Result<Location, String> {
+        match &self.url {
+            Some(url) => Location::parse(url),
+            None => Ok(Location::Folder(data_dir.join("objects"))),
+        }
+    }
+
     /// How a bucket is asked.
     #[must_use]
-    pub fn access(&self) -> storage::Access {
-        storage::Access {
+    pub fn access(&self) -> Access {
+        Access {
             key: self.access_key.clone(),
             secret: self.secret_key.clone(),
             timeout: self.timeout.duration(),
@@ -67,7 +76,7 @@ impl Storage {
     }
 }
 
-impl Default for Storage {
+impl Default for StorageSettings {
     fn default() -> Self {
         Self {
             url: None,

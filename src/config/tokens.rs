@@ -4,18 +4,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period},
-    value,
+    value::{self, Period},
 };
 
 /// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
-pub const SHORTEST_KEY: usize = 32;
+pub const MIN_KEY_BYTES: usize = 32;
 
 /// How tokens are made.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tokens {
+pub struct TokenSettings {
     /// The secret that all signing keys are drawn from; absent, one is made and kept in the data directory.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub key: Option<SecretString>,
@@ -33,16 +32,16 @@ pub struct Tokens {
     pub refresh_ttl: Period,
 }
 
-impl Tokens {
+impl TokenSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         let key = self.key.iter().map(|key| ("tokens.key", key));
         let previous = self.previous_keys.iter();
         for (setting, key) in key.chain(previous.map(|key| ("tokens.previous_keys", key))) {
             let length = key.expose_secret().len();
             check(
-                length >= SHORTEST_KEY,
+                length >= MIN_KEY_BYTES,
                 setting,
-                format!("{length} bytes are too short; allowed: {SHORTEST_KEY} bytes or more"),
+                format!("{length} bytes are too short; allowed: {MIN_KEY_BYTES} bytes or more"),
             )?;
         }
         check_period("tokens.access_ttl", self.access_ttl)?;
@@ -58,7 +57,7 @@ impl Tokens {
     }
 }
 
-impl Default for Tokens {
+impl Default for TokenSettings {
     fn default() -> Self {
         Self {
             key: None,

@@ -46,7 +46,7 @@ pub(super) async fn login(
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
-        .open(username.expose_secret(), &password, address)
+        .authenticate(username.expose_secret(), &password, address)
         .await?;
     begin_session(&app, &user, &headers, &pending_tokens).await
 }
@@ -59,10 +59,10 @@ pub(super) async fn refresh(
 ) -> Result<Envelope, HttpError> {
     let tokens = RequestTokens::from_headers(&headers);
     let refresh = tokens.refresh.ok_or(Failure::TokenMissing)?;
-    let caller = app.sessions.renew(&refresh).await?;
-    let rotation = caller.renewal.ok_or(Failure::TokenInvalid)?;
-    let pair = app.sessions.hand_out(rotation).await?;
-    user_with_tokens(&app, &caller.user, pair, &pending_tokens)
+    let identity = app.sessions.verify_refresh(&refresh).await?;
+    let rotation = identity.pending_rotation.ok_or(Failure::TokenInvalid)?;
+    let pair = app.sessions.rotate(rotation).await?;
+    user_with_tokens(&app, &identity.user, pair, &pending_tokens)
 }
 
 /// `POST /user/logout`

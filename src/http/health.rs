@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde_json::json;
 
 use super::{envelope::Envelope, error::HttpError};
-use crate::app::App;
+use crate::{app::App, failure::Failure};
 
 /// `GET /health/live`: the process answers.
 pub(super) async fn live() -> Result<Envelope, HttpError> {
@@ -13,7 +13,14 @@ pub(super) async fn live() -> Result<Envelope, HttpError> {
 
 /// `GET /health/ready`: the database and the store answer, and a worker process runs.
 pub(super) async fn ready(State(app): State<App>) -> Result<Envelope, HttpError> {
-    let processes = app.avatars.check_ready().await?;
+    for outcome in [app.database.ping().await, app.storage.ping().await] {
+        // Any failure here means "not ready", so a load balancer must get 503 and not 500.
+        outcome.map_err(Failure::unavailable)?;
+    }
+    let processes = app.workers.alive();
+    if processes == 0 {
+        return Err(Failure::unavailable("no worker process is running").into());
+    }
     Envelope::data(&json!({
         "status": "ready",
         "workers": { "processes": processes, "sandbox": app.sandbox },

@@ -26,7 +26,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Authenticated(caller): Authenticated,
 ) -> Result<Envelope, HttpError> {
-    let sessions = app.sessions.of(caller.user.id).await?;
+    let sessions = app.sessions.list(caller.user.id).await?;
     let bodies = sessions
         .into_iter()
         .map(|session| SessionBody::new(&app, session, caller.session));

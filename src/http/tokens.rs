@@ -17,28 +17,28 @@ use super::{
 use crate::{
     app::App,
     auth::{
-        session::{Caller, Renewal},
+        session::{Identity, PendingRotation},
         token::TokenPair,
     },
     failure::Failure,
 };
 
 /// The caller of a request that needs a token.
-pub(super) struct Authenticated(pub(super) Caller);
+pub(super) struct Authenticated(pub(super) Identity);
 
 impl FromRequestParts<App> for Authenticated {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let tokens = RequestTokens::from_headers(&parts.headers);
-        let caller = app
+        let identity = app
             .sessions
             .authenticate(tokens.access.as_ref(), tokens.refresh.as_ref())
             .await?;
-        if let Some(rotation) = caller.renewal {
+        if let Some(rotation) = identity.pending_rotation {
             PendingTokens::from_parts(parts).set_rotation(rotation);
         }
-        Ok(Self(caller))
+        Ok(Self(identity))
     }
 }
 
@@ -84,7 +84,7 @@ pub(super) struct PendingTokens(Arc<Mutex<Pending>>);
 enum Pending {
     #[default]
     Nothing,
-    Rotation(Renewal),
+    Rotation(PendingRotation),
     Pair(TokenPair),
 }
 
@@ -95,7 +95,7 @@ impl PendingTokens {
     }
 
     /// Rotates the refresh token when the handler is done, and adds the new pair to the response.
-    fn set_rotation(&self, rotation: Renewal) {
+    fn set_rotation(&self, rotation: PendingRotation) {
         self.replace(Pending::Rotation(rotation));
     }
 
@@ -126,7 +126,7 @@ impl PendingTokens {
         match self.replace(Pending::Nothing) {
             Pending::Nothing => None,
             Pending::Pair(pair) => Some(pair),
-            Pending::Rotation(rotation) => match app.sessions.hand_out(rotation).await {
+            Pending::Rotation(rotation) => match app.sessions.rotate(rotation).await {
                 Ok(pair) => Some(pair),
                 // This request or another one has ended the session.
                 Err(Failure::TokenInvalid) => None,

@@ -9,8 +9,7 @@ use veraicon_picture::{Crop, Format};
 use super::{body, envelope::Envelope, error::HttpError, multipart, tokens::Authenticated};
 use crate::{
     app::App,
-    auth::session::Caller,
-    avatars::{FORM_BYTES, resource_exhausted},
+    avatars::{FORM_BYTES, Owner, PublishGuard, resource_exhausted},
     database::User,
     failure::{Failure, FieldProblem},
 };
@@ -36,7 +35,11 @@ pub(super) async fn upload(
         .into());
     }
     let boundary = multipart::boundary(headers)?;
-    let outcome = receive_and_store(&app, request, &boundary, length, &caller).await;
+    let owner = Owner {
+        user: caller.user.id,
+        guard: PublishGuard::Session(caller.session),
+    };
+    let outcome = receive_and_store(&app, request, &boundary, length, owner).await;
     app.metrics.count_upload(match &outcome {
         Ok(_) => "accepted",
         Err(error) => error.reason(),
@@ -44,17 +47,17 @@ pub(super) async fn upload(
     Envelope::user(&app, &outcome?)
 }
 
-/// Reads an upload and makes it the caller's picture.
+/// Reads an upload and makes it the owner's picture.
 async fn receive_and_store(
     app: &App,
     request: Request,
     boundary: &str,
     length: Option<u64>,
-    caller: &Caller,
+    owner: Owner,
 ) -> Result<User, HttpError> {
     let limit = app.policy.max_bytes;
     // Before the body is read: if the queue is full, the upload must cost no memory.
-    let (permit, mut buffer) = app.avatars.upload_permit(length).await?;
+    let (permit, mut buffer) = app.avatars.admit(length).await?;
     let max_duration = app.config.server.body_deadline.duration();
     let too_large = || {
         HttpError::Domain(Failure::TooLarge {
@@ -75,11 +78,7 @@ async fn receive_and_store(
     let body = buffer.seal().map_err(resource_exhausted)?;
     let UploadForm { picture, crop } = UploadForm::parse(&body, boundary, limit)?;
     let picture = body.picture(picture);
-    let user = app
-        .avatars
-        .upload_for_session(permit, caller.user.id, caller.session, picture, crop)
-        .await?;
-    Ok(user)
+    Ok(app.avatars.upload(permit, owner, picture, crop).await?)
 }
 
 /// `GET /user/avatar/policy`

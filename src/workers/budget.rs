@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use veraicon_picture::{Policy, probe};
 
 use super::memory::KEPT;
-use crate::config::Pictures;
+use crate::config::PictureSettings;
 
 /// What a worker holds when it does nothing: its own pages, and buffers that are kept for the next picture.
 pub(super) const IDLE: u64 = 12 << 20;
@@ -60,7 +60,7 @@ impl Budget {
     ///
     /// # Errors
     /// It is too little for the settings; the text says how much would do.
-    pub fn new(settings: &Pictures, policy: &Policy, cores: usize) -> Result<Self, String> {
+    pub fn new(settings: &PictureSettings, policy: &Policy, cores: usize) -> Result<Self, String> {
         let memory = settings.memory.0;
         let workers = match settings.workers {
             0 => (1..=cores.max(1))

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use proptest::{prelude::*, test_runner::TestRunner};
 use secrecy::{ExposeSecret, SecretString};
 use veraicon::{
-    auth::{session::Renewal, token::TokenPair},
+    auth::{session::PendingRotation, token::TokenPair},
     database::User,
 };
 
@@ -26,7 +26,7 @@ impl Ground {
         service.register("someone").await.succeeded();
         let password = PASSWORD.to_owned().into();
         let accounts = &service.app.accounts;
-        let opened = accounts.open("someone", &password, Ipv4Addr::LOCALHOST.into());
+        let opened = accounts.authenticate("someone", &password, Ipv4Addr::LOCALHOST.into());
         let user = opened.await.unwrap();
         Self { service, user }
     }
@@ -45,14 +45,14 @@ impl Ground {
     }
 
     /// Judges a refresh token, as the head of a request does.
-    async fn judge(&self, token: &SecretString) -> Option<Renewal> {
-        let caller = self.service.app.sessions.renew(token).await.ok()?;
-        caller.renewal
+    async fn judge(&self, token: &SecretString) -> Option<PendingRotation> {
+        let caller = self.service.app.sessions.verify_refresh(token).await.ok()?;
+        caller.pending_rotation
     }
 
     /// Hands out what a judged token yields, as the answer to the request does.
-    async fn answer(&self, renewal: Renewal) -> Option<TokenPair> {
-        self.service.app.sessions.hand_out(renewal).await.ok()
+    async fn answer(&self, renewal: PendingRotation) -> Option<TokenPair> {
+        self.service.app.sessions.rotate(renewal).await.ok()
     }
 
     /// The session that an access token opens.
@@ -151,7 +151,7 @@ fn any_order_of_events_ends_as_the_contract_says() {
         let mut handed_out = 0;
         // The index of a token is its generation.
         let mut tokens = vec![first.refresh];
-        let mut served: Vec<(usize, Renewal)> = Vec::new();
+        let mut served: Vec<(usize, PendingRotation)> = Vec::new();
         for step in moves {
             match step {
                 Move::Send { age } => {
@@ -242,7 +242,7 @@ struct Client<'a> {
     held: TokenPair,
     on_the_way: Vec<TokenPair>,
     /// Uploads may take a while: they are judged at their start.
-    served: Vec<Option<Renewal>>,
+    served: Vec<Option<PendingRotation>>,
     /// Whether the last answer was lost.
     owed: bool,
     /// The time that has passed since all was quiet.
@@ -257,7 +257,7 @@ impl Client<'_> {
             .authenticate(Some(&sent.access), Some(&sent.refresh))
             .await;
         // Were this refused, a live user would be logged out.
-        self.served.push(caller.unwrap().renewal);
+        self.served.push(caller.unwrap().pending_rotation);
     }
 
     async fn answer(&mut self, which: usize, lost: bool) {

@@ -75,7 +75,7 @@ fn forge(change: impl FnOnce(&mut Value), session: &Session) -> String {
         kid: Some(secret.id()),
         ..Header::new(Algorithm::HS256)
     };
-    let key = EncodingKey::from_secret(&secret.key(&[b"veraicon access token"]));
+    let key = EncodingKey::from_secret(&secret.derive_key(&[b"veraicon access token"]));
     jsonwebtoken::encode(&header, &claims, &key).unwrap()
 }
 

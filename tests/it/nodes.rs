@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use sea_orm::ConnectionTrait;
+use veraicon::{
+    database::{Database, Location},
+    node::NodeLease,
+};
 
 use crate::{
     database, picture,
@@ -152,4 +157,41 @@ async fn what_the_database_rolled_back_for_a_deadlock_is_done_again() {
     removed.succeeded();
     let (now, before) = (service.info(&session).await, upload.data());
     assert_ne!(now["avatar_url"], before["avatar_url"]);
+}
+
+/// A database in a file, with a direct connection to its tables.
+async fn embedded() -> (tempfile::TempDir, Database, sea_orm::DatabaseConnection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("veraicon.db");
+    let url = format!("sqlite://{}", path.display());
+    let database = Database::open(&Location::File(path)).await.unwrap();
+    let tables = sea_orm::Database::connect(url).await.unwrap();
+    (folder, database, tables)
+}
+
+#[tokio::test]
+async fn a_lost_number_is_replaced_in_every_handle_to_the_lease() {
+    let (_folder, database, tables) = embedded().await;
+    let (lease, node) = NodeLease::acquire(database.clone()).await.unwrap();
+    assert_eq!(node.number, 0);
+    // A command keeps one handle while another one renews the lease in the background.
+    let handle = lease.clone();
+    let taken_over = "UPDATE leases SET holder = 'another node' WHERE name = 'node-0'";
+    tables.execute_unprepared(taken_over).await.unwrap();
+    let renewed = lease.renew().await.unwrap().unwrap();
+    assert_eq!(renewed.number, 1);
+    assert!(handle.others_active().await.unwrap());
+
+    let ended = "DELETE FROM leases WHERE name = 'node-0'";
+    tables.execute_unprepared(ended).await.unwrap();
+    // The number in force is the process's own.
+    assert!(!handle.others_active().await.unwrap());
+    let (observer, node) = NodeLease::acquire(database).await.unwrap();
+    assert_eq!(node.number, 0);
+    assert!(observer.others_active().await.unwrap());
+    handle.release().await;
+    assert!(!observer.others_active().await.unwrap());
+    // A renewal that comes after the release does not take a number again.
+    assert!(lease.renew().await.unwrap().is_none());
+    assert!(!observer.others_active().await.unwrap());
 }

@@ -101,12 +101,16 @@ async fn a_password_is_one_in_whatever_form_it_is_typed() {
 #[tokio::test]
 async fn so_many_hashes_wait_and_the_next_is_turned_away_at_once() {
     let passwords = Passwords::new(4, 2).unwrap();
-    let mut places: Vec<_> = (0..18).map(|_| passwords.enter().unwrap()).collect();
-    assert_eq!(passwords.enter().unwrap_err().reason(), "busy");
+    let mut permits: Vec<_> = (0..18)
+        .map(|_| passwords.acquire_permit().unwrap())
+        .collect();
+    assert_eq!(passwords.acquire_permit().unwrap_err().reason(), "busy");
     let password = NewPassword::parse("password", &PASSWORD.into()).unwrap();
-    let hash = passwords.hash(places.remove(0), password).await.unwrap();
-    let place = passwords.enter().unwrap();
-    let matches = passwords.verify(place, &PASSWORD.into(), Some(&hash)).await;
+    let hash = passwords.hash(permits.remove(0), password).await.unwrap();
+    let permit = passwords.acquire_permit().unwrap();
+    let matches = passwords
+        .verify(permit, &PASSWORD.into(), Some(&hash))
+        .await;
     assert!(matches.unwrap());
 }
 
@@ -147,7 +151,8 @@ fn passwords_are_hashed_while_all_threads_for_blocking_work_are_taken() {
 async fn uploads_go_on_while_all_places_for_hashes_are_taken() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    let taken: Vec<_> = std::iter::from_fn(|| service.app.passwords.enter().ok()).collect();
+    let taken: Vec<_> =
+        std::iter::from_fn(|| service.app.passwords.acquire_permit().ok()).collect();
     assert!(!taken.is_empty());
     assert_eq!(service.login("someone", PASSWORD).await.status, 503);
     service

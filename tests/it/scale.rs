@@ -70,15 +70,15 @@ async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
     let (clean, told) = nodes.print(&["fsck"]).await;
     assert!(clean, "{told}");
     // What a store was asked to keep, and may have kept late, has its row until the time of the upload is over.
-    let later = Clock::held(Clock::System.now());
+    let later = Clock::manual(Clock::System.now());
     later.advance(LATER);
     let tools = CommandContext::open(nodes.config(), later, service::program())
         .await
         .unwrap();
-    let storage = &tools.avatars.storage;
+    let storage = &tools.storage;
     leave_orphans(storage, 7).await;
     let before = object_store::keys(storage).await;
-    let collected = tools.avatars.collect(true, &Log).await.unwrap();
+    let collected = tools.maintenance.gc(true, &Log).await.unwrap();
     assert_eq!(object_store::keys(storage).await, live);
     println!(
         "{} objects, of which {} in use: {collected:?}",

@@ -54,7 +54,7 @@ impl Service {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::start_in(folder, Clock::held(START), change).await
+        Self::start_in(folder, Clock::manual(START), change).await
     }
 
     /// Ends the service and starts it again on the same data, with settings that are made anew.

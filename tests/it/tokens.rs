@@ -315,7 +315,7 @@ async fn tokens_handed_out_after_the_grace_are_good_where_the_request_began_befo
     let judged = service
         .app
         .sessions
-        .renew(&session.refresh.clone().into())
+        .verify_refresh(&session.refresh.clone().into())
         .await
         .unwrap();
     let meanwhile = Session::of(service.refresh(&session.refresh).await.succeeded());
@@ -323,7 +323,7 @@ async fn tokens_handed_out_after_the_grace_are_good_where_the_request_began_befo
     let late = service
         .app
         .sessions
-        .hand_out(judged.renewal.unwrap())
+        .rotate(judged.pending_rotation.unwrap())
         .await
         .unwrap();
     assert_eq!(late.refresh.expose_secret(), meanwhile.refresh);
@@ -341,7 +341,7 @@ async fn a_session_is_not_begun_with_a_password_that_was_changed_since() {
     let before = service
         .app
         .accounts
-        .open("someone", &password, Ipv4Addr::LOCALHOST.into())
+        .authenticate("someone", &password, Ipv4Addr::LOCALHOST.into())
         .await
         .unwrap();
     let form = serde_json::json!({ "old_password": PASSWORD, "new_password": "battery staple 9" });
