@@ -254,6 +254,7 @@ impl Error for Failure {
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.0)?;
+        // Most errors print only their own text, and the real cause is the last of the chain.
         let mut source = self.0.source();
         while let Some(cause) = source {
             write!(formatter, ": {cause}")?;

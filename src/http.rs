@@ -75,6 +75,7 @@ pub fn router(app: App) -> Router {
     router
         .fallback(|| async { HttpError::NotFound })
         .method_not_allowed_fallback(|| async { HttpError::MethodNotAllowed })
+        // Inside `render_response`, so that a panic becomes an error response like all others.
         .layer(CatchPanicLayer::custom(|_| {
             HttpError::from(Failure::internal("a handler panicked")).into_response()
         }))

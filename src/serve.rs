@@ -27,7 +27,7 @@ use crate::{
 
 /// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// Pause after a failed `accept`. Without it, the loop would spin while there are no file descriptors.
+/// Pause after a failed `accept`. The usual cause is a lack of file descriptors, which lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves requests until `stop` is ready. Then waits for running requests and closes the app.
@@ -61,6 +61,7 @@ pub async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()>
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+                // Never happens: nothing closes the semaphore.
                 (Err(_), _) => break,
             },
             () = &mut stop => break,
@@ -87,8 +88,8 @@ struct Acceptor {
 
 impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        // Nagle's algorithm would delay the last packet of a response until the client's ACK. If the
-        // connection is broken, the first read reports that.
+        // Nagle's algorithm would delay the last packet of a response until the client's ACK. The
+        // error can be ignored: if the connection is broken, the first read reports that.
         let _ = stream.set_nodelay(true);
         let (router, app) = (self.router.clone(), self.app.clone());
         let service = service_fn(move |request: Request<Incoming>| {
@@ -110,6 +111,8 @@ impl Acceptor {
                 Ok::<_, Infallible>(response)
             }
         });
+        // A client that stops reading must not hold its connection and its response for ever. Reads
+        // have their own limits: for the head below, for the body in `http`.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.app.config.server.body_timeout.duration()));
         let connection = http1::Builder::new()
@@ -124,6 +127,7 @@ impl Acceptor {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, %peer, "connection failed");
             }
+            // Not earlier, so that the limit counts connections and not requests.
             drop(permit);
         });
     }

@@ -189,6 +189,7 @@ impl FieldProblem {
             Self::ControlCharacters => "含有控制字符".into(),
             Self::RefusedByPrecis => "含有 RFC 8265 不允许的字符或字符顺序".into(),
             Self::TooShort { found, min } => format!("太短：{found} 个字符，至少 {min} 个"),
+            // Characters against bytes: each character has at least one byte, so this is certain.
             Self::TooLong { found, max } => format!("太长：{found} 个字符，上限 {max} 字节"),
             Self::TooManyBytes { found, max } => {
                 format!("太长：{found} 字节，上限 {max} 字节")
@@ -205,19 +206,29 @@ impl FieldProblem {
             Self::Repeated => "is given more than once".into(),
             Self::NotText => "must be text".into(),
             Self::NotAWholeNumber => "must be a whole number".into(),
-            Self::Characters { found, min, max } => format!("has {found} characters: it must have {min} to {max}"),
+            Self::Characters { found, min, max } => {
+                format!("has {found} characters: it must have {min} to {max}")
+            }
             Self::NameCharacters => {
-                "has characters that are not allowed: the only ASCII characters allowed are letters, digits, \".\", \"_\" and \"-\"".into()
+                "has characters that are not allowed: the only ASCII characters allowed are \
+                 letters, digits, \".\", \"_\" and \"-\""
+                    .into()
             }
             Self::ControlCharacters => "has control characters".into(),
             Self::RefusedByPrecis => {
                 "has characters, or an order of characters, that RFC 8265 does not allow".into()
             }
-            Self::TooShort { found, min } => format!("is too short: {found} characters, at least {min}"),
-            Self::TooLong { found, max } => format!("is too long: {found} characters, limit {max} bytes"),
+            Self::TooShort { found, min } => {
+                format!("is too short: {found} characters, at least {min}")
+            }
+            Self::TooLong { found, max } => {
+                format!("is too long: {found} characters, limit {max} bytes")
+            }
             Self::TooManyBytes { found, max } => format!("is too long: {found} bytes, limit {max}"),
             Self::OutsidePicture { width, height } => {
-                format!("is invalid: the square is not inside the picture of {width} × {height} pixels")
+                format!(
+                    "is invalid: the square is not inside the picture of {width} × {height} pixels"
+                )
             }
         }
     }

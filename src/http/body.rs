@@ -77,7 +77,7 @@ pub(super) async fn read(
         let deadline = started + max_duration.min(allowed);
         let remaining = max_pause.min(deadline.saturating_duration_since(Instant::now()));
         let next = match timeout(remaining, body.frame()).await {
-            // `timeout` polls the body first, so it returns a waiting chunk even after the deadline.
+            // `timeout` polls the body first: even after the deadline it returns a waiting chunk.
             Ok(next) if !remaining.is_zero() => next,
             _ => {
                 // The client is slow or gone: draining its body would only hold the connection.

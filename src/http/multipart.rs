@@ -1,7 +1,8 @@
 //! Parser for forms with files (`multipart/form-data`, RFC 7578 over RFC 2046, section 5.1).
 //!
-//! The available libraries refuse some parts because of their head, for example if the file name has
-//! a control character. The service does not use file names, so this parser reads only field names.
+//! The available libraries refuse some parts because of their head, for example if the file name
+//! has a control character. This parser reads only field names, because the service does not use
+//! file names.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -174,13 +175,13 @@ mod tests {
         Some(parts.into_iter().map(text).collect())
     }
 
-    fn one(head: &str) -> String {
+    fn field_name_of(head: &str) -> String {
         let form = format!("--B\r\n{head}\r\n\r\nx\r\n--B--");
         names_and_data(&form).unwrap().remove(0).0
     }
 
     #[test]
-    fn parts_come_in_order_whatever_surrounds_them() {
+    fn parts_keep_their_order_with_preamble_and_epilogue() {
         let form = "preamble\r\n--B \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n--B\r\n\r\n\r\n--B--epilogue";
         let expected = [("a", "1\r\n2"), ("", "")].map(|(name, data)| (name.into(), data.into()));
         assert_eq!(names_and_data(form).unwrap(), expected);
@@ -188,26 +189,31 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_spelling() {
-        assert_eq!(one("content-DISPOSITION: form-data; NAME=data"), "data");
         assert_eq!(
-            one(
+            field_name_of("content-DISPOSITION: form-data; NAME=data"),
+            "data"
+        );
+        assert_eq!(
+            field_name_of(
                 "X: y\r\nContent-Disposition: form-data; filename=\"; name=\\\"b\"; name=\"a\\\"b\""
             ),
             "a\"b"
         );
         assert_eq!(
-            one("Content-Disposition: form-data; name=\"data\"; filename=\"\u{1a}\u{7f}../../x\""),
+            field_name_of(
+                "Content-Disposition: form-data; name=\"data\"; filename=\"\u{1a}\u{7f}../../x\""
+            ),
             "data"
         );
         assert_eq!(
-            one("Content-Disposition: form-data; filename*=UTF-8''x; name=\"头像\""),
+            field_name_of("Content-Disposition: form-data; filename*=UTF-8''x; name=\"头像\""),
             "头像"
         );
-        assert_eq!(one("Content-Type: image/png"), "");
+        assert_eq!(field_name_of("Content-Type: image/png"), "");
     }
 
     #[test]
-    fn forms_that_do_not_end_or_break_the_rules_are_refused() {
+    fn incomplete_and_malformed_forms_are_refused() {
         let whole = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--";
         for end in 0..whole.len() {
             assert_eq!(names_and_data(&whole[..end]), None, "{:?}", &whole[..end]);

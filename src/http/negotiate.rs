@@ -73,7 +73,7 @@ fn split_weight(range: &str) -> (&str, f32) {
     let name = parts.next().unwrap_or_default();
     let weight = parts.find_map(|part| part.strip_prefix("q="));
     let weight = weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
-    // `parse` also accepts `NaN`, `inf` and negative numbers. A comparison with NaN is always false.
+    // `parse` also accepts `NaN`, `inf` and negative numbers. No range contains NaN.
     let is_valid = (0.0..=1.0).contains(&weight);
     (name, if is_valid { weight } else { 0.0 })
 }

@@ -76,7 +76,7 @@ fn read_token(headers: &HeaderMap, name: &HeaderName) -> Option<SecretString> {
 
 /// New tokens that the response to this request must carry, also if the response is an error.
 ///
-/// `render_response` puts one into the extensions of each request. Handlers extract it and change it.
+/// `render_response` puts one into the extensions of each request. Handlers extract and change it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PendingTokens(Arc<Mutex<Pending>>);
 
