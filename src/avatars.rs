@@ -14,13 +14,17 @@ mod sweep;
 
 use veraicon_picture::{Crop, Picture as Square};
 
-pub use crate::database::{Owner, PublishGuard};
+pub(crate) use crate::workers::FORM_BYTES;
 use crate::{
     database::User,
     failure::Failure,
     identicon::Identicons,
     storage::{PictureKey, Storage},
     workers::{BodyBuffer, QueuePermit, Shaped, UploadedPicture, Workers},
+};
+pub use crate::{
+    database::{Owner, PublishGuard},
+    workers::resource_exhausted,
 };
 
 use self::{lifecycle::Lifecycle, publish::Publisher, sweep::Sweeper};

@@ -33,8 +33,8 @@ impl Username {
             MIN_CHARACTERS..=MAX_CHARACTERS => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                least: MIN_CHARACTERS,
-                most: MAX_CHARACTERS,
+                min: MIN_CHARACTERS,
+                max: MAX_CHARACTERS,
             })),
         };
         // Counted before all else, so that a long text costs nothing more.

@@ -9,7 +9,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
-use veraicon_picture::{Crop, Picture, Policy};
+use veraicon_picture::{Complexity, Crop, Picture, Policy};
 
 use super::{
     body::UploadedPicture,
@@ -213,7 +213,7 @@ impl JobRunner {
         let limit = self.budget.picture_bytes;
         if bytes > limit {
             return Err(Failure::TooComplex {
-                what: "bytes of memory".into(),
+                what: Complexity::MemoryBytes,
                 value: bytes,
                 limit,
             });
