@@ -96,6 +96,7 @@ impl Snowflakes {
     }
 
     fn try_next(&self) -> Option<i64> {
+        // A time before the epoch would make the identifier negative.
         let now = self.clock.now().max(EPOCH);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
@@ -112,6 +113,7 @@ impl Snowflakes {
             _ => return None,
         };
         state.last = (now, sequence + 1);
+        // A larger number would change the bits of the time.
         let node = i64::from(state.node.number % MAX_NODES);
         Some(((now - EPOCH) << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence)
     }

@@ -87,6 +87,7 @@ impl Default for LimitSettings {
             enabled: true,
             connections: 4096,
             login_failures_per_account: 10,
+            // Larger than for an account: many users may share an address (NAT).
             login_failures_per_address: 100,
             registrations_per_address: 100,
             recovery: Period::seconds(6 * 60 * 60),

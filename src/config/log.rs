@@ -28,6 +28,7 @@ impl LogSettings {
 impl Default for LogSettings {
     fn default() -> Self {
         Self {
+            // sea_orm_migration writes a line at level info at every start.
             filter: "info,sea_orm_migration=warn".into(),
             format: LogFormat::Text,
         }

@@ -45,6 +45,7 @@ pub fn load(
 ) -> Result<Config, InvalidSetting> {
     let mut figment = Figment::new();
     if let Some(path) = &overrides.file {
+        // The library ignores a missing file.
         if !path.is_file() {
             return Err(InvalidSetting {
                 key: "--config".into(),
@@ -52,6 +53,7 @@ pub fn load(
                 what: "no such file".into(),
             });
         }
+        // `file` would also search the parent folders.
         figment = figment.merge(Toml::file_exact(path));
     }
     let variables = environment

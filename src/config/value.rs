@@ -53,6 +53,7 @@ impl FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One unit if possible, as people write it: humantime would print 24h as "1day".
         const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
         let seconds = self.0.as_secs();
         match UNITS
@@ -93,6 +94,7 @@ impl FromStr for Network {
         address
             .map(IpNet::from)
             .or_else(|_| text.parse())
+            // "10.1.2.3/8" means 10.0.0.0/8.
             .map(|network| Self(network.trunc()))
     }
 }
