@@ -11,7 +11,6 @@ pub mod pictures;
 mod retry;
 pub mod sessions;
 mod transactions;
-mod upkeep;
 pub mod users;
 
 use sea_orm::{
@@ -23,9 +22,9 @@ use sea_orm::{
 pub use self::{
     attempts::{Attempts, Booking, Settlement},
     connect::Location,
-    pictures::Stored,
+    pictures::PictureRow,
     sessions::Session,
-    transactions::{NewAvatar, Owner, Published, Right},
+    transactions::{NewAvatar, Owner, Publication, PublishGuard, Published, Removal},
     users::User,
 };
 use self::{connect::Connections, retry::Patient};

@@ -190,6 +190,16 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn revoke_sessions(&self, user: i64, now: Milliseconds) -> Result<(), Failure> {
+        Ok(revoke_all(&self.writer, user, now).await?)
+    }
+}
+
 /// Ends sessions that last. Their time is over with that, so that they are forgotten.
 fn ending(now: Milliseconds) -> UpdateMany<Entity> {
     Entity::update_many()

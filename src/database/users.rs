@@ -1,6 +1,8 @@
 //! Accounts.
 
-use sea_orm::{Condition, entity::prelude::*};
+use std::collections::HashSet;
+
+use sea_orm::{Condition, PaginatorTrait, QueryOrder, QuerySelect, Select, entity::prelude::*};
 
 use super::{
     Database,
@@ -159,4 +161,60 @@ pub(super) fn unchanged(user: &User) -> Condition {
         .add(Column::Id.eq(user.id))
         .add(Column::PasswordGeneration.eq(user.password_generation))
         .add(Column::DeletedAt.eq(0))
+}
+
+impl Database {
+    /// Returns up to `max` accounts whose identifier is greater than `after`, in its order, deleted
+    /// ones included.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn users_after(&self, after: i64, max: u64) -> Result<Vec<User>, Failure> {
+        Ok(page(after, max).all(&self.reader).await?)
+    }
+
+    /// Returns up to `max` accounts with a picture, as [`Self::users_after`] does.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn users_with_pictures_after(
+        &self,
+        after: i64,
+        max: u64,
+    ) -> Result<Vec<User>, Failure> {
+        let page = page(after, max).filter(Column::AvatarDigest.is_not_null());
+        Ok(page.all(&self.reader).await?)
+    }
+
+    /// Counts the accounts with a picture.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn count_users_with_pictures(&self) -> Result<u64, Failure> {
+        let named = Entity::find().filter(Column::AvatarDigest.is_not_null());
+        Ok(named.count(&self.reader).await?)
+    }
+
+    /// Returns the digests that the rows of these users name, each with its user.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn named_digests(&self, users: &[i64]) -> Result<HashSet<(i64, String)>, Failure> {
+        let named = Entity::find()
+            .filter(Column::Id.is_in(users.iter().copied()))
+            .filter(Column::AvatarDigest.is_not_null())
+            .all(&self.writer)
+            .await?;
+        let named = named.into_iter();
+        Ok(named
+            .filter_map(|user| Some((user.id, user.avatar_digest?)))
+            .collect())
+    }
+}
+
+fn page(after: i64, max: u64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(max)
 }

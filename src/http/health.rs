@@ -16,7 +16,7 @@ pub(super) async fn ready(State(app): State<App>) -> Result<Answer, Failure> {
     for outcome in [app.database.ping().await, app.storage.ping().await] {
         outcome.map_err(Failure::unavailable)?;
     }
-    let processes = app.avatars.workers.alive();
+    let processes = app.workers.alive();
     if processes == 0 {
         return Err(Failure::unavailable("no worker process is running"));
     }

@@ -49,8 +49,8 @@ pub(super) async fn serve(
             digest: name.clone(),
         };
         app.storage.show(&key, size, extension).await?
-    } else if name == app.default_pictures.name(user) {
-        app.default_pictures.get(user, size).await?
+    } else if name == app.identicons.name(user) {
+        app.identicons.get(user, size).await?
     } else {
         None
     };

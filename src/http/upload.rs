@@ -7,7 +7,8 @@ use veraicon_picture::{Crop, Format};
 use super::{answer::Answer, body, caller::Caller, multipart};
 use crate::{
     app::App,
-    database::{Owner, Right, User},
+    avatars::{Owner, PublishGuard},
+    database::User,
     failure::{Failure, FieldProblem},
     workers::{FORM_BYTES, buffer::Picture, out_of_means},
 };
@@ -34,7 +35,7 @@ pub(super) async fn upload(
     let boundary = multipart::boundary(&headers)?;
     let owner = Owner {
         user: caller.user.id,
-        right: Right::Session(caller.session),
+        guard: PublishGuard::Session(caller.session),
     };
     let outcome = accept(&app, request, &boundary, length, owner).await;
     app.metrics.count_upload(&outcome);

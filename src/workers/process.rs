@@ -16,7 +16,7 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     time::{ClockId, clock_gettime},
 };
-use veraicon_picture::{Pictures, Policy, probe, process};
+use veraicon_picture::{Pictures, open};
 
 use super::{
     budget, memory,
@@ -154,17 +154,24 @@ impl Channel {
         let bytes = body
             .get(job.start..job.end)
             .ok_or_else(|| io::Error::other("a picture outside its body"))?;
-        let needed = guarded(|| memory(bytes, start, job));
-        if let Ok(Some(needed)) = needed
+        let opened = guarded(|| {
+            let opened = open(bytes, &start.policy)?;
+            let needed = opened.peak_memory(job.crop);
+            Ok((opened, needed))
+        });
+        if let Ok(Ok((_, needed))) = opened
             && needed > start.grant
             && !self.ask(needed)?
         {
             return Ok(None);
         }
-        let shaped = guarded(|| {
-            #[cfg(debug_assertions)]
-            super::fault::obey(bytes);
-            process(bytes, &start.policy, job.crop)
+        let shaped = opened.and_then(|opened| {
+            guarded(|| {
+                #[cfg(debug_assertions)]
+                super::fault::obey(bytes);
+                let (opened, _) = opened?;
+                opened.shape(job.crop)
+            })
         });
         Ok(Some(match shaped {
             Ok(Ok(pictures)) => (Outcome::Shaped(heads(&pictures)), Some(pictures)),
@@ -172,19 +179,6 @@ impl Channel {
             Err(panic) => (Outcome::Fault(panic), None),
         }))
     }
-}
-
-/// The memory that a picture states, where its header lets it through at all.
-fn memory(bytes: &[u8], start: &Start, job: &Job) -> Option<u64> {
-    let header = probe(bytes).ok()?;
-    let Policy {
-        formats,
-        max_pixels,
-        ..
-    } = &start.policy;
-    let pixels = u64::from(header.width) * u64::from(header.height);
-    let passes = formats.contains(&header.format) && pixels <= *max_pixels;
-    passes.then(|| header.peak_memory(&start.policy, job.crop))
 }
 
 fn heads(pictures: &Pictures) -> Vec<Square> {

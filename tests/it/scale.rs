@@ -75,10 +75,10 @@ async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
     let tools = CommandContext::open(nodes.config(), later, service::program())
         .await
         .unwrap();
-    let storage = &tools.avatars.storage;
+    let storage = &tools.storage;
     leave_orphans(storage, 7).await;
     let before = object_store::keys(storage).await;
-    let collected = tools.avatars.collect(true, &Log).await.unwrap();
+    let collected = tools.maintenance.gc(true, &Log).await.unwrap();
     assert_eq!(object_store::keys(storage).await, live);
     println!(
         "{} objects, of which {} in use: {collected:?}",

@@ -44,7 +44,7 @@ impl Progress for Findings {
 impl Service {
     async fn collect(&self, remove: bool) -> GcReport {
         let progress = Findings::default();
-        self.app.avatars.collect(remove, &progress).await.unwrap()
+        self.app.maintenance.gc(remove, &progress).await.unwrap()
     }
 
     async fn check(&self, cure: Repair) -> (FsckReport, Vec<String>) {
@@ -58,7 +58,7 @@ impl Service {
         );
         proof.open().await.unwrap();
         let progress = Findings::default();
-        let checked = self.app.avatars.check(&proof, cure, &progress).await;
+        let checked = self.app.maintenance.fsck(&proof, cure, &progress).await;
         proof.close();
         (checked.unwrap(), progress.0.into_inner().unwrap())
     }
@@ -128,7 +128,7 @@ async fn exactly_the_orphans_are_collected_once_they_are_old() {
         due: 0,
         orphans: 2,
         young: 0,
-        foreign: 1,
+        unknown: 1,
         removed: 0,
     };
     assert_eq!(told, expected);
@@ -156,14 +156,14 @@ async fn what_is_whole_passes_and_what_is_missing_is_made_anew() {
     let (objects, user) = service.picture_objects(&session).await;
     service.store().delete(&objects[1]).await.unwrap();
     let (found, findings) = service.check(Repair::None).await;
-    assert_eq!((found.broken, found.cured), (1, 0));
+    assert_eq!((found.broken, found.repaired), (1, 0));
     assert_eq!(
         findings,
         [format!("user {user} (someone): 256.webp is missing")]
     );
     assert!(!service.all_are_served(&session).await);
-    let (cured, _) = service.check(Repair::Mend).await;
-    assert_eq!((cured.broken, cured.cured), (1, 1));
+    let (repaired, _) = service.check(Repair::Lossless).await;
+    assert_eq!((repaired.broken, repaired.repaired), (1, 1));
     assert!(service.all_are_served(&session).await);
     assert_eq!(service.check(Repair::None).await, (whole, Vec::new()));
 }
@@ -201,11 +201,11 @@ async fn what_is_lost_is_reset_only_when_that_is_asked_for() {
     for object in &objects {
         service.store().delete(object).await.unwrap();
     }
-    let (found, _) = service.check(Repair::Mend).await;
-    assert_eq!((found.broken, found.cured), (1, 0));
+    let (found, _) = service.check(Repair::Lossless).await;
+    assert_eq!((found.broken, found.repaired), (1, 0));
     assert_ne!(service.info(&session).await["avatar_url"], default);
-    let (found, _) = service.check(Repair::MendAndReset).await;
-    assert_eq!((found.broken, found.cured), (1, 1));
+    let (found, _) = service.check(Repair::ResetLost).await;
+    assert_eq!((found.broken, found.repaired), (1, 1));
     assert_eq!(service.info(&session).await["avatar_url"], default);
 }
 
@@ -225,7 +225,11 @@ async fn a_copy_is_complete_and_resumed_and_held_to_the_original() {
     let copy = Storage::open(&place, &access, String::new()).await.unwrap();
     let relocate = async |verify| {
         let progress = Findings::default();
-        let pass = service.app.avatars.relocate(&copy, verify, &progress).await;
+        let pass = service
+            .app
+            .maintenance
+            .move_storage(&copy, verify, &progress)
+            .await;
         pass.unwrap()
     };
     let first = relocate(false).await;
@@ -361,7 +365,7 @@ async fn a_move_is_switched_to_once_the_service_has_stopped() {
     assert!(printed(&checked).starts_with("1 accounts with a picture: 0 "));
     let gc = ["--set", &format!("storage.url={target}"), "gc"];
     let collected = command(&data, &gc, "").await;
-    assert!(printed(&collected).contains("0 that no row names"));
+    assert!(printed(&collected).contains("without a row: 0,"));
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ async fn what_the_service_was_started_with_does_not_reach_a_worker() {
     let ready = service.get("/health/ready").answer().await;
     let sandbox = &ready.succeeded().data()["workers"]["sandbox"];
     assert_eq!(sandbox["denied"], serde_json::json!(DENIED));
-    for id in service.app.avatars.workers.idle() {
+    for id in service.app.workers.idle() {
         let descriptors = std::fs::read_dir(format!("/proc/{id}/fd")).unwrap();
         assert_eq!(descriptors.count(), 1);
     }
@@ -242,7 +242,7 @@ async fn a_worker_keeps_its_buffers_within_what_an_idle_one_may_hold_and_goes_on
 async fn an_idle_worker_that_dies_is_replaced_and_one_that_is_asked_to_end_stays() {
     let service = Service::start_with(|config| config.pictures.workers = 1).await;
     let session = service.user("someone").await;
-    let ids = service.app.avatars.workers.idle();
+    let ids = service.app.workers.idle();
     assert!(ids.iter().all(|id| processes().contains(id)));
     for id in &ids {
         signal("TERM", *id).await;
@@ -333,12 +333,12 @@ async fn a_file_that_claims_more_than_it_has_is_damaged_and_costs_no_worker() {
         .find(|at| file[*at..at + 2] == 273_u16.to_le_bytes())
         .unwrap();
     file[strips + 4..strips + 8].copy_from_slice(&8_000_000_u32.to_le_bytes());
-    let workers = service.app.avatars.workers.idle();
+    let workers = service.app.workers.idle();
     let answer = service.upload(&session, file).await;
     answer.refused("image_damaged");
     assert!(
         workers
             .iter()
-            .all(|worker| service.app.avatars.workers.idle().contains(worker))
+            .all(|worker| service.app.workers.idle().contains(worker))
     );
 }

@@ -1,4 +1,4 @@
-use crate::Crop;
+use crate::crop::Crop;
 
 /// Why bytes did not become pictures.
 ///
@@ -100,7 +100,7 @@ pub enum Error {
 
 impl Error {
     /// Cut, without knowing where.
-    pub(crate) const CUT: Self = Self::Truncated { received: None };
+    pub(crate) const TRUNCATED: Self = Self::Truncated { received: None };
 
     /// Damage at a known byte.
     pub(crate) fn damaged_at(offset: usize, what: &'static str) -> Self {
@@ -116,7 +116,7 @@ impl Error {
     }
 
     /// Cut, with `have` of `whole` units of the picture present.
-    pub(crate) fn cut(have: u64, whole: u64) -> Self {
+    pub(crate) fn truncated(have: u64, whole: u64) -> Self {
         let percent = have
             .saturating_mul(100)
             .checked_div(whole)
@@ -127,7 +127,7 @@ impl Error {
     }
 
     /// `Err(TooComplex)` when `value` passes `limit`.
-    pub(crate) fn complexity(what: &'static str, value: u64, limit: u64) -> Result<(), Self> {
+    pub(crate) fn check_limit(what: &'static str, value: u64, limit: u64) -> Result<(), Self> {
         if value > limit {
             return Err(Self::TooComplex { what, value, limit });
         }

@@ -1,6 +1,6 @@
 //! How much work a file may ask for.
 
-use crate::Error;
+use crate::error::Error;
 
 /// Bounds on the work of one decode.
 ///
@@ -27,14 +27,14 @@ impl Default for Limits {
 
 /// What has been used up of [`Limits`].
 #[derive(Default)]
-pub(super) struct Spent {
+pub(super) struct WorkSpent {
     scans: u32,
     blocks: u64,
 }
 
-impl Spent {
+impl WorkSpent {
     /// Books a scan of that many blocks, or refuses it.
-    pub(super) fn book(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn add_scan(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
         self.scans += 1;
         self.blocks = self.blocks.saturating_add(blocks);
         if self.scans > limits.max_scans {

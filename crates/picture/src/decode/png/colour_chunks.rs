@@ -1,8 +1,9 @@
 //! The colour space of a PNG, from four kinds of chunks (section 4.3 gives their precedence).
 
 use crate::bytes::Bytes;
-use crate::colour::{CodePoints, ColourSpace, Measured};
-use crate::{Error, Policy};
+use crate::colour::{CodePoints, ColourSpace, GamaChrm};
+use crate::error::Error;
+use crate::policy::Policy;
 
 /// Gamma of sRGB in 100,000ths, and what writers round it to: with it, and no primaries, the
 /// writer meant sRGB.
@@ -45,7 +46,7 @@ impl<'a> ColourChunks<'a> {
     /// The space; a chunk that makes no sense counts for nothing.
     pub(super) fn space(&self, policy: &Policy) -> Result<ColourSpace<'static>, Error> {
         if let Some(points) = self.code_points() {
-            return Ok(ColourSpace::Coded(points));
+            return Ok(ColourSpace::CodePoints(points));
         }
         if let Some(profile) = self.profile(policy.max_profile_bytes)? {
             return Ok(ColourSpace::Icc(profile.into()));
@@ -54,8 +55,8 @@ impl<'a> ColourChunks<'a> {
             return Ok(ColourSpace::Srgb);
         }
         Ok(self
-            .measured()
-            .map_or(ColourSpace::Srgb, ColourSpace::Measured))
+            .gama_chrm()
+            .map_or(ColourSpace::Srgb, ColourSpace::GamaChrm))
     }
 
     /// cICP (section 11.3.2.6): primaries, transfer, a matrix that must be 0, range.
@@ -93,18 +94,18 @@ impl<'a> ColourChunks<'a> {
     }
 
     /// gAMA and cHRM (sections 11.3.2.1 and 11.3.2.2); `None` when they amount to sRGB.
-    fn measured(&self) -> Option<Measured> {
+    fn gama_chrm(&self) -> Option<GamaChrm> {
         let gamma = self
             .gama
             .and_then(|chunk| chunk.be32(0))
             .filter(|gamma| SANE_GAMMA.contains(gamma));
         let gamma = gamma.filter(|gamma| !SRGB_GAMMA.contains(gamma));
         let chromaticities = self.chrm.and_then(|chunk| {
-            let point = |at| Some((chunk.be32(at)?, chunk.be32(at + 4)?));
+            let point = |offset| Some((chunk.be32(offset)?, chunk.be32(offset + 4)?));
             Some([point(0)?, point(8)?, point(16)?, point(24)?])
         });
         let chromaticities = chromaticities.filter(|points| *points != SRGB_CHROMATICITIES);
-        (gamma.is_some() || chromaticities.is_some()).then_some(Measured {
+        (gamma.is_some() || chromaticities.is_some()).then_some(GamaChrm {
             gamma,
             chromaticities,
         })

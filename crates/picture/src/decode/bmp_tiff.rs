@@ -8,13 +8,17 @@ use image::codecs::tiff::TiffDecoder;
 use image::error::ImageError;
 use image::{ColorType, ImageDecoder};
 
-use super::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
+use crate::pixels::Pixels;
+use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::Reducer;
-use crate::{Error, Format, Header, exif};
 
 /// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
 pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
@@ -29,7 +33,7 @@ pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
         ),
     };
     let (Some(width), Some(height)) = (width, height) else {
-        return Err(Error::CUT);
+        return Err(Error::TRUNCATED);
     };
     Ok(Header::new(
         Format::Bmp,
@@ -50,7 +54,7 @@ fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
 }
 
 /// The most values of one tag: eight million rows in strips of 32.
-const MOST_VALUES: u64 = 1 << 18;
+const MAX_VALUES: u64 = 1 << 18;
 /// The tags that tell of the picture's data (TIFF 6.0, part 1 and section 22). The codec makes room for as many values as
 /// each says that it has.
 const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
@@ -59,8 +63,8 @@ const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
 /// What is no directory is left to the codec.
 fn check_directory(bytes: &[u8]) -> Result<(), Error> {
     let little = bytes.starts_with(b"II");
-    let number = |at: usize, length: usize| {
-        let bytes = bytes.get(at..at.checked_add(length)?)?;
+    let number = |offset: usize, length: usize| {
+        let bytes = bytes.get(offset..offset.checked_add(length)?)?;
         let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         Some(if little {
             bytes.iter().rev().fold(0, add)
@@ -78,16 +82,16 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     };
     let entries = number(start, counter).unwrap_or(0);
-    let mut at = start.saturating_add(counter);
+    let mut offset = start.saturating_add(counter);
     for _ in 0..entries {
         let (Some(tag), Some(kind), Some(count)) = (
-            number(at, 2),
-            number(at.saturating_add(2), 2),
-            number(at.saturating_add(4), word),
+            number(offset, 2),
+            number(offset.saturating_add(2), 2),
+            number(offset.saturating_add(4), word),
         ) else {
             return Ok(());
         };
-        at = at.saturating_add(4 + 2 * word);
+        offset = offset.saturating_add(4 + 2 * word);
         if !u16::try_from(tag).is_ok_and(|tag| DATA_TAGS.contains(&tag)) {
             continue;
         }
@@ -100,7 +104,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         if count.saturating_mul(size) > bytes.len() as u64 {
             return Err(Error::damaged("a tag that is longer than the file"));
         }
-        Error::complexity("values of a tag", count, MOST_VALUES)?;
+        Error::check_limit("values of a tag", count, MAX_VALUES)?;
     }
     Ok(())
 }
@@ -108,7 +112,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
 /// The size, from the first directory.
 pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     check_directory(bytes)?;
-    let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
+    let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| to_error(&error))?;
     let (width, height) = decoder.dimensions();
     Ok(Header::new(
         Format::Tiff,
@@ -124,14 +128,14 @@ pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     ))
 }
 
-pub(super) struct Whole<'a> {
+pub(super) struct FullFrame<'a> {
     bytes: &'a [u8],
     format: Format,
     width: u32,
     height: u32,
 }
 
-impl<'a> Whole<'a> {
+impl<'a> FullFrame<'a> {
     pub(super) fn open(bytes: &'a [u8], header: &Header) -> Self {
         Self {
             bytes,
@@ -144,17 +148,17 @@ impl<'a> Whole<'a> {
     fn read(
         &self,
         mut decoder: impl ImageDecoder,
-        wanted: Wanted<'_>,
+        request: DecodeRequest<'_>,
     ) -> Result<Decoded<'a>, Error> {
         if decoder.dimensions() != (self.width, self.height) {
             return Err(Error::damaged("two sizes"));
         }
         let space = decoder.icc_profile().ok().flatten();
         if let Some(profile) = &space {
-            Error::complexity(
+            Error::check_limit(
                 "bytes of profile",
                 profile.len() as u64,
-                wanted.policy.max_profile_bytes,
+                request.policy.max_profile_bytes,
             )?;
         }
         let space = space.map_or(ColourSpace::Srgb, |profile| {
@@ -166,16 +170,16 @@ impl<'a> Whole<'a> {
         let mut pixels = vec![0; length];
         decoder
             .read_image(&mut pixels)
-            .map_err(|error| refusal(&error))?;
-        let (raster, window) = reduce(&pixels, self.width, colour, wanted)?;
+            .map_err(|error| to_error(&error))?;
+        let (raster, crop_box) = reduce_frame(&pixels, self.width, colour, request)?;
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space,
         })
     }
 }
 
-impl<'a> Source<'a> for Whole<'a> {
+impl<'a> FormatDecoder<'a> for FullFrame<'a> {
     fn orientation(&self) -> Orientation {
         match self.format {
             Format::Tiff => exif::orientation(self.bytes),
@@ -183,28 +187,28 @@ impl<'a> Source<'a> for Whole<'a> {
         }
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let bytes = Cursor::new(self.bytes);
         match self.format {
             Format::Tiff => self.read(
-                TiffDecoder::new(bytes).map_err(|error| refusal(&error))?,
-                wanted,
+                TiffDecoder::new(bytes).map_err(|error| to_error(&error))?,
+                request,
             ),
             _ => self.read(
-                BmpDecoder::new(bytes).map_err(|error| refusal(&error))?,
-                wanted,
+                BmpDecoder::new(bytes).map_err(|error| to_error(&error))?,
+                request,
             ),
         }
     }
 }
 
 /// Keeps of a frame what the outputs need.
-fn reduce(
+fn reduce_frame(
     pixels: &[u8],
     width: u32,
     colour: ColorType,
-    wanted: Wanted<'_>,
-) -> Result<(Raster, Window), Error> {
+    request: DecodeRequest<'_>,
+) -> Result<(Raster, CropBox), Error> {
     let channels = match colour {
         ColorType::L8 | ColorType::L16 => Channels::Grey,
         ColorType::La8 | ColorType::La16 => Channels::GreyAlpha,
@@ -219,7 +223,7 @@ fn reduce(
     let rows = pixels.chunks_exact(width as usize * usize::from(colour.bytes_per_pixel()));
     let sample = usize::from(colour.bytes_per_pixel() / colour.channel_count());
     if sample == 1 {
-        let mut reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+        let mut reducer = Reducer::<u8>::new(request.square, request.side, channels);
         rows.for_each(|row| reducer.push(row));
         return Ok(reducer.finish());
     }
@@ -236,11 +240,11 @@ fn reduce(
                 row.as_chunks()
                     .0
                     .iter()
-                    .map(|&quad| whole(f32::from_ne_bytes(quad))),
+                    .map(|&quad| to_u16(f32::from_ne_bytes(quad))),
             ),
         }
     };
-    let mut reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+    let mut reducer = Reducer::<u16>::new(request.square, request.side, channels);
     let mut samples = Vec::new();
     for row in rows {
         sixteen(row, &mut samples);
@@ -250,7 +254,7 @@ fn reduce(
 }
 
 /// A share of one as 16 bits.
-fn whole(share: f32) -> u16 {
+fn to_u16(share: f32) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -260,9 +264,9 @@ fn whole(share: f32) -> u16 {
     sample
 }
 
-fn refusal(error: &ImageError) -> Error {
+fn to_error(error: &ImageError) -> Error {
     match error {
-        ImageError::IoError(_) => Error::CUT,
+        ImageError::IoError(_) => Error::TRUNCATED,
         ImageError::Unsupported(_) => Error::UnsupportedFormat {
             what: "this kind of BMP or TIFF",
         },

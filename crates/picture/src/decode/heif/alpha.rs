@@ -2,42 +2,42 @@
 //! it cannot be resized plane by plane, for alpha weighs the colours.
 
 use super::canvas::Canvas;
-use crate::crop::Square;
-use crate::decode::Wanted;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::decode::request::DecodeRequest;
+use crate::geometry::Square;
+use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::reduce::Reducer;
-use crate::yuv::{Level, Matrix, Range};
+use crate::yuv::{Matrix, NormalisedSample, SampleRange};
 
-pub(super) struct Joint {
+pub(super) struct ColourWithAlpha {
     pub(super) colours: Canvas,
     /// Of the colours; `None` for green, blue and red.
     pub(super) matrix: Option<Matrix>,
-    pub(super) range: Range,
-    pub(super) opacity: Canvas,
-    pub(super) range_of_opacity: Range,
+    pub(super) range: SampleRange,
+    pub(super) alpha: Canvas,
+    pub(super) alpha_range: SampleRange,
     /// Whether colours are multiplied by alpha.
     pub(super) premultiplied: bool,
     /// The wanted square in the canvases.
-    pub(super) place: Square,
+    pub(super) square: Square,
 }
 
-impl Joint {
-    pub(super) fn reduce(&self, wanted: Wanted<'_>) -> (Raster, Window) {
-        let mut reducer = Reducer::<u16>::new(self.place, wanted.side, Channels::Rgba);
+impl ColourWithAlpha {
+    pub(super) fn reduce(&self, request: DecodeRequest<'_>) -> (Raster, CropBox) {
+        let mut reducer = Reducer::<u16>::new(self.square, request.side, Channels::Rgba);
         let (width, height) = self.colours.size();
         let mut colours = vec![0; width * 3];
-        let mut opacity = vec![0; width];
+        let mut alphas = vec![0; width];
         let mut pixels = vec![0; width * 4];
         for y in 0..height {
-            self.colours(y, &mut colours);
-            self.opacity(y, &mut opacity);
-            let sources = colours.as_chunks::<3>().0.iter().zip(&opacity);
+            self.colour_row(y, &mut colours);
+            self.alpha_row(y, &mut alphas);
+            let sources = colours.as_chunks::<3>().0.iter().zip(&alphas);
             for (pixel, (&[red, green, blue], &alpha)) in
                 pixels.as_chunks_mut::<4>().0.iter_mut().zip(sources)
             {
                 let colour = |sample| {
                     if self.premultiplied {
-                        undone(sample, alpha)
+                        unpremultiply(sample, alpha)
                     } else {
                         sample
                     }
@@ -50,12 +50,12 @@ impl Joint {
     }
 
     /// A row as red, green and blue of 16 bits.
-    fn colours(&self, y: usize, row: &mut [u16]) {
+    fn colour_row(&self, y: usize, row: &mut [u16]) {
         let planes = if self.colours.layout.has_chroma { 3 } else { 1 };
         if self.range.bits == 8 {
             let mut eight = vec![0_u8; row.len()];
             for plane in 0..planes {
-                spread(
+                write_component(
                     &self.colours,
                     plane,
                     y,
@@ -72,14 +72,14 @@ impl Joint {
             }
         } else {
             for plane in 0..planes {
-                spread(&self.colours, plane, y, row, sixteen);
+                write_component(&self.colours, plane, y, row, sixteen);
             }
             self.convert(row);
         }
     }
 
     /// Components to red, green and blue.
-    fn convert<S: Level>(&self, row: &mut [S]) {
+    fn convert<S: NormalisedSample>(&self, row: &mut [S]) {
         match self.matrix {
             _ if !self.colours.layout.has_chroma => {
                 for pixel in row.as_chunks_mut::<3>().0 {
@@ -98,26 +98,26 @@ impl Joint {
         }
     }
 
-    fn opacity(&self, y: usize, row: &mut [u16]) {
-        if self.range_of_opacity.bits == 8 {
+    fn alpha_row(&self, y: usize, row: &mut [u16]) {
+        if self.alpha_range.bits == 8 {
             let mut eight = self
-                .opacity
+                .alpha
                 .row(0, y, |samples| match samples {
                     Samples::Eight(samples) => Some(samples.as_slice()),
                     Samples::Sixteen(_) => None,
                 })
                 .to_vec();
-            if !self.range_of_opacity.full {
-                self.range_of_opacity.stretch(&mut eight);
+            if !self.alpha_range.full {
+                self.alpha_range.stretch(&mut eight);
             }
             for (sample, eight) in row.iter_mut().zip(eight) {
                 *sample = u16::from(eight) * 257;
             }
         } else {
-            for (sample, &opacity) in row.iter_mut().zip(self.opacity.row(0, y, sixteen)) {
-                *sample = opacity;
+            for (sample, &alpha) in row.iter_mut().zip(self.alpha.row(0, y, sixteen)) {
+                *sample = alpha;
             }
-            self.range_of_opacity.stretch(row);
+            self.alpha_range.stretch(row);
         }
     }
 }
@@ -131,7 +131,7 @@ fn sixteen(samples: &Samples) -> Option<&[u16]> {
 
 /// Writes a row of one plane as the component of interleaved pixels. Chroma of fewer columns or
 /// rows is that of the nearest sample: what remains of the steps goes under in the resize.
-fn spread<S: Copy>(
+fn write_component<S: Copy>(
     canvas: &Canvas,
     plane: usize,
     y: usize,
@@ -149,7 +149,7 @@ fn spread<S: Copy>(
 }
 
 /// A colour before it was multiplied by alpha.
-fn undone(sample: u16, alpha: u16) -> u16 {
+fn unpremultiply(sample: u16, alpha: u16) -> u16 {
     let alpha = u32::from(alpha).max(1);
     u16::try_from((u32::from(sample) * 65_535 / alpha).min(65_535)).unwrap_or(u16::MAX)
 }

@@ -1,59 +1,60 @@
 //! The scans of a file, one after the other, into planes.
 
-use super::baseline::{AcDecoder, DcDecoder, Part, Stop};
+use super::baseline::{AcDecoder, ComponentDecoder, DcDecoder, ScanError};
 use super::bits::BitReader;
 use super::dispatch::Processor;
-use super::frame::Frame;
+use super::frame_header::FrameHeader;
 use super::header;
-use super::idct::{Steps, position};
-use super::limits::{Limits, Spent};
+use super::idct::{QuantisationSteps, position};
+use super::limits::{Limits, WorkSpent};
 use super::markers::{MarkerReader, code, damaged};
-use super::planes::{Plane, Rectangle};
+use super::planes::{BlockRect, Plane};
 use super::progression::Progression;
-use super::progressive::{self, DcPart, Store};
-use super::scan::Scan;
-use super::source::{EntropySource, Fault, Window};
+use super::progressive::{self, CoefficientStore, DcComponentDecoder};
+use super::scan_header::ScanHeader;
+use super::source::{EntropySource, Fault};
 use super::tables::{HuffmanSpecification, QuantisationTable, Tables};
-use crate::Error;
+use super::window::Window;
+use crate::error::Error;
 
 /// One decode.
-pub(super) struct Decode<'d, 's, const N: usize> {
+pub(super) struct FrameDecoder<'d, 's, const N: usize> {
     pub(super) processor: Processor,
-    pub(super) frame: &'s Frame,
+    pub(super) frame: &'s FrameHeader,
     /// The MCUs to transform.
-    pub(super) units: Rectangle,
+    pub(super) mcus: BlockRect,
     pub(super) tables: Tables,
     pub(super) markers: MarkerReader<'d>,
     pub(super) window: &'s mut Window,
-    pub(super) stores: &'s mut Vec<Store>,
+    pub(super) stores: &'s mut Vec<CoefficientStore>,
     pub(super) planes: Vec<Plane>,
     /// Each component's quantisation steps: those in force at its first scan.
-    pub(super) steps: Vec<Option<Steps>>,
+    pub(super) steps: Vec<Option<QuantisationSteps>>,
     pub(super) progression: Progression,
     /// How much of the picture the scans behind us and the one at hand bring.
     pub(super) received: Received,
 }
 
-impl<const N: usize> Decode<'_, '_, N> {
+impl<const N: usize> FrameDecoder<'_, '_, N> {
     /// Makes room for what scans bring.
     pub(super) fn prepare(&mut self) {
         if self.frame.progressive {
             self.stores
-                .resize_with(self.frame.components.len(), Store::default);
+                .resize_with(self.frame.components.len(), CoefficientStore::default);
             for (store, component) in self.stores.iter_mut().zip(&self.frame.components) {
-                let blocks = self.units.blocks(component.sampling);
+                let blocks = self.mcus.blocks(component.sampling);
                 store.reset::<N>(component.padded_blocks, blocks);
             }
         } else {
-            self.tables.define_typical_huffman();
+            self.tables.define_default_huffman();
         }
     }
 
     /// Decodes scans until the picture is complete.
     pub(super) fn scans(
         &mut self,
-        mut scan: Scan,
-        mut spent: Spent,
+        mut scan: ScanHeader,
+        mut spent: WorkSpent,
         limits: &Limits,
     ) -> Result<(), Error> {
         loop {
@@ -66,24 +67,24 @@ impl<const N: usize> Decode<'_, '_, N> {
                 None => break,
                 Some(next) => scan = next,
             }
-            spent.book(scan.block_count(), limits)?;
+            spent.add_scan(scan.block_count(), limits)?;
         }
         // Encoders may leave out the last bits of a progressive picture.
         if self.progression.has_all_components() {
             Ok(())
         } else {
-            Err(self.received.cut())
+            Err(self.received.truncated())
         }
     }
 
     /// Reads on to the next scan header; `None` at the end of the image.
-    fn next_scan(&mut self) -> Result<Option<Scan>, Error> {
+    fn next_scan(&mut self) -> Result<Option<ScanHeader>, Error> {
         while let Some(segment) = self.markers.next()? {
             match segment.code {
                 code::DQT => self.tables.define_quantisation(&segment)?,
                 code::DHT => self.tables.define_huffman(&segment)?,
                 code::DRI => self.tables.define_restart_interval(&segment)?,
-                code::SOS => return Scan::parse(&segment, self.frame).map(Some),
+                code::SOS => return ScanHeader::parse(&segment, self.frame).map(Some),
                 code::EOI => return Ok(None),
                 _ if header::is_frame_header(segment.code) => {
                     return Err(segment.damaged("a second frame header"));
@@ -91,15 +92,15 @@ impl<const N: usize> Decode<'_, '_, N> {
                 _ => header::skip(&segment)?,
             }
         }
-        Err(self.received.cut())
+        Err(self.received.truncated())
     }
 
-    fn scan(&mut self, scan: &Scan) -> Result<(), Error> {
+    fn scan(&mut self, scan: &ScanHeader) -> Result<(), Error> {
         let start = self.markers.position();
-        self.latch_steps(scan, start)?;
+        self.latch_quantisation(scan, start)?;
         let end = if self.frame.progressive {
             self.progression
-                .book(scan)
+                .record(scan)
                 .map_err(|what| damaged(start, what))?;
             if scan.band.0 == 0 {
                 self.progressive_dc(scan, start)?
@@ -107,7 +108,7 @@ impl<const N: usize> Decode<'_, '_, N> {
                 self.progressive_ac(scan, start)?
             }
         } else {
-            self.progression.book_sequential(scan);
+            self.progression.record_sequential(scan);
             self.received.whole = self.frame.block_count();
             self.received.before = self.received.after;
             self.received.after += scan.block_count();
@@ -117,99 +118,113 @@ impl<const N: usize> Decode<'_, '_, N> {
         Ok(())
     }
 
-    fn sequential(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
+    fn sequential(&mut self, scan: &ScanHeader, start: usize) -> Result<usize, Error> {
         let mut dc: [Option<DcDecoder>; 4] = Default::default();
         let mut ac: [Option<AcDecoder>; 4] = Default::default();
-        for part in &scan.components {
-            build(&mut dc, &self.tables.dc, part.dc, DcDecoder::new, start)?;
-            build(&mut ac, &self.tables.ac, part.ac, AcDecoder::new, start)?;
+        for component in &scan.components {
+            build_decoder(
+                &mut dc,
+                &self.tables.dc,
+                component.dc,
+                DcDecoder::new,
+                start,
+            )?;
+            build_decoder(
+                &mut ac,
+                &self.tables.ac,
+                component.ac,
+                AcDecoder::new,
+                start,
+            )?;
         }
         let mut planes: Vec<_> = self.planes.iter_mut().map(Some).collect();
-        let mut parts = Vec::with_capacity(scan.components.len());
-        for part in &scan.components {
+        let mut components = Vec::with_capacity(scan.components.len());
+        for component in &scan.components {
             let (Some(dc), Some(ac), Some(steps), Some(plane)) = (
-                dc.get(part.dc).and_then(Option::as_ref),
-                ac.get(part.ac).and_then(Option::as_ref),
-                self.steps[part.index],
-                planes[part.index].take(),
+                dc.get(component.dc).and_then(Option::as_ref),
+                ac.get(component.ac).and_then(Option::as_ref),
+                self.steps[component.index],
+                planes[component.index].take(),
             ) else {
                 return Err(damaged(start, "scan without a table"));
             };
             let blocks = self
-                .units
-                .blocks(self.frame.components[part.index].sampling);
-            parts.push(Part {
+                .mcus
+                .blocks(self.frame.components[component.index].sampling);
+            components.push(ComponentDecoder {
                 dc,
                 ac,
                 steps,
-                unit_blocks: part.unit_blocks,
+                blocks_per_mcu: component.blocks_per_mcu,
                 blocks,
                 plane,
             });
         }
-        let units = match scan.components.as_slice() {
+        let mcus = match scan.components.as_slice() {
             [alone] => self
-                .units
+                .mcus
                 .blocks(self.frame.components[alone.index].sampling),
-            _ => self.units,
+            _ => self.mcus,
         };
         let mut source = EntropySource::new(self.markers.data(), start, self.window);
         let interval = self.tables.restart_interval;
-        let result = self
-            .processor
-            .sequential::<N>(&mut source, scan, &mut parts, units, interval);
-        conclude(source, result, scan, &self.received)
+        let result =
+            self.processor
+                .sequential::<N>(&mut source, scan, &mut components, mcus, interval);
+        finish_scan(source, result, scan, &self.received)
     }
 
-    fn progressive_dc(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
+    fn progressive_dc(&mut self, scan: &ScanHeader, start: usize) -> Result<usize, Error> {
         let refines = scan.approximation.0 != 0;
         let mut decoders: [Option<DcDecoder>; 4] = Default::default();
         if !refines {
-            for part in &scan.components {
-                build(
+            for component in &scan.components {
+                build_decoder(
                     &mut decoders,
                     &self.tables.dc,
-                    part.dc,
+                    component.dc,
                     DcDecoder::new,
                     start,
                 )?;
             }
         }
         let mut stores: Vec<_> = self.stores.iter_mut().map(Some).collect();
-        let mut parts = Vec::with_capacity(scan.components.len());
-        for part in &scan.components {
-            let Some(store) = stores[part.index].take() else {
+        let mut components = Vec::with_capacity(scan.components.len());
+        for component in &scan.components {
+            let Some(store) = stores[component.index].take() else {
                 return Err(damaged(start, "scan header"));
             };
-            let decoder = decoders.get(part.dc).and_then(Option::as_ref);
-            parts.push(DcPart {
+            let decoder = decoders.get(component.dc).and_then(Option::as_ref);
+            components.push(DcComponentDecoder {
                 decoder,
-                unit_blocks: part.unit_blocks,
+                blocks_per_mcu: component.blocks_per_mcu,
                 store,
             });
         }
         let mut source = EntropySource::new(self.markers.data(), start, self.window);
         let interval = self.tables.restart_interval;
-        let result = self
-            .processor
-            .progressive_dc::<N>(&mut source, scan, &mut parts, interval);
-        conclude(source, result, scan, &self.received)
+        let result =
+            self.processor
+                .progressive_dc::<N>(&mut source, scan, &mut components, interval);
+        finish_scan(source, result, scan, &self.received)
     }
 
-    fn progressive_ac(&mut self, scan: &Scan, start: usize) -> Result<usize, Error> {
-        let [part] = scan.components.as_slice() else {
+    fn progressive_ac(&mut self, scan: &ScanHeader, start: usize) -> Result<usize, Error> {
+        let [component] = scan.components.as_slice() else {
             return Err(damaged(start, "scan header"));
         };
         let refines = scan.approximation.0 != 0;
         let new = if refines {
-            progressive::AcDecoder::refinement
+            progressive::ProgressiveAcDecoder::refinement
         } else {
-            progressive::AcDecoder::first
+            progressive::ProgressiveAcDecoder::first
         };
         let mut decoders = Default::default();
-        build(&mut decoders, &self.tables.ac, part.ac, new, start)?;
-        let (Some(decoder), Some(store)) = (&decoders[part.ac], self.stores.get_mut(part.index))
-        else {
+        build_decoder(&mut decoders, &self.tables.ac, component.ac, new, start)?;
+        let (Some(decoder), Some(store)) = (
+            &decoders[component.ac],
+            self.stores.get_mut(component.index),
+        ) else {
             return Err(damaged(start, "scan without a table"));
         };
         let mut source = EntropySource::new(self.markers.data(), start, self.window);
@@ -217,16 +232,16 @@ impl<const N: usize> Decode<'_, '_, N> {
         let result =
             self.processor
                 .progressive_ac::<N>(&mut source, scan, decoder, store, interval);
-        conclude(source, result, scan, &self.received)
+        finish_scan(source, result, scan, &self.received)
     }
 
-    fn latch_steps(&mut self, scan: &Scan, start: usize) -> Result<(), Error> {
-        for part in &scan.components {
-            let slot = self.frame.components[part.index].quantisation;
-            if self.steps[part.index].is_none() {
+    fn latch_quantisation(&mut self, scan: &ScanHeader, start: usize) -> Result<(), Error> {
+        for component in &scan.components {
+            let slot = self.frame.components[component.index].quantisation;
+            if self.steps[component.index].is_none() {
                 let table = self.tables.quantisation.get(slot).and_then(Option::as_ref);
                 let table = table.ok_or_else(|| damaged(start, "scan without a table"))?;
-                self.steps[part.index] = Some(arrange::<N>(table));
+                self.steps[component.index] = Some(reorder::<N>(table));
             }
         }
         Ok(())
@@ -248,7 +263,7 @@ impl<const N: usize> Decode<'_, '_, N> {
 }
 
 /// Makes a decoder of the Huffman table in `slot`, unless it has been made.
-fn build<T>(
+fn build_decoder<T>(
     decoders: &mut [Option<T>; 4],
     specifications: &[Option<HuffmanSpecification>; 4],
     slot: usize,
@@ -265,28 +280,28 @@ fn build<T>(
 }
 
 /// Ends a scan's data; returns the offset in the file of what follows it.
-fn conclude(
+fn finish_scan(
     mut source: EntropySource<'_, '_>,
-    result: Result<BitReader, Stop>,
-    scan: &Scan,
+    result: Result<BitReader, ScanError>,
+    scan: &ScanHeader,
     received: &Received,
 ) -> Result<usize, Error> {
-    let total = scan.unit_count();
+    let total = scan.mcu_count();
     let outcome = result.and_then(|bits| {
-        source.finish(bits).map_err(|fault| Stop {
+        source.finish(bits).map_err(|fault| ScanError {
             fault,
             bits,
-            units: total - 1,
+            mcus: total - 1,
         })
     });
-    let Stop { fault, bits, units } = match outcome {
+    let ScanError { fault, bits, mcus } = match outcome {
         Ok(end) => return Ok(end),
-        Err(stop) => stop,
+        Err(error) => error,
     };
     // Zeros stand in for data beyond the end, and may look corrupt before the end is noticed.
     let is_exhausted = fault == Fault::Exhausted || source.is_overrun(&bits);
     if is_exhausted && source.ends_the_picture() {
-        return Err(received.cut_at(units, total));
+        return Err(received.truncated_at(mcus, total));
     }
     let what = match fault {
         Fault::Corrupt(what) if !is_exhausted => what,
@@ -306,19 +321,19 @@ pub(super) struct Received {
 
 impl Received {
     /// The error for a file that ends between scans.
-    fn cut(&self) -> Error {
-        Error::cut(self.after, self.whole)
+    fn truncated(&self) -> Error {
+        Error::truncated(self.after, self.whole)
     }
 
     /// The error for a file that ends after so many of a scan's MCUs.
-    fn cut_at(&self, units: usize, total: usize) -> Error {
+    fn truncated_at(&self, mcus: usize, total: usize) -> Error {
         let scan = self.after.saturating_sub(self.before);
-        let part = scan.saturating_mul(units as u64) / (total as u64).max(1);
-        Error::cut(self.before + part, self.whole)
+        let done = scan.saturating_mul(mcus as u64) / (total as u64).max(1);
+        Error::truncated(self.before + done, self.whole)
     }
 }
 
-fn arrange<const N: usize>(table: &QuantisationTable) -> Steps {
+fn reorder<const N: usize>(table: &QuantisationTable) -> QuantisationSteps {
     let mut steps = [0; 64];
     for (index, &step) in table.iter().enumerate() {
         steps[position::<N>(index)] = i32::from(step);

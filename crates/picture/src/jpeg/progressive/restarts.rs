@@ -1,30 +1,17 @@
-//! Progressive scans: ITU-T T.81 annex G.
-//!
-//! Later scans refine what earlier ones began, so the coefficients of the whole picture must be at
-//! hand until the last scan. To parse them it is enough to know which are not zero: 64 bits a block
-//! rather than 128 bytes. Values are kept only of those coefficients, and in those blocks, that the
-//! samples asked for need.
+//! Restart intervals of progressive scans: ITU-T T.81 E.1.4.
 
-mod ac;
-mod dc;
-mod store;
-
-pub(super) use ac::{AcDecoder, decode_ac};
-pub(super) use dc::{DcPart, decode_dc};
-pub(super) use store::Store;
-
-use super::bits::BitReader;
-use super::source::{EntropySource, Fault};
+use crate::jpeg::bits::BitReader;
+use crate::jpeg::source::{EntropySource, Fault};
 
 /// Counts MCUs, and passes restart markers.
-struct Restarts {
+pub(super) struct Restarts {
     interval: usize,
     until_next: usize,
     number: u8,
 }
 
 impl Restarts {
-    fn new(interval: usize) -> Self {
+    pub(super) fn new(interval: usize) -> Self {
         let until_next = if interval == 0 { usize::MAX } else { interval };
         Self {
             interval,
@@ -35,7 +22,7 @@ impl Restarts {
 
     /// Counts a step; passes the restart marker in front of it if there is one and tells so.
     #[inline(always)]
-    fn step(
+    pub(super) fn step(
         &mut self,
         source: &mut EntropySource<'_, '_>,
         bits: &mut BitReader,

@@ -1,8 +1,8 @@
-//! What holds for any input.
+//! Checks that hold for any input, shared by the fuzz targets.
 
 use veraicon_picture::{Crop, Error, Policy, probe, process};
 
-/// Small enough that no input takes long.
+/// A policy so strict that no input takes long.
 fn policy() -> Policy {
     Policy {
         max_bytes: 1 << 20,
@@ -15,13 +15,18 @@ fn policy() -> Policy {
     }
 }
 
-/// Shapes the input, and checks what is promised.
+/// Processes the input, and checks the promises of the crate.
+///
+/// # Panics
+/// Panics if a promise is broken: the fuzzer reports the input.
 pub fn check(bytes: &[u8], crop: Option<Crop>) {
     let policy = policy();
     match process(bytes, &policy, crop) {
         Ok(pictures) => {
             assert_eq!(pictures.outputs.len(), 2);
-            let square = crop.map_or(pictures.source.width.min(pictures.source.height), |crop| crop.size);
+            let square = crop.map_or(pictures.source.width.min(pictures.source.height), |crop| {
+                crop.size
+            });
             for output in &pictures.outputs {
                 assert_eq!(output.side, output.size.min(square));
                 let header = probe(&output.bytes).expect("outputs are pictures");
@@ -33,8 +38,8 @@ pub fn check(bytes: &[u8], crop: Option<Crop>) {
     }
 }
 
-/// As [`check`], for inputs that begin as a format does: the fuzzer need not find that out.
-#[allow(dead_code, reason = "not every target has a format")]
+/// As [`check`], with the signature of a format in front of inputs that lack it. The fuzzer need not
+/// find it.
 pub fn check_as(magic: &[u8], bytes: &[u8]) {
     if bytes.starts_with(magic) {
         check(bytes, None);

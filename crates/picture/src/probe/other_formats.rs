@@ -1,6 +1,6 @@
 //! What bytes are that are no picture of ours, so that a refusal can say so.
 
-use crate::Error;
+use crate::error::Error;
 
 /// Pictures of kinds that are not read: first bytes, and the name.
 const UNSUPPORTED: &[(&[u8], &str)] = &[
@@ -27,7 +27,7 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
 ];
 
 /// First bytes of what is no picture, and its name.
-const OTHER: &[(&[u8], &str)] = &[
+const NOT_IMAGES: &[(&[u8], &str)] = &[
     (b"%PDF-", "PDF"),
     (b"%!PS", "PostScript"),
     (b"\xC5\xD0\xD3\xC6", "PostScript"),
@@ -67,7 +67,7 @@ const OTHER: &[(&[u8], &str)] = &[
 ];
 
 /// The refusal for bytes that no decoder is for.
-pub(super) fn verdict(bytes: &[u8]) -> Error {
+pub(super) fn identify(bytes: &[u8]) -> Error {
     let named = |table: &[(&[u8], &'static str)]| {
         table
             .iter()
@@ -80,9 +80,9 @@ pub(super) fn verdict(bytes: &[u8]) -> Error {
     {
         return Error::UnsupportedFormat { what };
     }
-    let kind = named(OTHER)
+    let kind = named(NOT_IMAGES)
         .or_else(|| riff(bytes))
-        .or_else(|| media(bytes))
+        .or_else(|| iso_media(bytes))
         .or_else(|| text(bytes));
     Error::NotAnImage { kind }
 }
@@ -142,7 +142,7 @@ fn riff(bytes: &[u8]) -> Option<&'static str> {
 
 /// Other things in an ISO base media file than HEIF, by the major brand, and QuickTime files,
 /// which may begin with any of a few boxes.
-fn media(bytes: &[u8]) -> Option<&'static str> {
+fn iso_media(bytes: &[u8]) -> Option<&'static str> {
     match bytes.get(4..8)? {
         b"ftyp" => Some(match bytes.get(8..12) {
             Some(b"qt  ") => "QuickTime video",

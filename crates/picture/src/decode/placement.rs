@@ -1,10 +1,10 @@
 //! The first frame of an animation, laid on its canvas.
 
-use crate::raster::{Channels, Raster, Window};
+use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::Reducer;
 
-use super::Wanted;
-use crate::Error;
+use super::request::DecodeRequest;
+use crate::error::Error;
 
 /// Where a frame lies on its canvas. It may leave it; what is outside is not shown.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +29,11 @@ impl Placement {
 pub(super) fn compose(
     placement: Placement,
     channels: Channels,
-    wanted: Wanted<'_>,
+    request: DecodeRequest<'_>,
     mut row: impl FnMut(u32, &mut [u8]) -> Result<(), Error>,
-) -> Result<(Raster, Window), Error> {
+) -> Result<(Raster, CropBox), Error> {
     let count = channels.count();
-    let mut reducer = Reducer::new(wanted.square, wanted.side, channels);
+    let mut reducer = Reducer::new(request.square, request.side, channels);
     let mut frame_row = vec![0; placement.width as usize * count];
     let mut canvas_row = vec![0; placement.canvas.0 as usize * count];
     let start = (placement.x as usize).min(placement.canvas.0 as usize) * count;

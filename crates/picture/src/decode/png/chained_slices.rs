@@ -2,20 +2,20 @@
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
-pub(super) struct Pieces<'a> {
-    pieces: [&'a [u8]; 5],
+pub(super) struct ChainedSlices<'a> {
+    slices: [&'a [u8]; 5],
 }
 
-impl<'a> Pieces<'a> {
-    pub(super) fn new(pieces: [&'a [u8]; 5]) -> Self {
-        Self { pieces }
+impl<'a> ChainedSlices<'a> {
+    pub(super) fn new(slices: [&'a [u8]; 5]) -> Self {
+        Self { slices }
     }
 }
 
-impl BufRead for Pieces<'_> {
+impl BufRead for ChainedSlices<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(self
-            .pieces
+            .slices
             .iter()
             .copied()
             .find(|piece| !piece.is_empty())
@@ -23,13 +23,13 @@ impl BufRead for Pieces<'_> {
     }
 
     fn consume(&mut self, amount: usize) {
-        if let Some(piece) = self.pieces.iter_mut().find(|piece| !piece.is_empty()) {
+        if let Some(piece) = self.slices.iter_mut().find(|piece| !piece.is_empty()) {
             *piece = piece.get(amount..).unwrap_or_default();
         }
     }
 }
 
-impl Read for Pieces<'_> {
+impl Read for ChainedSlices<'_> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(target)?;
         self.consume(read);
@@ -38,9 +38,9 @@ impl Read for Pieces<'_> {
 }
 
 /// A reader with the seeking that the codec's signatures ask for and that it never does.
-pub(super) struct Forward<R>(pub(super) R);
+pub(super) struct NoSeek<R>(pub(super) R);
 
-impl<R: BufRead> BufRead for Forward<R> {
+impl<R: BufRead> BufRead for NoSeek<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.0.fill_buf()
     }
@@ -50,13 +50,13 @@ impl<R: BufRead> BufRead for Forward<R> {
     }
 }
 
-impl<R: Read> Read for Forward<R> {
+impl<R: Read> Read for NoSeek<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         self.0.read(target)
     }
 }
 
-impl<R> Seek for Forward<R> {
+impl<R> Seek for NoSeek<R> {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }

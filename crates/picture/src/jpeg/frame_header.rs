@@ -1,14 +1,14 @@
 //! The frame header (ITU-T T.81 B.2.2) and the geometry it implies (A.1 and A.2).
 
 use super::markers::{Segment, code};
-use crate::Error;
+use crate::error::Error;
 
 /// Samples along the side of a block.
 pub(super) const BLOCK: usize = 8;
 
 /// A frame header.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub(super) struct FrameHeader {
     pub(super) progressive: bool,
     /// Pixels a line: X in T.81.
     pub(super) width: usize,
@@ -35,7 +35,7 @@ pub(super) struct Component {
     pub(super) padded_blocks: (usize, usize),
 }
 
-impl Frame {
+impl FrameHeader {
     /// Reads an SOF segment of any kind.
     pub(super) fn parse(segment: &Segment<'_>) -> Result<Self, Error> {
         let progressive = match segment.code {
@@ -95,7 +95,7 @@ impl Frame {
     }
 
     /// Columns and rows of MCUs in an interleaved scan (A.2.3).
-    pub(super) fn interleaved_units(&self) -> (usize, usize) {
+    pub(super) fn interleaved_mcus(&self) -> (usize, usize) {
         (
             self.width.div_ceil(BLOCK * self.largest_sampling.0),
             self.height.div_ceil(BLOCK * self.largest_sampling.1),
@@ -111,7 +111,7 @@ impl Frame {
     }
 
     fn lay_out_blocks(&mut self) {
-        let units = self.interleaved_units();
+        let mcus = self.interleaved_mcus();
         let (width, height, largest) = (self.width, self.height, self.largest_sampling);
         for component in &mut self.components {
             let (horizontal, vertical) = component.sampling;
@@ -119,7 +119,7 @@ impl Frame {
                 (width * horizontal).div_ceil(largest.0 * BLOCK),
                 (height * vertical).div_ceil(largest.1 * BLOCK),
             );
-            component.padded_blocks = (units.0 * horizontal, units.1 * vertical);
+            component.padded_blocks = (mcus.0 * horizontal, mcus.1 * vertical);
         }
     }
 }

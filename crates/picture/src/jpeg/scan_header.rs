@@ -1,39 +1,39 @@
 //! The scan header: ITU-T T.81 B.2.3.
 
-use super::frame::Frame;
+use super::frame_header::FrameHeader;
 use super::markers::Segment;
-use crate::Error;
+use crate::error::Error;
 
 /// Most blocks an MCU of an interleaved scan may hold (B.2.3).
-pub(super) const MAX_BLOCKS_IN_UNIT: usize = 10;
+pub(super) const MAX_BLOCKS_PER_MCU: usize = 10;
 
 /// A scan header.
 #[derive(Clone, Debug)]
-pub(super) struct Scan {
+pub(super) struct ScanHeader {
     pub(super) components: Vec<ScanComponent>,
     /// First and last coefficient coded, in zigzag order: Ss and Se in T.81.
     pub(super) band: (usize, usize),
     /// The bit position that earlier scans reached, and the one this scan reaches: Ah and Al.
     pub(super) approximation: (u32, u32),
     /// Columns and rows of MCUs.
-    pub(super) units: (usize, usize),
+    pub(super) mcus: (usize, usize),
 }
 
 /// A component's part in a scan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScanComponent {
-    /// Index in [`Frame::components`].
+    /// Index in [`FrameHeader::components`].
     pub(super) index: usize,
     /// Slots of the Huffman tables.
     pub(super) dc: usize,
     pub(super) ac: usize,
     /// Columns and rows of this component's blocks in an MCU: 1 × 1 unless the scan is interleaved.
-    pub(super) unit_blocks: (usize, usize),
+    pub(super) blocks_per_mcu: (usize, usize),
 }
 
-impl Scan {
+impl ScanHeader {
     /// Reads an SOS segment.
-    pub(super) fn parse(segment: &Segment<'_>, frame: &Frame) -> Result<Self, Error> {
+    pub(super) fn parse(segment: &Segment<'_>, frame: &FrameHeader) -> Result<Self, Error> {
         let damaged = |what| segment.damaged(what);
         let [count, rest @ ..] = segment.payload else {
             return Err(damaged("scan header"));
@@ -60,7 +60,7 @@ impl Scan {
                         && components.iter().all(|named| named.index != index)
                 })
                 .ok_or_else(|| damaged("scan of an unknown component"))?;
-            let unit_blocks = if count == 1 {
+            let blocks_per_mcu = if count == 1 {
                 (1, 1)
             } else {
                 frame.components[index].sampling
@@ -69,40 +69,40 @@ impl Scan {
                 index,
                 dc: usize::from(slots >> 4),
                 ac: usize::from(slots & 15),
-                unit_blocks,
+                blocks_per_mcu,
             });
         }
-        let unit_size: usize = components
+        let blocks_in_mcu: usize = components
             .iter()
-            .map(|part| part.unit_blocks.0 * part.unit_blocks.1)
+            .map(|component| component.blocks_per_mcu.0 * component.blocks_per_mcu.1)
             .sum();
-        if unit_size > MAX_BLOCKS_IN_UNIT {
+        if blocks_in_mcu > MAX_BLOCKS_PER_MCU {
             return Err(damaged("more than 10 blocks in an MCU"));
         }
-        let units = match components.as_slice() {
+        let mcus = match components.as_slice() {
             [alone] => frame.components[alone.index].blocks,
-            _ => frame.interleaved_units(),
+            _ => frame.interleaved_mcus(),
         };
         Ok(Self {
             components,
             band: (usize::from(start), usize::from(end)),
             approximation: (u32::from(approximation >> 4), u32::from(approximation & 15)),
-            units,
+            mcus,
         })
     }
 
     /// MCUs in the scan.
-    pub(super) fn unit_count(&self) -> usize {
-        self.units.0 * self.units.1
+    pub(super) fn mcu_count(&self) -> usize {
+        self.mcus.0 * self.mcus.1
     }
 
     /// Blocks in the scan.
     pub(super) fn block_count(&self) -> u64 {
-        let unit: usize = self
+        let blocks_in_mcu: usize = self
             .components
             .iter()
-            .map(|part| part.unit_blocks.0 * part.unit_blocks.1)
+            .map(|component| component.blocks_per_mcu.0 * component.blocks_per_mcu.1)
             .sum();
-        self.unit_count() as u64 * unit as u64
+        self.mcu_count() as u64 * blocks_in_mcu as u64
     }
 }
