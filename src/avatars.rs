@@ -20,10 +20,7 @@ use crate::{
     failure::Failure,
     identicon::Identicons,
     storage::{PictureKey, Storage},
-    workers::{
-        Seat, Shaped, Workers,
-        buffer::{Buffer, Picture},
-    },
+    workers::{BodyBuffer, QueuePermit, Shaped, UploadedPicture, Workers},
 };
 
 use self::{lifecycle::Lifecycle, publish::Publisher, sweep::Sweeper};
@@ -71,7 +68,7 @@ impl Avatars {
     ///
     /// # Errors
     /// [`Failure::Busy`] if the queue is full or no memory comes free in time.
-    pub async fn admit(&self, length: Option<u64>) -> Result<(Seat, Buffer), Failure> {
+    pub async fn admit(&self, length: Option<u64>) -> Result<(QueuePermit, BodyBuffer), Failure> {
         self.workers.admit(length).await
     }
 
@@ -82,15 +79,12 @@ impl Avatars {
     /// failure of workers, store or database.
     pub async fn upload(
         &self,
-        permit: Seat,
+        permit: QueuePermit,
         owner: Owner,
-        picture: Picture,
+        picture: UploadedPicture,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
-        let Shaped {
-            squares,
-            seat: permit,
-        } = self.workers.shape(permit, picture, crop).await?;
+        let Shaped { squares, permit } = self.workers.shape(permit, picture, crop).await?;
         let this = self.clone();
         run_to_end(async move {
             let published = this.publish(owner, squares).await;

@@ -2,25 +2,22 @@
 
 mod accounts;
 mod maintenance;
+mod output;
 mod progress;
 
-use std::{
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::{net::TcpListener, signal};
 
+use self::output::{print, print_error, start_log};
 use crate::{
     app::{self, App},
     auth::key,
     clock::Clock,
-    config::{self, Config, LogFormat, Overrides},
-    heap::{self, Keep},
+    config::{self, Config, Overrides},
+    heap::MallocTuning,
     http,
     metrics::Metrics,
     serve,
@@ -144,14 +141,14 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
 }
 
 /// Memory that the service keeps, so that most responses need no new pages from the kernel.
-const KEEP: Keep = Keep {
-    blocks: 1 << 20,
-    freed: 4 << 20,
-    ahead: 128 << 10,
+const MALLOC_TUNING: MallocTuning = MallocTuning {
+    mmap_threshold: 1 << 20,
+    trim_threshold: 4 << 20,
+    top_pad: 128 << 10,
 };
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    heap::keep(&KEEP);
+    MALLOC_TUNING.apply();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -177,7 +174,7 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
         ),
         None => None,
     };
-    let program = Program::this().context("cannot find the path of this program")?;
+    let program = Program::this();
     let app = App::open(config, Clock::System, address.port(), program).await?;
     if let Some(listener) = metrics {
         tokio::spawn(http::serve_metrics(listener, app.metrics.clone()));
@@ -203,7 +200,7 @@ async fn migrate(config: Config) -> anyhow::Result<()> {
 async fn report_sandbox(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(app::policy(&config));
     let budget = app::budget(&config, &policy)?;
-    let program = Program::this().context("cannot find the path of this program")?;
+    let program = Program::this();
     let workers = Workers::new(budget.clone(), policy, program, Metrics::default());
     let sandbox = workers.open().await;
     workers.close();
@@ -255,30 +252,8 @@ async fn stop_signal() {
     }
 }
 
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // Fails if a test in the same process has set up a log before; that one stays.
-    let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-}
-
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = pair.ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-fn print_error(problem: &dyn std::fmt::Display) {
-    // If standard error is closed, the exit code is all that is left.
-    let _ = writeln!(std::io::stderr(), "veraicon: {problem}");
 }

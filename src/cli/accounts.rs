@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::{maintenance, print};
+use super::{maintenance, output::print};
 use crate::{
     accounts::Username, app::CommandContext, auth::password::NewPassword, config::Config,
     database::User, failure::Language,

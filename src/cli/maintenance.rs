@@ -4,7 +4,10 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use secrecy::SecretString;
 
-use super::{print, progress::Bar, start_log};
+use super::{
+    output::{print, start_log},
+    progress::Bar,
+};
 use crate::{
     app::CommandContext,
     clock::Clock,
@@ -53,7 +56,7 @@ pub(super) async fn with_context<T>(
     work: impl AsyncFnOnce(&CommandContext) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     start_log(&config);
-    let program = Program::this().context("cannot find the path of this program")?;
+    let program = Program::this();
     CommandContext::run(config, Clock::System, program, work).await
 }
 

@@ -34,7 +34,7 @@ impl Bar {
         self.bar.finish_and_clear();
         let findings = self.findings.load(std::sync::atomic::Ordering::Relaxed);
         if findings > MAX_FINDINGS {
-            let _ = super::print(&format!("… and {} more\n", findings - MAX_FINDINGS));
+            let _ = super::output::print(&format!("… and {} more\n", findings - MAX_FINDINGS));
         }
     }
 }
@@ -54,7 +54,7 @@ impl Progress for Bar {
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if before < MAX_FINDINGS {
             self.bar.suspend(|| {
-                let _ = super::print(&format!("{finding}\n"));
+                let _ = super::output::print(&format!("{finding}\n"));
             });
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     avatars::{Owner, PublishGuard},
     database::User,
     failure::{Failure, FieldProblem},
-    workers::{FORM_BYTES, buffer::Picture, out_of_means},
+    workers::{FORM_BYTES, resource_exhausted},
 };
 
 const CROP_FIELDS: [&str; 3] = ["crop_x", "crop_y", "crop_size"];
@@ -52,18 +52,20 @@ async fn accept(
 ) -> Result<User, Failure> {
     let limit = app.policy.max_bytes;
     let most = limit + FORM_BYTES;
-    let (seat, mut buffer) = app.avatars.admit(length).await?;
+    let (permit, mut buffer) = app.avatars.admit(length).await?;
     let longest = app.config.server.body_deadline.duration();
     let too_large = || Failure::TooLarge {
         bytes: length,
         limit,
     };
-    let take = |piece: &[u8]| buffer.extend(piece).map_err(out_of_means);
+    let take = |piece: &[u8]| buffer.extend(piece).map_err(resource_exhausted);
     body::read(app, request, most, longest, too_large, take).await?;
-    let body = buffer.seal().map_err(out_of_means)?;
+    let body = buffer.seal().map_err(resource_exhausted)?;
     let Form { data, crop } = Form::read(&body, boundary, limit)?;
-    let picture: Picture = body.picture(data);
-    app.avatars.upload(seat, owner, picture, crop).await
+    let start = data.as_ptr() as usize - body.as_ptr() as usize;
+    let picture = body.picture(start..start + data.len());
+    let picture = picture.map_err(Failure::internal)?;
+    app.avatars.upload(permit, owner, picture, crop).await
 }
 
 /// `GET /user/avatar/policy`

@@ -277,11 +277,11 @@ pub fn proof_policy(policy: &Policy) -> Policy {
 }
 
 async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
-    let (seat, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
+    let (permit, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
     body.extend(bytes).map_err(Failure::internal)?;
     let body = body.seal().map_err(Failure::internal)?;
-    let picture = body.picture(&body);
-    workers.shape(seat, picture, None).await
+    let picture = body.picture(0..body.len()).map_err(Failure::internal)?;
+    workers.shape(permit, picture, None).await
 }
 
 fn add(count: &AtomicU64) {

@@ -1,10 +1,10 @@
-//! What holds for any bytes.
+//! Property tests with changed, random and spliced files.
 
 use crate::pictures::{Output, Pixels, exif};
 use proptest::prelude::*;
 use veraicon_picture::{Crop, Error, Policy, process};
 
-/// Text that stands for what outputs must not carry.
+/// Private text in the metadata, which must not appear in any output.
 const SECRET: &str = "SECRET-51.4769N";
 
 fn policy() -> Policy {
@@ -17,7 +17,7 @@ fn policy() -> Policy {
     }
 }
 
-/// Pictures with metadata.
+/// Returns pictures of every format, many of them with metadata.
 fn pictures() -> Vec<Vec<u8>> {
     let pixels = Pixels::new(41, 29);
     let block = exif(6, SECRET);
@@ -26,7 +26,7 @@ fn pictures() -> Vec<Vec<u8>> {
     pictures.push(pixels.jpeg_with(|encoder| encoder.add_app_segment(1, prefixed).unwrap()));
     pictures.push(pixels.png_with(|info| info.exif_metadata = Some(block.clone().into())));
     pictures.push(pixels.webp_with(|encoder| encoder.set_exif_metadata(block)));
-    // A comment behind SOI, and a profile that is none.
+    // A comment after SOI, and an invalid profile.
     let comment = [&[0xFF, 0xFE, 0, 17], SECRET.as_bytes()].concat();
     let profile = SECRET.repeat(20).into_bytes();
     let jpeg = pixels.jpeg_with(|encoder| encoder.add_icc_profile(&profile).unwrap());
@@ -55,7 +55,7 @@ fn pictures() -> Vec<Vec<u8>> {
     pictures
 }
 
-fn check(bytes: &[u8], crop: Option<Crop>) {
+fn assert_valid_result(bytes: &[u8], crop: Option<Crop>) {
     match process(bytes, &policy(), crop) {
         Ok(pictures) => {
             let square = crop.map_or(pictures.source.width.min(pictures.source.height), |crop| {
@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
 
     #[test]
-    fn changed_pictures_have_a_verdict(
+    fn changed_pictures_never_panic(
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -92,29 +92,29 @@ proptest! {
     ) {
         let mut pictures = pictures();
         let mut bytes = pictures.swap_remove(which.index(pictures.len()));
-        for (place, value) in changes {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
+        for (index, value) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = value;
         }
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        check(&bytes, crop.map(|(x, y, size)| Crop { x, y, size }));
+        assert_valid_result(&bytes, crop.map(|(x, y, size)| Crop { x, y, size }));
     }
 
     #[test]
-    fn any_bytes_have_a_verdict(bytes in prop::collection::vec(any::<u8>(), 0..300), which in any::<prop::sample::Index>(), keep in 0..40_usize) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), which in any::<prop::sample::Index>(), keep in 0..40_usize) {
         let mut pictures = pictures();
         let start = pictures.swap_remove(which.index(pictures.len()));
-        check(&[&start[..keep], &bytes].concat(), None);
+        assert_valid_result(&[&start[..keep], &bytes].concat(), None);
     }
 }
 
 #[test]
-fn metadata_never_comes_out() {
+fn metadata_never_appears_in_the_output() {
     for bytes in pictures() {
         assert!(process(&bytes, &policy(), None).is_ok());
-        check(&bytes, None);
+        assert_valid_result(&bytes, None);
     }
 }
 
@@ -122,7 +122,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn spliced_pictures_have_a_verdict(
+    fn spliced_pictures_never_panic(
         first in any::<prop::sample::Index>(),
         second in any::<prop::sample::Index>(),
         end in any::<prop::sample::Index>(),
@@ -131,6 +131,6 @@ proptest! {
         let pictures = pictures();
         let (first, second) = (first.get(&pictures), second.get(&pictures));
         let (end, start) = (end.index(first.len()), start.index(second.len()));
-        check(&[&first[..end], &second[start..]].concat(), None);
+        assert_valid_result(&[&first[..end], &second[start..]].concat(), None);
     }
 }
