@@ -14,17 +14,14 @@ mod sweep;
 
 use veraicon_picture::{Crop, Picture as Square};
 
-pub(crate) use crate::workers::FORM_BYTES;
+pub use crate::database::{Owner, PublishGuard};
+pub(crate) use crate::workers::{FORM_BYTES, resource_exhausted};
 use crate::{
     database::User,
     failure::Failure,
     identicon::Identicons,
     storage::{PictureKey, Storage},
     workers::{BodyBuffer, QueuePermit, Shaped, UploadedPicture, Workers},
-};
-pub use crate::{
-    database::{Owner, PublishGuard},
-    workers::resource_exhausted,
 };
 
 use self::{lifecycle::Lifecycle, publish::Publisher, sweep::Sweeper};
