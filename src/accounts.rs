@@ -1,4 +1,4 @@
-//! Accounts: making them, opening them, changing their passwords.
+//! Accounts: registration, authentication by password, and password changes.
 
 mod username;
 
@@ -6,7 +6,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
-pub use self::username::Username;
+pub(crate) use self::username::Username;
 use crate::{
     auth::{
         password::{NewPassword, Passwords},
@@ -19,7 +19,7 @@ use crate::{
     snowflake::Snowflakes,
 };
 
-/// Makes, opens and changes accounts.
+/// Registers, authenticates and changes accounts.
 #[derive(Clone)]
 pub struct Accounts {
     database: Database,
@@ -31,9 +31,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Accounts kept in `database`.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         database: Database,
         passwords: Passwords,
         throttle: Throttle,
@@ -51,12 +49,8 @@ impl Accounts {
         }
     }
 
-    /// Makes an account, for a client at `address`.
-    ///
-    /// # Errors
-    /// [`Failure::RegistrationClosed`], [`Failure::InvalidField`], [`Failure::UsernameTaken`],
-    /// [`Failure::RateLimited`], [`Failure::Busy`].
-    pub async fn register(
+    /// Registers an account for a client at `address`.
+    pub(crate) async fn register(
         &self,
         username: &str,
         password: &SecretString,
@@ -72,7 +66,8 @@ impl Accounts {
             .reserve(&[Subject::RegistrationFrom(address)])
             .await?;
         let outcome = async {
-            // A name that is taken must not cost a hash.
+            // Checked before the expensive hash. The insertion below checks again, so two
+            // registrations in parallel cannot both succeed.
             if self.database.user_by_key(&username.key).await?.is_some() {
                 return Err(Failure::UsernameTaken);
             }
@@ -95,7 +90,7 @@ impl Accounts {
             self.database.insert_user(user).await
         };
         match outcome.await {
-            // What is counted are accounts, and names that were tried out.
+            // Taken names count as well: they tell the client which accounts exist.
             outcome @ (Ok(_) | Err(Failure::UsernameTaken)) => outcome,
             Err(failure) => {
                 refund(reservation).await;
@@ -104,18 +99,23 @@ impl Accounts {
         }
     }
 
-    /// Checks a user's password, for a client at `address`. Unknown users, deleted ones and wrong passwords are one
-    /// answer, in one time, and one count of failures.
+    /// Checks a user's password for a client at `address`.
+    ///
+    /// Unknown users, deleted users and wrong passwords get the same response after the same time,
+    /// and count as failures alike.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`], [`Failure::RateLimited`], [`Failure::Busy`].
+    /// [`Failure::BadCredentials`] if the name or the password is wrong. [`Failure::RateLimited`]
+    /// if the account or the address has to wait. [`Failure::Busy`] if too many hashes wait.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
     pub async fn authenticate(
         &self,
         username: &str,
         password: &SecretString,
         address: IpAddr,
     ) -> Result<User, Failure> {
-        // Nobody can have a name that breaks the rules; it counts all the same, in the form that it came in.
+        // No account has an invalid name. It counts as it was sent, so that the response does not
+        // tell valid names from invalid ones.
         let key = Username::parse(username).ok().map(|name| name.key);
         let name = key.as_deref().unwrap_or(username);
         let reservation = self
@@ -139,7 +139,8 @@ impl Accounts {
         {
             tracing::warn!(
                 ?failure,
-                "a password keeps its hash of another cost until the next log-in"
+                user = user.id,
+                "cannot store a hash at the current cost; the next log-in tries again"
             );
         }
         Ok(user)
@@ -148,8 +149,10 @@ impl Accounts {
     /// Sets a new password and ends all sessions of the user.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] where the old one is wrong; [`Failure::InvalidField`], [`Failure::RateLimited`],
-    /// [`Failure::Busy`].
+    /// [`Failure::InvalidField`] if the new password breaks a rule. [`Failure::BadCredentials`] if
+    /// the old one is wrong. [`Failure::RateLimited`] if the account has to wait.
+    /// [`Failure::Busy`] if too many hashes wait. [`Failure::Unavailable`] if the database cannot
+    /// be reached.
     pub async fn change_password(
         &self,
         user: &User,
@@ -183,40 +186,37 @@ impl Accounts {
         self.database.rehash_password(user, hash).await
     }
 
-    /// The account of this identifier, unless it was deleted.
-    ///
-    /// # Errors
-    /// [`Failure::UserNotFound`].
-    pub async fn find(&self, id: i64) -> Result<User, Failure> {
+    /// Finds an account that is not deleted.
+    pub(crate) async fn find(&self, id: i64) -> Result<User, Failure> {
         let user = self.database.user(id).await?;
         user.filter(|user| !user.is_deleted())
             .ok_or(Failure::UserNotFound)
     }
 }
 
-/// Settles an attempt by its outcome: what is neither right nor wrong does not count.
+/// Resolves a reservation by the outcome of its attempt.
+///
+/// Only wrong credentials count as a failure. Other errors say nothing about the password.
 async fn commit<T>(reservation: Reservation, outcome: Result<T, Failure>) -> Result<T, Failure> {
     match &outcome {
         Ok(_) => {
             if let Err(failure) = reservation.succeeded().await {
                 tracing::warn!(
                     ?failure,
-                    "a log-in that succeeded counts as one that failed"
+                    "cannot resolve the attempt of a successful log-in; it counts as failed"
                 );
             }
         }
+        // Dropped, the reservation counts as a failure.
         Err(Failure::BadCredentials) => {}
         Err(_) => refund(reservation).await,
     }
     outcome
 }
 
-/// An attempt that cannot be given back counts; the answer stays what it is.
+/// Gives an attempt back. A failure is only logged: the response does not depend on it.
 async fn refund(reservation: Reservation) {
     if let Err(failure) = reservation.refund().await {
-        tracing::warn!(
-            ?failure,
-            "an attempt counts that was neither right nor wrong"
-        );
+        tracing::warn!(?failure, "cannot give an attempt back; it counts as failed");
     }
 }

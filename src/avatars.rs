@@ -15,6 +15,7 @@ mod sweep;
 use veraicon_picture::{Crop, Picture as Square};
 
 pub use crate::database::{Owner, PublishGuard};
+pub(crate) use crate::workers::{FORM_BYTES, resource_exhausted};
 use crate::{
     database::User,
     failure::Failure,

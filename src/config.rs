@@ -1,6 +1,7 @@
 //! Settings of the service: their names, defaults and allowed values.
 //!
-//! [`load`] reads them from a TOML file, the environment and the command line. A later source overrides an earlier one.
+//! [`load`] reads them from a TOML file, the environment and the command line. A later source
+//! overrides an earlier one.
 
 mod accounts;
 mod check;

@@ -1,7 +1,8 @@
 //! Leases of a node: its number, and the right to run the cleanup for all nodes.
 //!
-//! Nodes that share a database need different numbers, because the number is part of every identifier that a node
-//! generates. A number is leased in the database and renewed as long as the process runs.
+//! Nodes that share a database need different numbers, because the number is part of every
+//! identifier that a node generates. A number is leased in the database and renewed as long as the
+//! process runs.
 
 use std::{
     sync::Arc,
@@ -21,7 +22,8 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(60);
 /// Time before the end of a lease at which its node stops using the number.
 ///
-/// The lease runs by the database's clock and the node measures with its own: the two may drift apart.
+/// The lease runs by the database's clock and the node measures with its own: the two may drift
+/// apart.
 const MARGIN: Duration = Duration::from_secs(10);
 /// Pause between two renewals. Several may fail before the lease ends.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -30,11 +32,13 @@ const NODE_PREFIX: &str = "node-";
 /// Name of the lease for the cleanup.
 const SWEEP: &str = "sweep";
 
-/// The lease of a node's number, in a database that several nodes share. Clones are handles to the same lease.
+/// The lease of a node's number, in a database that several nodes share. Clones are handles to the
+/// same lease.
 #[derive(Clone, Debug)]
 pub struct NodeLease {
     database: Database,
-    /// Stays the same for the life of the process, so that no own lease ever counts as another node's.
+    /// Stays the same for the life of the process, so that no own lease ever counts as another
+    /// node's.
     holder: Holder,
     /// The number in force; absent after [`NodeLease::release`].
     number: Arc<Mutex<Option<u16>>>,
@@ -44,7 +48,8 @@ impl NodeLease {
     /// Leases a number that no other node has.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`] if the database cannot be reached, [`Failure::Internal`] if all numbers are taken.
+    /// [`Failure::Unavailable`] if the database cannot be reached, [`Failure::Internal`] if all
+    /// numbers are taken.
     pub async fn acquire(database: Database) -> Result<(Self, Node), Failure> {
         let holder = Holder::new().map_err(Failure::internal)?;
         let node = acquire_number(&database, &holder).await?;
@@ -77,12 +82,15 @@ impl NodeLease {
 
     /// Renews the lease, or leases another number if another node has taken this one.
     ///
-    /// That happens if the database could not be reached until the lease had ended. Returns nothing after a release.
+    /// That happens if the database could not be reached until the lease had ended. Returns nothing
+    /// after a release.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`] if the database cannot be reached, [`Failure::Internal`] if all numbers are taken.
+    /// [`Failure::Unavailable`] if the database cannot be reached, [`Failure::Internal`] if all
+    /// numbers are taken.
     pub async fn renew(&self) -> Result<Option<Node>, Failure> {
-        // Locked until the database has answered: a release that overtook it would leave the number leased.
+        // Locked until the database has answered: a release that overtook it would leave the number
+        // leased.
         let mut current = self.number.lock().await;
         let Some(number) = *current else {
             return Ok(None);

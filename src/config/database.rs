@@ -1,4 +1,4 @@
-//! Where accounts and sessions are kept.
+//! Section `database`.
 
 use std::path::Path;
 
@@ -11,17 +11,19 @@ use crate::database::Location;
 /// Scheme of an embedded database.
 const SQLITE: &str = "sqlite://";
 
-/// Databases that several nodes can share.
+/// Schemes of database servers, which several nodes can share.
 const SERVERS: [&str; 3] = ["postgres://", "postgresql://", "mysql://"];
 
-/// Where accounts and sessions are kept.
+/// Database for accounts, sessions and the list of stored pictures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// `sqlite://PATH`, `postgres://…` or `mysql://…`; absent, a file in the data directory.
+    /// URL of the database: `sqlite://PATH`, `postgres://…` or `mysql://…`.
+    ///
+    /// If absent, SQLite stores it in the data directory. A server can be shared by several nodes.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub url: Option<SecretString>,
-    /// The most connections to a database server that this node opens.
+    /// Maximum number of connections to a database server, for this node. SQLite ignores it.
     #[serde(deserialize_with = "value::scalar")]
     pub connections: u32,
 }
@@ -31,7 +33,7 @@ impl DatabaseSettings {
         if let Some(url) = &self.url {
             let url = url.expose_secret();
             let server = SERVERS.iter().any(|scheme| path_of(url, scheme).is_some());
-            // The text may hold a password, so it is not repeated.
+            // The error does not repeat the URL, because it may contain a password.
             check(
                 path_of(url, SQLITE).is_some() || (server && url::Url::parse(url).is_ok()),
                 "database.url",
@@ -62,7 +64,8 @@ impl DatabaseSettings {
     }
 }
 
-/// Returns the path in a URL such as `sqlite:///var/lib/veraicon.db`, or nothing if the scheme is another or the path empty.
+/// Returns the path in a URL such as `sqlite:///var/lib/veraicon.db`, or nothing if the scheme is
+/// another or the path empty.
 fn path_of<'url>(url: &'url str, scheme: &str) -> Option<&'url Path> {
     let path = url.strip_prefix(scheme)?;
     let path = path.split_once('?').map_or(path, |(path, _)| path);

@@ -15,7 +15,8 @@ use crate::{database, storage};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Folder of the embedded database, the pictures and the signing key, unless other settings place them elsewhere.
+    /// Folder of the embedded database, the pictures and the signing key, unless other settings
+    /// place them elsewhere.
     pub data_dir: PathBuf,
     /// Addresses, URLs and timeouts of the HTTP server.
     pub server: ServerSettings,

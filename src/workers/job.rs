@@ -10,7 +10,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
-use veraicon_picture::{Crop, Picture, Policy};
+use veraicon_picture::{Complexity, Crop, Picture, Policy};
 
 use super::{
     body::UploadedPicture,
@@ -217,7 +217,7 @@ impl JobRunner {
         let limit = self.budget.picture_bytes;
         if bytes > limit {
             return Err(Failure::TooComplex {
-                what: "bytes of memory".into(),
+                what: Complexity::MemoryBytes,
                 value: bytes,
                 limit,
             });

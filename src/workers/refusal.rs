@@ -1,7 +1,7 @@
 //! Errors of a picture on their way from a worker to the client.
 
 use serde::{Deserialize, Serialize};
-use veraicon_picture::Error;
+use veraicon_picture::{Complexity, Error};
 
 use crate::failure::{Failure, FieldProblem};
 
@@ -36,7 +36,7 @@ pub(super) enum Refusal {
         offset: Option<u64>,
     },
     TooComplex {
-        what: String,
+        what: Complexity,
         value: u64,
         limit: u64,
     },
@@ -105,11 +105,7 @@ impl From<Refusal> for Failure {
             },
             Refusal::Truncated { received } => Self::ImageTruncated { received },
             Refusal::Damaged { offset } => Self::ImageDamaged { offset },
-            Refusal::TooComplex { what, value, limit } => Self::TooComplex {
-                what: sanitize(&what),
-                value,
-                limit,
-            },
+            Refusal::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
             Refusal::CropOutside { width, height } => Self::InvalidField {
                 field: "crop_size",
                 problem: FieldProblem::OutsidePicture { width, height },
