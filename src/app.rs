@@ -23,12 +23,12 @@ use crate::{
     avatars::Avatars,
     clock::{Clock, Milliseconds},
     config::{Config, PictureFormat, SandboxNeed},
-    database::{Database, cluster_settings, unique_name},
+    database::{ClusterSetting, Database, unique_name},
     identicon::DefaultPictures,
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
-    storage::{Location, Storage, create_durably},
+    storage::{Storage, StorageLocation, create_durably},
     workers::{Budget, Program, Sandbox, Workers},
 };
 
@@ -93,7 +93,8 @@ impl App {
             // Without a command at work this is the only process: whatever was being swept, nobody sweeps any more,
             // unless a bucket does it late.
             let alone = command_context::lock(&config);
-            if alone.is_ok() && matches!(config.storage_location(), Ok(Location::Folder(_))) {
+            if alone.is_ok() && matches!(config.storage_location(), Ok(StorageLocation::Folder(_)))
+            {
                 let released = database.release_pictures(clock.now()).await;
                 released.context("database.url")?;
             }
@@ -109,7 +110,7 @@ impl App {
         let (_, storage) = open_storage(&config, &database, url_base, true).await?;
         let ids = Arc::new(Snowflakes::new(clock.clone(), node));
         let policy = Arc::new(policy(&config));
-        let storage = storage.keeping(config.storage.cache.0, &policy.sizes, policy.format);
+        let storage = storage.with_cache(config.storage.cache.0, &policy.sizes, policy.format);
         let metrics = Metrics::default();
         let budget = budget(&config, &policy)?;
         let workers = Workers::new(budget, Arc::clone(&policy), program, metrics.clone());
@@ -298,13 +299,13 @@ async fn open_storage(
     database: &Database,
     url_base: String,
     may_begin: bool,
-) -> anyhow::Result<(Location, Storage)> {
+) -> anyhow::Result<(StorageLocation, Storage)> {
     let location = config.storage_location();
     let location = location.map_err(|what| anyhow::anyhow!("storage.url: {what}"))?;
-    let storage = Storage::open(&location, &config.storage.access(), url_base)
+    let storage = Storage::open(&location, &config.storage.options(), url_base)
         .await
         .context("storage.url: the store cannot be opened")?;
-    let agreed = database.agreed(cluster_settings::STORE).await;
+    let agreed = database.cluster_setting(ClusterSetting::Store).await;
     let agreed = agreed.context("database.url")?;
     let found = storage.name().await;
     let found = found.with_context(|| format!("storage.url: {location} cannot be read"))?;
@@ -327,7 +328,7 @@ async fn open_storage(
                 "database.url: no service has begun with this database"
             );
             let agreed = database
-                .agree(cluster_settings::STORE, &unique_name()?)
+                .get_or_insert_cluster_setting(ClusterSetting::Store, &unique_name()?)
                 .await;
             let agreed = agreed.context("database.url")?;
             storage.set_name(&agreed).await.context("storage.url")?;

@@ -13,12 +13,12 @@ mod sweep;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use veraicon_picture::{Crop, OutputFormat, Picture as Square};
 
 use crate::{
     clock::{Clock, Milliseconds},
     database::{Database, NewAvatar, Owner, Published, Right, User, pictures::Declared},
+    digest::Digest,
     failure::Failure,
     identicon::DefaultPictures,
     snowflake::Snowflakes,
@@ -141,13 +141,10 @@ impl Avatars {
     /// Where the user's picture is to be found, largest size first.
     #[must_use]
     pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
-        let (Some(digest), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
+        let (Ok(Some(digest)), Some(format)) = (user.digest(), &user.avatar_format) else {
             return self.default_pictures.urls(user.id);
         };
-        let key = PictureKey {
-            user: user.id,
-            digest: digest.clone(),
-        };
+        let key = PictureKey::new(user.id, digest);
         user.sizes()
             .map(|size| AvatarUrl {
                 size,
@@ -172,10 +169,8 @@ impl Avatars {
 
     /// Steps 2 to 4, again where the sweep came between.
     async fn store(&self, owner: Owner, squares: Vec<Square>) -> Result<User, Failure> {
-        let key = PictureKey {
-            user: owner.user,
-            digest: digest(squares.iter().map(|square| &*square.bytes)),
-        };
+        let digest = Digest::of(squares.iter().map(|square| &*square.bytes));
+        let key = PictureKey::new(owner.user, digest);
         let sizes: Vec<_> = squares
             .iter()
             .map(|square| square.size.to_string())
@@ -187,10 +182,10 @@ impl Avatars {
             .collect();
         for _ in 0..ATTEMPTS {
             // For a pass alone: whoever waits for the sweep takes nobody's turn.
-            let turn = self.storage.turn().await?;
+            let permit = self.storage.write_permit().await?;
             let pass = self.store_and_publish(owner, &key, &sizes, &squares);
             let published = pass.await?;
-            drop(turn);
+            drop(permit);
             match published {
                 Some(user) => return Ok(user),
                 None => tokio::time::sleep(PAUSE).await,
@@ -211,7 +206,7 @@ impl Avatars {
         let id = self.ids.next().await?;
         let Declared::Row(row) = self
             .database
-            .declare_picture(id, key.user, &key.digest, until)
+            .declare_picture(id, key.user(), key.digest().as_str(), until)
             .await?
         else {
             return Ok(None);
@@ -222,13 +217,13 @@ impl Avatars {
                 return Ok(None);
             }
             // What is stored after all, once the store answers again, is found as long as the row is there.
-            if !self.storage.answers_late() {
+            if !self.storage.may_apply_late() {
                 self.abandon(row).await;
             }
             return Err(failure);
         }
         let avatar = NewAvatar {
-            digest: &key.digest,
+            digest: key.digest().as_str(),
             sizes,
             format: self.format.extension(),
         };
@@ -242,7 +237,7 @@ impl Avatars {
             Published::Swept => Ok(None),
             Published::NoRight => {
                 self.abandon(row).await;
-                self.sweep_or_leave(key.user).await;
+                self.sweep_or_leave(key.user()).await;
                 Err(Failure::TokenInvalid)
             }
         }
@@ -264,13 +259,4 @@ async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::spawn(work).await.map_err(Failure::internal)?
-}
-
-/// SHA-256 over all squares, largest first, in hexadecimal.
-pub(crate) fn digest<'bytes>(squares: impl Iterator<Item = &'bytes [u8]>) -> String {
-    let mut hash = Sha256::new();
-    for square in squares {
-        hash.update(square);
-    }
-    hex::encode(hash.finalize())
 }

@@ -20,7 +20,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use self::check::check;
-use crate::{database::Location, storage::Location as Store};
+use crate::{database::DatabaseLocation, storage::StorageLocation};
 
 pub use self::{
     accounts::Accounts,
@@ -87,13 +87,13 @@ impl Config {
 
     /// Where the database lies, the default filled in.
     #[must_use]
-    pub fn database_location(&self) -> Location {
+    pub fn database_location(&self) -> DatabaseLocation {
         let Some(url) = &self.database.url else {
-            return Location::File(self.data_dir.join("veraicon.db"));
+            return DatabaseLocation::File(self.data_dir.join("veraicon.db"));
         };
         match path_of(url.expose_secret(), SQLITE) {
-            Some(path) => Location::File(path.into()),
-            None => Location::Server {
+            Some(path) => DatabaseLocation::File(path.into()),
+            None => DatabaseLocation::Server {
                 url: url.clone(),
                 connections: self.database.connections,
             },
@@ -103,7 +103,7 @@ impl Config {
     /// Whether other nodes may use the same database.
     #[must_use]
     pub fn database_is_shared(&self) -> bool {
-        matches!(self.database_location(), Location::Server { .. })
+        matches!(self.database_location(), DatabaseLocation::Server { .. })
     }
 
     /// The file that the signing key is kept in, where it is not set.
@@ -116,10 +116,10 @@ impl Config {
     ///
     /// # Errors
     /// What is wrong with the setting.
-    pub fn storage_location(&self) -> Result<Store, String> {
+    pub fn storage_location(&self) -> Result<StorageLocation, String> {
         match &self.storage.url {
-            Some(url) => Store::parse(url),
-            None => Ok(Store::Folder(self.data_dir.join("objects"))),
+            Some(url) => StorageLocation::parse(url),
+            None => Ok(StorageLocation::Folder(self.data_dir.join("objects"))),
         }
     }
 

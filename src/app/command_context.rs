@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
     node::Membership,
     snowflake::{Node, Snowflakes},
-    storage::Location,
+    storage::StorageLocation,
     workers::{Program, Workers},
 };
 
@@ -33,7 +33,7 @@ pub struct CommandContext {
     pub proof: Workers,
     pub clock: Clock,
     /// Where pictures lie.
-    pub location: Location,
+    pub location: StorageLocation,
     membership: Option<Membership>,
     stop: CancellationToken,
     _lock: File,

@@ -11,7 +11,7 @@ use super::key::Secret;
 use crate::{
     clock::{Clock, Milliseconds},
     config::Limits,
-    database::{Attempts, Booking, Database, Settlement},
+    database::{AttemptResolution, AttemptRow, AttemptUpdate, Database},
     failure::Failure,
 };
 
@@ -43,11 +43,11 @@ pub enum Subject<'a> {
     RegistrationFrom(IpAddr),
 }
 
-/// Attempts that were booked and await their outcome. Dropped, they count as failed.
+/// AttemptRow that were booked and await their outcome. Dropped, they count as failed.
 #[must_use]
 pub struct Booked {
     throttle: Throttle,
-    bookings: Vec<(Booking, bool)>,
+    bookings: Vec<(AttemptUpdate, bool)>,
 }
 
 impl Throttle {
@@ -76,7 +76,7 @@ impl Throttle {
             loop {
                 let rows = self.database.attempts(&keys).await?;
                 bookings = self.decide(subjects, &keys, &rows)?;
-                if self.database.book_attempts(&bookings).await? {
+                if self.database.reserve_attempts(&bookings).await? {
                     break;
                 }
             }
@@ -96,8 +96,8 @@ impl Throttle {
         &self,
         subjects: &[Subject<'_>],
         keys: &[String],
-        rows: &[Attempts],
-    ) -> Result<Vec<Booking>, Failure> {
+        rows: &[AttemptRow],
+    ) -> Result<Vec<AttemptUpdate>, Failure> {
         let now = self.clock.now();
         let rows = keys
             .iter()
@@ -124,19 +124,19 @@ impl Throttle {
         &self,
         allowance: u32,
         key: &str,
-        row: Option<&Attempts>,
+        row: Option<&AttemptRow>,
         now: Milliseconds,
-    ) -> Booking {
+    ) -> AttemptUpdate {
         let first = self.limits.first_wait.milliseconds();
         let longest = self.limits.longest_wait.milliseconds();
         let allowance = i64::from(allowance);
         let share = (self.limits.recovery.milliseconds() / allowance).max(1);
-        let from = row.map_or(now, |row| row.settled_at.max(now));
+        let from = row.map_or(now, |row| row.tat.max(now));
         // Beyond the longest wait there is nothing more to count.
         let doublings = i64::from((longest / first).max(1).ilog2()) + 1;
         let most = now.saturating_add((allowance + doublings).saturating_mul(share));
-        let settled_at = from.saturating_add(share).min(most.max(from));
-        let used = (settled_at - now + share - 1) / share;
+        let tat = from.saturating_add(share).min(most.max(from));
+        let used = (tat - now + share - 1) / share;
         let next_at = match u32::try_from(used - allowance) {
             // Not now: a node whose clock is behind would take that for a wait.
             Err(_) => row.map_or(0, |row| row.next_at),
@@ -144,14 +144,14 @@ impl Throttle {
                 now.saturating_add(longest.min(first.saturating_mul(1_i64 << over.min(40))))
             }
         };
-        Booking {
+        AttemptUpdate {
             before: row.cloned(),
-            after: Attempts {
+            after: AttemptRow {
                 subject: key.to_owned(),
-                settled_at,
+                tat,
                 next_at,
             },
-            cost: settled_at - from,
+            cost: tat - from,
         }
     }
 
@@ -202,13 +202,13 @@ impl Booked {
         }
         let settlements = self.bookings.into_iter().map(|(booking, forgets)| {
             if succeeded && forgets {
-                Settlement::Forget(booking.after.subject)
+                AttemptResolution::Reset(booking.after.subject)
             } else {
-                Settlement::GiveBack(booking)
+                AttemptResolution::Refund(booking)
             }
         });
         let settlements: Vec<_> = settlements.collect();
-        self.throttle.database.settle_attempts(&settlements).await
+        self.throttle.database.resolve_attempts(&settlements).await
     }
 }
 

@@ -43,14 +43,11 @@ impl Avatars {
                 if !self.database.claim_picture(row, until).await? {
                     continue;
                 }
-                let key = PictureKey {
-                    user: row.user_id,
-                    digest: row.digest.clone(),
-                };
+                let key = PictureKey::new(row.user_id, row.digest()?);
                 progress = true;
                 let removal = tokio::time::timeout(REMOVAL_TIME, self.storage.remove(&key)).await;
                 // What takes too long goes on in a thread of its own, or in the store.
-                let late = removal.is_err() || self.storage.answers_late();
+                let late = removal.is_err() || self.storage.may_apply_late();
                 if let Err(failure) = removal
                     .unwrap_or_else(|_| Err(Failure::unavailable("the removal took too long")))
                 {
@@ -101,8 +98,12 @@ impl Avatars {
         {
             return Ok(0);
         }
-        self.database.forget_sessions(self.clock.now()).await?;
-        self.database.forget_attempts(self.clock.now()).await?;
+        self.database
+            .delete_expired_sessions(self.clock.now())
+            .await?;
+        self.database
+            .delete_expired_attempts(self.clock.now())
+            .await?;
         let mut removed = self.sweep(None).await?;
         // Whoever is the first to ask does it, and a day passes before anybody can again.
         let nobody = Holder::new().map_err(Failure::internal)?;

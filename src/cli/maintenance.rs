@@ -9,14 +9,15 @@ use crate::{
     app::CommandContext,
     clock::Clock,
     config::Config,
-    database::{cluster_settings, unique_name},
+    database::{ClusterSetting, unique_name},
     maintenance::{FsckReport, GcReport, MoveReport, Repair},
-    storage::{Location, Storage},
+    storage::{BucketCredentials, Storage, StorageLocation},
     workers::Program,
 };
 
-/// The variables that hold the key to the store that pictures are moved to.
-const TO_KEYS: [&str; 2] = ["VERAICON_TO_ACCESS_KEY", "VERAICON_TO_SECRET_KEY"];
+/// The variables with the credentials of the store that pictures are moved to.
+const TO_ACCESS_KEY: &str = "VERAICON_TO_ACCESS_KEY";
+const TO_SECRET_KEY: &str = "VERAICON_TO_SECRET_KEY";
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Collect {
@@ -110,22 +111,30 @@ pub(super) async fn check(config: Config, arguments: Check) -> anyhow::Result<()
 }
 
 pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Result<()> {
-    let to = Location::parse(&arguments.to).map_err(|what| anyhow::anyhow!("--to: {what}"))?;
-    let mut access = config.storage.access();
-    let [key, secret] = TO_KEYS.map(|name| std::env::var(name).ok());
-    if key.is_some() {
-        access.key = key;
-        access.secret = secret.map(SecretString::from);
+    let to =
+        StorageLocation::parse(&arguments.to).map_err(|what| anyhow::anyhow!("--to: {what}"))?;
+    let mut options = config.storage.options();
+    if let Ok(access_key) = std::env::var(TO_ACCESS_KEY) {
+        let secret_key = std::env::var(TO_SECRET_KEY);
+        let secret_key = secret_key
+            .with_context(|| format!("{TO_ACCESS_KEY} is set, so {TO_SECRET_KEY} is required"))?;
+        options.credentials = Some(BucketCredentials {
+            access_key,
+            secret_key: SecretString::from(secret_key),
+        });
     }
     let context = open(config).await?;
     ensure!(
         to != context.location,
         "--to: {to} is where the pictures lie already"
     );
-    let target = Storage::open(&to, &access, String::new())
+    let target = Storage::open(&to, &options, String::new())
         .await
         .context("--to: the store cannot be opened")?;
-    let agreed = context.database.agreed(cluster_settings::STORE).await?;
+    let agreed = context
+        .database
+        .cluster_setting(ClusterSetting::Store)
+        .await?;
     let found = target.name().await.context("--to")?;
     ensure!(
         found.is_none() || found != agreed,
@@ -134,7 +143,7 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
     // Agreed on beforehand, so that a move that was cut off can be begun again.
     let next = context
         .database
-        .agree(cluster_settings::NEXT_STORE, &unique_name()?)
+        .get_or_insert_cluster_setting(ClusterSetting::NextStore, &unique_name()?)
         .await?;
     ensure!(
         found.is_none_or(|found| found == next),
@@ -170,14 +179,14 @@ pub(super) async fn relocate(config: Config, arguments: Relocate) -> anyhow::Res
         ))?;
     } else {
         target.set_name(&next).await.context("--to")?;
-        let database = &context.database;
-        let agreed = database.agree_anew(cluster_settings::STORE, &next).await;
-        agreed.context("database.url")?;
+        // Both in one transaction: otherwise the next move could give its target the name of this one.
         let fresh = unique_name()?;
-        let agreed = database
-            .agree_anew(cluster_settings::NEXT_STORE, &fresh)
-            .await;
-        agreed.context("database.url")?;
+        let switch = [
+            (ClusterSetting::Store, &*next),
+            (ClusterSetting::NextStore, &*fresh),
+        ];
+        let switched = context.database.set_cluster_settings(&switch).await;
+        switched.context("database.url")?;
         print(&format!(
             "the pictures lie in {to} from now on: set storage.url to {:?} before you start the service\n",
             arguments.to

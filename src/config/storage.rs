@@ -49,19 +49,22 @@ impl Storage {
             "storage.secret_key",
             "storage.access_key and storage.secret_key go together",
         )?;
-        let location = self.url.as_deref().map(storage::Location::parse);
+        let location = self.url.as_deref().map(storage::StorageLocation::parse);
         location
             .transpose()
             .map(|_| ())
             .map_err(|what| ("storage.url", what))
     }
 
-    /// How a bucket is asked.
+    /// Returns the options to open the store with.
     #[must_use]
-    pub fn access(&self) -> storage::Access {
-        storage::Access {
-            key: self.access_key.clone(),
-            secret: self.secret_key.clone(),
+    pub fn options(&self) -> storage::StorageOptions {
+        let keys = self.access_key.clone().zip(self.secret_key.clone());
+        storage::StorageOptions {
+            credentials: keys.map(|(access_key, secret_key)| storage::BucketCredentials {
+                access_key,
+                secret_key,
+            }),
             timeout: self.timeout.duration(),
         }
     }

@@ -14,8 +14,12 @@ use sea_orm::{
     sea_query::{IntoCondition, Query},
 };
 
-use super::{Database, users};
-use crate::{clock::Milliseconds, failure::Failure};
+use super::{
+    handle::Database,
+    statements::{insert, is_duplicate},
+    users,
+};
+use crate::{clock::Milliseconds, digest::Digest, failure::Failure};
 
 /// A row of `pictures`.
 pub type Stored = Model;
@@ -61,6 +65,18 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// Returns the digest that names the picture.
+    ///
+    /// # Errors
+    /// The column does not contain a digest.
+    pub fn digest(&self) -> Result<Digest, Failure> {
+        Digest::parse(&self.digest).map_err(|error| {
+            Failure::internal(format!("pictures, id {}: digest: {error}", self.id))
+        })
+    }
+}
+
 /// What came of declaring an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declared {
@@ -103,9 +119,9 @@ impl Database {
                     state: State::Writing,
                     due_at: until,
                 };
-                match super::insert::<Entity, _>(&self.writer, new).await {
+                match insert::<Entity, _>(&self.writer, new).await {
                     Ok(()) => return Ok(Declared::Row(id)),
-                    Err(error) if super::is_duplicate(&error) => {
+                    Err(error) if is_duplicate(&error) => {
                         refused = Some(error);
                         continue;
                     }

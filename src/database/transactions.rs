@@ -7,11 +7,12 @@ use sea_orm::{
 };
 
 use super::{
-    Database,
+    handle::Database,
     pictures::{self, State},
-    retry::{Stop, retried},
-    sessions,
-    users::{Column, Entity, User},
+    retry::{AttemptError, with_retries},
+    sessions::{self, Session},
+    statements::insert,
+    users::{Column, Entity, User, has_same_password},
 };
 use crate::{clock::Milliseconds, failure::Failure};
 
@@ -44,7 +45,7 @@ impl Database {
         now: Milliseconds,
         old_due_at: Milliseconds,
     ) -> Result<Published, Failure> {
-        retried(|| self.try_publish_avatar(row, owner, avatar, now, old_due_at)).await
+        with_retries(|| self.try_publish_avatar(row, owner, avatar, now, old_due_at)).await
     }
 
     async fn try_publish_avatar(
@@ -54,14 +55,14 @@ impl Database {
         avatar: NewAvatar<'_>,
         now: Milliseconds,
         old_due_at: Milliseconds,
-    ) -> Result<Published, Stop> {
+    ) -> Result<Published, AttemptError> {
         let Owner { user, right } = owner;
         let transaction = self.begin().await?;
         let Some(before) = undeleted(&transaction, user).await? else {
             return Ok(Published::NoRight);
         };
         let has_right = match right {
-            Right::Session(session) => sessions::lasts(&transaction, session, &before).await?,
+            Right::Session(session) => sessions::is_active(&transaction, session, &before).await?,
             Right::Unchanged { since } => before.updated_at == since,
         };
         if !has_right {
@@ -110,7 +111,7 @@ impl Database {
         since: Option<Milliseconds>,
         now: Milliseconds,
     ) -> Result<User, Failure> {
-        retried(|| self.try_remove_avatar(user, since, now)).await
+        with_retries(|| self.try_remove_avatar(user, since, now)).await
     }
 
     async fn try_remove_avatar(
@@ -118,7 +119,7 @@ impl Database {
         user: i64,
         since: Option<Milliseconds>,
         now: Milliseconds,
-    ) -> Result<User, Stop> {
+    ) -> Result<User, AttemptError> {
         let transaction = self.begin().await?;
         let before = undeleted(&transaction, user)
             .await?
@@ -140,10 +141,10 @@ impl Database {
     /// # Errors
     /// [`Failure::UserNotFound`] where it was deleted already.
     pub async fn delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
-        retried(|| self.try_delete_user(user, now)).await
+        with_retries(|| self.try_delete_user(user, now)).await
     }
 
-    async fn try_delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Stop> {
+    async fn try_delete_user(&self, user: i64, now: Milliseconds) -> Result<User, AttemptError> {
         let transaction = self.begin().await?;
         undeleted(&transaction, user)
             .await?
@@ -204,7 +205,7 @@ impl NewAvatar<'_> {
 pub(super) async fn undeleted(
     transaction: &DatabaseTransaction,
     user: i64,
-) -> Result<Option<User>, Stop> {
+) -> Result<Option<User>, AttemptError> {
     Ok(Entity::find_by_id(user)
         .filter(Column::DeletedAt.eq(0))
         .lock_exclusive()
@@ -217,7 +218,7 @@ async fn clear_avatar(
     user: i64,
     now: Milliseconds,
     deleted_at: Milliseconds,
-) -> Result<(), Stop> {
+) -> Result<(), AttemptError> {
     Entity::update_many()
         .col_expr(Column::AvatarDigest, Expr::value(None::<String>))
         .col_expr(Column::AvatarSizes, Expr::value(None::<String>))
@@ -228,4 +229,68 @@ async fn clear_avatar(
         .exec(transaction)
         .await?;
     Ok(())
+}
+
+// Sessions and passwords.
+impl Database {
+    /// Inserts a session, unless the user's password has changed since it was checked.
+    ///
+    /// # Errors
+    /// [`Failure::BadCredentials`] if the password has changed or the account is deleted, or the database fails.
+    pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
+        with_retries(|| self.try_insert_session(session, user)).await
+    }
+
+    async fn try_insert_session(&self, session: &Session, user: &User) -> Result<(), AttemptError> {
+        let transaction = self.begin().await?;
+        // The lock keeps `set_password` waiting until the session is there to be revoked.
+        let unchanged = Entity::find()
+            .filter(has_same_password(user))
+            .lock_exclusive();
+        if unchanged.one(&transaction).await?.is_none() {
+            return Err(Failure::BadCredentials.into());
+        }
+        insert::<sessions::Entity, _>(&transaction, session.clone()).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Sets a new password and revokes all sessions of the user.
+    ///
+    /// # Errors
+    /// [`Failure::BadCredentials`] if the password has changed since `user` was read or the account is deleted, or the
+    /// database fails.
+    pub async fn set_password(
+        &self,
+        user: &User,
+        hash: String,
+        now: Milliseconds,
+    ) -> Result<User, Failure> {
+        with_retries(|| self.try_set_password(user, &hash, now)).await
+    }
+
+    async fn try_set_password(
+        &self,
+        user: &User,
+        hash: &str,
+        now: Milliseconds,
+    ) -> Result<User, AttemptError> {
+        let transaction = self.begin().await?;
+        let changed = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(hash))
+            .col_expr(
+                Column::PasswordGeneration,
+                Expr::value(user.password_generation + 1),
+            )
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .filter(has_same_password(user))
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            return Err(Failure::BadCredentials.into());
+        }
+        sessions::revoke_all(&transaction, user.id, now).await?;
+        let user = Entity::find_by_id(user.id).one(&transaction).await?;
+        transaction.commit().await?;
+        Ok(user.ok_or(Failure::BadCredentials)?)
+    }
 }

@@ -8,10 +8,11 @@ use sea_orm::{
 };
 
 use super::{
-    Database,
+    handle::Database,
     pictures::{self, State, Stored},
-    retry::{Stop, retried},
+    retry::{AttemptError, with_retries},
     sessions,
+    statements::{insert, is_duplicate},
     transactions::undeleted,
     users,
     users::User,
@@ -125,9 +126,9 @@ impl Database {
             state: State::Retired,
             due_at: now,
         };
-        match super::insert::<pictures::Entity, _>(&self.writer, row).await {
+        match insert::<pictures::Entity, _>(&self.writer, row).await {
             Ok(()) => Ok(true),
-            Err(error) if super::is_duplicate(&error) => Ok(false),
+            Err(error) if is_duplicate(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -148,10 +149,10 @@ impl Database {
     /// # Errors
     /// The database is out of reach.
     pub async fn keep_named(&self, id: i64, user: i64, digest: &str) -> Result<bool, Failure> {
-        retried(|| self.try_keep_named(id, user, digest)).await
+        with_retries(|| self.try_keep_named(id, user, digest)).await
     }
 
-    async fn try_keep_named(&self, id: i64, user: i64, digest: &str) -> Result<bool, Stop> {
+    async fn try_keep_named(&self, id: i64, user: i64, digest: &str) -> Result<bool, AttemptError> {
         let transaction = self.begin().await?;
         let account = undeleted(&transaction, user).await?;
         if account.and_then(|account| account.avatar_digest).as_deref() != Some(digest) {
@@ -172,7 +173,7 @@ impl Database {
                 state: State::Live,
                 due_at: Milliseconds::MAX,
             };
-            super::insert::<pictures::Entity, _>(&transaction, row).await?;
+            insert::<pictures::Entity, _>(&transaction, row).await?;
         }
         transaction.commit().await?;
         Ok(true)

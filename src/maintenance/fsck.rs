@@ -8,8 +8,9 @@ use veraicon_picture::Policy;
 
 use super::{BATCH, Progress};
 use crate::{
-    avatars::{Avatars, digest},
+    avatars::Avatars,
     database::{User, pictures::State},
+    digest::Digest,
     failure::Failure,
     storage::PictureKey,
     workers::{Shaped, Workers},
@@ -183,13 +184,10 @@ impl Avatars {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         add(&counts.accounts);
-        let (Some(expected), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
+        let (Some(expected), Some(format)) = (user.digest()?, &user.avatar_format) else {
             return Ok(());
         };
-        let key = PictureKey {
-            user: user.id,
-            digest: expected.clone(),
-        };
+        let key = PictureKey::new(user.id, expected);
         let sizes = try_join_all(user.sizes().map(async |size| {
             let bytes = self.storage.get(&key, size, format).await?;
             Ok::<_, Failure>(Size { size, bytes })
@@ -226,7 +224,7 @@ impl Avatars {
         }
         let remade = !wrong.is_empty();
         if wrong.is_empty()
-            && digest(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *expected
+            && Digest::of(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *key.digest()
         {
             wrong.push("its bytes are not those that its digest names".into());
         }

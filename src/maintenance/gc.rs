@@ -49,7 +49,7 @@ impl Avatars {
             let ended = listed.is_none();
             match listed {
                 Some(Listed::Picture(key, objects)) => batch.push((key, objects)),
-                Some(Listed::Foreign(object)) => {
+                Some(Listed::Unknown(object)) => {
                     collected.foreign += 1;
                     progress.find(&format!("{object}: not an object of a picture; left alone"));
                 }
@@ -80,21 +80,17 @@ impl Avatars {
     ) -> Result<(), Failure> {
         collected.pictures += batch.len() as u64;
         // Rows are read after the store was: an upload has its row before its first object.
-        let users: Vec<_> = batch.iter().map(|(key, _)| key.user).collect();
+        let users: Vec<_> = batch.iter().map(|(key, _)| key.user()).collect();
         let rows = self.database.pictures_of(&users).await?.into_iter();
-        let known: HashSet<_> = rows
-            .map(|row| PictureKey {
-                user: row.user_id,
-                digest: row.digest,
-            })
-            .collect();
+        let known = rows.map(|row| Ok(PictureKey::new(row.user_id, row.digest()?)));
+        let known: HashSet<_> = known.collect::<Result<_, Failure>>()?;
         let named = self.database.named_digests(&users).await?;
         for (key, objects) in batch.iter().filter(|(key, _)| !known.contains(key)) {
-            if named.contains(&(key.user, key.digest.clone())) {
+            if named.contains(&(key.user(), key.digest().to_string())) {
                 progress.find(&format!("{key}: in use without a row; see veraicon fsck"));
                 continue;
             }
-            let Some(written) = self.storage.youngest(objects).await? else {
+            let Some(written) = self.storage.last_modified(objects).await? else {
                 continue;
             };
             if self.clock.now().saturating_sub(written) < self.grace {
@@ -109,7 +105,7 @@ impl Avatars {
             if remove {
                 let (id, now) = (self.ids.next().await?, self.clock.now());
                 self.database
-                    .adopt_picture(id, key.user, &key.digest, now)
+                    .adopt_picture(id, key.user(), key.digest().as_str(), now)
                     .await?;
             }
         }

@@ -6,8 +6,9 @@ use veraicon_picture::OutputFormat;
 
 use super::{BATCH, Progress};
 use crate::{
-    avatars::{Avatars, digest},
+    avatars::Avatars,
     database::{Stored, pictures::State},
+    digest::Digest,
     failure::Failure,
     storage::{PictureKey, Storage},
 };
@@ -89,10 +90,7 @@ impl Avatars {
         verify: bool,
         progress: &dyn Progress,
     ) -> Result<MoveReport, Failure> {
-        let key = PictureKey {
-            user: row.user_id,
-            digest: row.digest.clone(),
-        };
+        let key = PictureKey::new(row.user_id, row.digest()?);
         let mut from = self.storage.sizes(&key).await?;
         // Largest first, as the digest has them.
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
@@ -157,7 +155,7 @@ impl Avatars {
             }
         }
         let named = row.state == State::Live;
-        let whole = digest(all.iter().map(|(_, _, bytes)| &**bytes)) == row.digest;
+        let whole = Digest::of(all.iter().map(|(_, _, bytes)| &**bytes)) == *key.digest();
         if named && !whole && self.is_unchanged(row).await? {
             one.broken += 1;
             progress.find(&format!("{key}: not whole where it comes from"));

@@ -17,7 +17,7 @@ use opendal::{
 use opendal_http_transport_reqwest::ReqwestTransport;
 use reqwest::header::HeaderMap;
 use tokio::net::TcpListener;
-use veraicon::storage::{Listed, Location, Storage};
+use veraicon::storage::{Listed, Storage, StorageLocation};
 
 use crate::{
     picture,
@@ -49,7 +49,7 @@ pub(crate) async fn keys(storage: &Storage) -> Vec<String> {
     while let Some(listed) = listing.next().await.unwrap() {
         match listed {
             Listed::Picture(_, objects) => all.extend(objects),
-            Listed::Foreign(object) => all.push(object),
+            Listed::Unknown(object) => all.push(object),
         }
     }
     all.sort_unstable();
@@ -65,11 +65,11 @@ impl Service {
     /// The store itself, to be read and changed past the service.
     pub(crate) fn store(&self) -> Operator {
         match self.app.config.storage_location().unwrap() {
-            Location::Folder(folder) => {
+            StorageLocation::Folder(folder) => {
                 let folder = folder.into_os_string().into_string().unwrap();
                 Operator::new(Fs::default().root(&folder)).unwrap()
             }
-            Location::Bucket(bucket) => {
+            StorageLocation::Bucket(bucket) => {
                 let builder = S3::default()
                     .bucket(&bucket.name)
                     .root(&bucket.prefix)
@@ -194,7 +194,7 @@ async fn a_node_stores_so_many_pictures_at_once_and_declares_no_more() {
 
 #[test]
 fn a_url_names_a_place_or_says_what_is_wrong() {
-    let place = |url: &str| Location::parse(url).map(|place| place.to_string());
+    let place = |url: &str| StorageLocation::parse(url).map(|place| place.to_string());
     for (url, shown) in [
         ("fs:///var/lib/objects", "fs:///var/lib/objects"),
         ("s3://b?region=eu-central-1", "s3://b/"),
@@ -211,10 +211,10 @@ fn a_url_names_a_place_or_says_what_is_wrong() {
         assert_eq!(place(url).as_deref(), Ok(shown), "{url}");
     }
     for (url, problem) in [
-        ("fs://", "no path"),
-        ("ftp://b", "no kind of store"),
-        ("s3://b", "needs a region"),
-        ("oss://b", "needs an endpoint"),
+        ("fs://", "the path is missing"),
+        ("ftp://b", "not a known kind of store"),
+        ("s3://b", "region and endpoint is required"),
+        ("oss://b", "endpoint is required"),
         ("s3://b/a%20c?region=r", "prefix"),
         ("s3://?region=r", "bucket"),
         ("s3://b?region=r&colour=red", "\"colour\" is not known"),

@@ -12,7 +12,7 @@ use veraicon::{
     app::App,
     clock::Clock,
     config::Config,
-    database::Location,
+    database::DatabaseLocation,
     http, serve,
     workers::{Program, process::FAULTS},
 };
@@ -98,8 +98,8 @@ impl Service {
 
     pub(crate) fn database_url(&self) -> String {
         match self.app.config.database_location() {
-            Location::File(path) => format!("sqlite://{}", path.display()),
-            Location::Server { url, .. } => url.expose_secret().to_owned(),
+            DatabaseLocation::File(path) => format!("sqlite://{}", path.display()),
+            DatabaseLocation::Server { url, .. } => url.expose_secret().to_owned(),
         }
     }
 

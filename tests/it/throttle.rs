@@ -290,7 +290,7 @@ async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() 
         service
             .app
             .database
-            .forget_attempts(service.clock.now())
+            .delete_expired_attempts(service.clock.now())
             .await
             .unwrap();
         attempts::Entity::find().count(&database).await.unwrap()
@@ -299,7 +299,7 @@ async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() 
     // More than are removed at once, and one that still counts.
     let old = (0..2500).map(|number| attempts::Model {
         subject: format!("old {number}"),
-        settled_at: 1,
+        tat: 1,
         next_at: 1,
     });
     let rows_added = attempts::Entity::insert_many(old.map(IntoActiveModel::into_active_model));

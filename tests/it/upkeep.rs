@@ -12,9 +12,10 @@ use reqwest::StatusCode;
 use tokio::{io::AsyncWriteExt, process::Command};
 use veraicon::{
     app,
+    digest::Digest,
     maintenance::{FsckReport, GcReport, MoveReport, Progress, Repair, proof_policy},
     metrics::Metrics,
-    storage::{Location, PictureKey, Storage},
+    storage::{PictureKey, Storage, StorageLocation},
     workers::Workers,
 };
 use veraicon_picture::OutputFormat;
@@ -98,10 +99,8 @@ async fn with_picture(service: Service) -> (Service, Session) {
 }
 
 async fn orphan(service: &Service, user: i64, digit: char) -> PictureKey {
-    let key = PictureKey {
-        user,
-        digest: digit.to_string().repeat(64),
-    };
+    let digest = Digest::parse(&digit.to_string().repeat(64)).unwrap();
+    let key = PictureKey::new(user, digest);
     let bytes = Bytes::from_static(b"left behind");
     let objects = [(512, bytes.clone()), (64, bytes)];
     let stored = service.app.storage.put(&key, OutputFormat::WebP, &objects);
@@ -220,9 +219,11 @@ async fn a_copy_is_complete_and_resumed_and_held_to_the_original() {
             .succeeded();
     }
     let folder = tempfile::tempdir().unwrap();
-    let place = Location::Folder(folder.path().join("elsewhere"));
-    let access = service.app.config.storage.access();
-    let copy = Storage::open(&place, &access, String::new()).await.unwrap();
+    let place = StorageLocation::Folder(folder.path().join("elsewhere"));
+    let options = service.app.config.storage.options();
+    let copy = Storage::open(&place, &options, String::new())
+        .await
+        .unwrap();
     let relocate = async |verify| {
         let progress = Findings::default();
         let pass = service.app.avatars.relocate(&copy, verify, &progress).await;
