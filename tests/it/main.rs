@@ -15,6 +15,7 @@ mod forms;
 mod interleavings;
 mod keys;
 mod kills;
+mod migrations;
 mod nodes;
 mod object_store;
 mod passwords;

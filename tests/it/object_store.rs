@@ -16,7 +16,7 @@ use opendal::{
 };
 use opendal_http_transport_reqwest::ReqwestTransport;
 use reqwest::header::HeaderMap;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, process::Command};
 use veraicon::storage::{Listed, Storage, StorageLocation};
 
 use crate::{
@@ -190,6 +190,61 @@ async fn a_node_stores_so_many_pictures_at_once_and_declares_no_more() {
     // What the store may still do has a row each; who had no turn left nothing.
     let declared = service.app.database.count_pictures().await.unwrap();
     assert_eq!(declared, u64::from(TURNS));
+}
+
+/// A store that refuses every request, as one does when the secret key is wrong. Returns its URL.
+async fn refusing_store() -> String {
+    const ANSWER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+        <Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Router::new().fallback(async || (StatusCode::FORBIDDEN, ANSWER));
+    tokio::spawn(async { axum::serve(listener, server).await });
+    format!("s3://pictures?endpoint=http://{address}")
+}
+
+#[tokio::test]
+async fn a_wrong_secret_key_is_named_as_the_cause() {
+    let url = refusing_store().await;
+    let service = Service::start_with(|config| {
+        config.database.url = None;
+        config.storage.url = None;
+        config.tokens.key = None;
+    })
+    .await;
+    let run = async |arguments: &[&str], data_dir: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_veraicon"));
+        command
+            .args(["--data-dir", data_dir, "--set", "server.listen=127.0.0.1:0"])
+            .args(arguments)
+            .env_clear()
+            .env("VERAICON_TO_ACCESS_KEY", "key")
+            .env("VERAICON_TO_SECRET_KEY", "wrong")
+            .kill_on_drop(true);
+        let output = command.output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("storage.url={url}");
+    let settings = [
+        &*storage,
+        "storage.access_key=key",
+        "storage.secret_key=wrong",
+    ];
+    let settings = settings.map(|setting| ["--set", setting]).concat();
+    for command in [&["serve"][..], &["gc"], &["fsck"]] {
+        let arguments = [&settings, command].concat();
+        let text = run(&arguments, folder.path().to_str().unwrap()).await;
+        assert!(text.contains("storage.url: s3://pictures/"), "{text}");
+        assert!(text.contains("PermissionDenied"), "{text}");
+        assert!(text.contains("Access Denied."), "{text}");
+    }
+    let data_dir = &service.app.config.data_dir;
+    let text = run(&["move-storage", "--to", &url], data_dir.to_str().unwrap()).await;
+    assert!(text.contains("--to"), "{text}");
+    assert!(text.contains("PermissionDenied"), "{text}");
+    assert!(text.contains("Access Denied."), "{text}");
 }
 
 #[test]
