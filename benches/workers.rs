@@ -1,7 +1,9 @@
-//! What it costs to shape pictures in worker processes: the same pictures in this process and in workers, in turn.
+//! Cost of worker processes: shapes the same pictures in this process and in workers, alternately.
 //!
-//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints, a file: processor time a picture and pictures a second on all
-//! cores, both ways, medians over the rounds. A worker's start is left out, since it serves a hundred pictures.
+//! `cargo bench --bench workers -- [ROUNDS] FILE...` prints the CPU time per picture and the
+//! pictures per second for each file, in this process and in workers. Both runs use all cores. The
+//! figures are medians over the rounds. They exclude the start of the workers, since a worker
+//! processes a hundred pictures.
 
 use std::{
     process::ExitCode,
@@ -22,10 +24,10 @@ use veraicon::{
 };
 use veraicon_picture::Policy;
 
-/// The least time that a run takes.
+/// Minimum duration of a run.
 const RUN: Duration = Duration::from_secs(2);
 
-/// One run: processor time a picture, and pictures a second.
+/// Result of a run: CPU time per picture, and pictures per second.
 #[derive(Clone, Copy)]
 struct Figures {
     milliseconds: f64,
@@ -33,7 +35,7 @@ struct Figures {
 }
 
 fn main() -> ExitCode {
-    // Workers are this very program.
+    // The worker processes run this same program.
     if let Some(exit) = enter(std::env::args_os()) {
         return exit;
     }
@@ -59,50 +61,53 @@ fn measure() -> anyhow::Result<()> {
     let config = veraicon::config::load(&Overrides::default(), [])?;
     let policy = Arc::new(app::policy(&config));
     let cores = thread::available_parallelism()?.get();
-    println!("{cores} cores, {rounds} rounds; here, in workers, and the second over the first");
+    println!(
+        "{cores} cores, {rounds} rounds; in this process, in workers, and workers divided by process"
+    );
     println!(
         "{:24}{:>10}{:>10}{:>8}{:>12}{:>10}{:>8}",
-        "", "ms here", "workers", "", "1/s here", "workers", ""
+        "", "ms", "workers", "ratio", "1/s", "workers", "ratio"
     );
     for path in &files {
         let bytes = std::fs::read(path).with_context(|| path.clone())?;
-        let begun = Instant::now();
-        here(&bytes, &policy, 1, 1)?;
-        let each = begun.elapsed().max(Duration::from_micros(50));
-        let many = usize::try_from((RUN.as_micros() * cores as u128).div_ceil(each.as_micros()))?;
+        let start = Instant::now();
+        in_process(&bytes, &policy, 1, 1)?;
+        let duration = start.elapsed().max(Duration::from_micros(50));
+        let count =
+            usize::try_from((RUN.as_micros() * cores as u128).div_ceil(duration.as_micros()))?;
         let mut figures = [Vec::new(), Vec::new()];
         for _ in 0..rounds {
-            figures[0].push(here(&bytes, &policy, many, cores)?);
-            figures[1].push(in_workers(&bytes, &config, &policy, many, cores)?);
+            figures[0].push(in_process(&bytes, &policy, count, cores)?);
+            figures[1].push(in_workers(&bytes, &config, &policy, count, cores)?);
         }
-        let [here, workers] = figures.map(|figures| Figures {
+        let [process, workers] = figures.map(|figures| Figures {
             milliseconds: median(figures.iter().map(|figure| figure.milliseconds)),
             rate: median(figures.iter().map(|figure| figure.rate)),
         });
         println!(
             "{:24}{:10.2}{:10.2}{:8.3}{:12.1}{:10.1}{:8.3}",
             path.rsplit('/').next().unwrap_or(path),
-            here.milliseconds,
+            process.milliseconds,
             workers.milliseconds,
-            workers.milliseconds / here.milliseconds,
-            here.rate,
+            workers.milliseconds / process.milliseconds,
+            process.rate,
             workers.rate,
-            workers.rate / here.rate,
+            workers.rate / process.rate,
         );
     }
     Ok(())
 }
 
-/// Shapes the picture so many times on threads of this process, as a service without worker processes would.
-fn here(
+/// Shapes the picture `count` times on threads of this process, as a service without workers would.
+fn in_process(
     bytes: &[u8],
     policy: &Arc<Policy>,
-    many: usize,
+    count: usize,
     threads: usize,
 ) -> anyhow::Result<Figures> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        let (before, begun) = (processor_time(), Instant::now());
+        let (before, start) = (processor_time(), Instant::now());
         let running = Arc::new(tokio::sync::Semaphore::new(threads));
         let next = Arc::new(AtomicUsize::new(0));
         let bytes: Arc<[u8]> = bytes.into();
@@ -110,8 +115,8 @@ fn here(
             let (running, next) = (Arc::clone(&running), Arc::clone(&next));
             let (policy, bytes) = (Arc::clone(policy), Arc::clone(&bytes));
             tokio::spawn(async move {
-                while next.fetch_add(1, Ordering::Relaxed) < many {
-                    // The body arrives, here as there.
+                while next.fetch_add(1, Ordering::Relaxed) < count {
+                    // Copies the body, as receiving it would.
                     let body = bytes.to_vec();
                     let permit = Arc::clone(&running).acquire_owned().await?;
                     let policy = Arc::clone(&policy);
@@ -128,41 +133,41 @@ fn here(
         for client in clients.collect::<Vec<_>>() {
             client.await??;
         }
-        Ok(figures(processor_time() - before, begun.elapsed(), many))
+        Ok(figures(processor_time() - before, start.elapsed(), count))
     })
 }
 
-/// Shapes the picture so many times in worker processes.
+/// Shapes the picture `count` times in worker processes.
 fn in_workers(
     bytes: &[u8],
     config: &Config,
     policy: &Arc<Policy>,
-    many: usize,
+    count: usize,
     cores: usize,
 ) -> anyhow::Result<Figures> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
-        // What starts cost is taken off: as many processes that do nothing.
+        // Measures the start of idle workers first, to subtract it from the result.
         let idle = processor_time();
         let workers = open(config, policy, cores).await?;
         close(workers).await?;
-        let start = processor_time() - idle;
+        let start_time = processor_time() - idle;
         let before = processor_time();
         let workers = open(config, policy, cores).await?;
-        let begun = Instant::now();
+        let start = Instant::now();
         let next = Arc::new(AtomicUsize::new(0));
         let bytes: Arc<[u8]> = bytes.into();
         let clients = (0..cores * 2).map(|_| {
             let (workers, next, bytes) = (workers.clone(), Arc::clone(&next), Arc::clone(&bytes));
             tokio::spawn(async move {
-                while next.fetch_add(1, Ordering::Relaxed) < many {
+                while next.fetch_add(1, Ordering::Relaxed) < count {
                     let failed = |failure| anyhow::anyhow!("{failure:?}");
                     let length = Some(bytes.len() as u64);
-                    let (seat, mut body) = workers.admit(length).await.map_err(failed)?;
+                    let (permit, mut body) = workers.admit(length).await.map_err(failed)?;
                     body.extend(&bytes)?;
                     let body = body.seal()?;
-                    let picture = body.picture(&body);
-                    let shaped = workers.shape(seat, picture, None).await;
+                    let picture = body.picture(0..body.len())?;
+                    let shaped = workers.shape(permit, picture, None).await;
                     ensure!(!shaped.map_err(failed)?.squares.is_empty(), "no squares");
                 }
                 anyhow::Ok(())
@@ -171,14 +176,14 @@ fn in_workers(
         for client in clients.collect::<Vec<_>>() {
             client.await??;
         }
-        let took = begun.elapsed();
+        let took = start.elapsed();
         close(workers).await?;
-        let spent = (processor_time() - before).saturating_sub(start);
-        Ok(figures(spent, took, many))
+        let spent = (processor_time() - before).saturating_sub(start_time);
+        Ok(figures(spent, took, count))
     })
 }
 
-/// Workers that are all ready.
+/// Starts the workers and waits until all are ready.
 async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Result<Workers> {
     let budget = app::budget(config, policy)?;
     ensure!(
@@ -186,15 +191,16 @@ async fn open(config: &Config, policy: &Arc<Policy>, cores: usize) -> anyhow::Re
         "pictures.memory is too small for all cores"
     );
     let metrics = Metrics::default();
-    let workers = Workers::new(budget, Arc::clone(policy), Program::this()?, metrics);
+    let workers = Workers::new(budget, Arc::clone(policy), Program::this(), metrics);
     workers.open().await?;
+    // One spare worker runs in addition to the configured number.
     while workers.idle().len() < cores + 1 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(workers)
 }
 
-/// Ends the workers, and waits until their time counts as this process's children's.
+/// Stops the workers and waits until their CPU time is included in that of this process's children.
 async fn close(workers: Workers) -> anyhow::Result<()> {
     workers.close();
     while workers.alive() > 0 {
@@ -203,10 +209,10 @@ async fn close(workers: Workers) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn figures(spent: Duration, took: Duration, many: usize) -> Figures {
+fn figures(spent: Duration, took: Duration, count: usize) -> Figures {
     Figures {
-        milliseconds: spent.as_secs_f64() * 1000.0 / many as f64,
-        rate: many as f64 / took.as_secs_f64(),
+        milliseconds: spent.as_secs_f64() * 1000.0 / count as f64,
+        rate: count as f64 / took.as_secs_f64(),
     }
 }
 
@@ -216,13 +222,13 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Of this process and of its children that have ended (getrusage(2)).
+/// Returns the CPU time of this process and its terminated children (getrusage(2)).
 fn processor_time() -> Duration {
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .map(|whose| {
             let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-            // SAFETY: the call fills the structure that it is given, and zeroes are a valid one.
-            #[expect(unsafe_code, reason = "no library here has the call")]
+            // SAFETY: the pointer is valid for writes, and an all-zero `rusage` is a valid value.
+            #[expect(unsafe_code, reason = "no dependency wraps getrusage")]
             let usage = unsafe {
                 libc::getrusage(whose, usage.as_mut_ptr());
                 usage.assume_init()

@@ -1,4 +1,4 @@
-//! Accounts: making them, opening them, changing their passwords.
+//! Accounts: registration, authentication by password, and password changes.
 
 mod username;
 
@@ -6,11 +6,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 
-pub use self::username::Username;
+pub(crate) use self::username::Username;
 use crate::{
     auth::{
         password::{NewPassword, Passwords},
-        throttle::{Booked, Subject, Throttle},
+        throttle::{Reservation, Subject, Throttle},
     },
     clock::Clock,
     config::Registration,
@@ -19,7 +19,7 @@ use crate::{
     snowflake::Snowflakes,
 };
 
-/// Makes, opens and changes accounts.
+/// Registers, authenticates and changes accounts.
 #[derive(Clone)]
 pub struct Accounts {
     database: Database,
@@ -31,9 +31,7 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Accounts kept in `database`.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         database: Database,
         passwords: Passwords,
         throttle: Throttle,
@@ -51,12 +49,8 @@ impl Accounts {
         }
     }
 
-    /// Makes an account, for a client at `address`.
-    ///
-    /// # Errors
-    /// [`Failure::RegistrationClosed`], [`Failure::InvalidField`], [`Failure::UsernameTaken`],
-    /// [`Failure::RateLimited`], [`Failure::Busy`].
-    pub async fn register(
+    /// Registers an account for a client at `address`.
+    pub(crate) async fn register(
         &self,
         username: &str,
         password: &SecretString,
@@ -67,21 +61,22 @@ impl Accounts {
         }
         let username = Username::parse(username)?;
         let password = NewPassword::parse("password", password)?;
-        let booked = self
+        let reservation = self
             .throttle
-            .book(&[Subject::RegistrationFrom(address)])
+            .reserve(&[Subject::RegistrationFrom(address)])
             .await?;
         let outcome = async {
-            // A name that is taken must not cost a hash.
+            // Checked before the expensive hash. The insertion below checks again, so two
+            // registrations in parallel cannot both succeed.
             if self.database.user_by_key(&username.key).await?.is_some() {
                 return Err(Failure::UsernameTaken);
             }
-            let place = self.passwords.enter()?;
-            let password_hash = self.passwords.hash(place, password).await?;
+            let permit = self.passwords.acquire_permit()?;
+            let password_hash = self.passwords.hash(permit, password).await?;
             let now = self.clock.now();
             let user = User {
                 id: self.ids.next().await?,
-                username: username.shown,
+                username: username.display,
                 username_key: username.key,
                 password_hash,
                 password_generation: 0,
@@ -95,32 +90,37 @@ impl Accounts {
             self.database.insert_user(user).await
         };
         match outcome.await {
-            // What is counted are accounts, and names that were tried out.
+            // Taken names count as well: they tell the client which accounts exist.
             outcome @ (Ok(_) | Err(Failure::UsernameTaken)) => outcome,
             Err(failure) => {
-                give_back(booked).await;
+                refund(reservation).await;
                 Err(failure)
             }
         }
     }
 
-    /// Checks a user's password, for a client at `address`. Unknown users, deleted ones and wrong passwords are one
-    /// answer, in one time, and one count of failures.
+    /// Checks a user's password for a client at `address`.
+    ///
+    /// Unknown users, deleted users and wrong passwords get the same response after the same time,
+    /// and count as failures alike.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`], [`Failure::RateLimited`], [`Failure::Busy`].
-    pub async fn open(
+    /// [`Failure::BadCredentials`] if the name or the password is wrong. [`Failure::RateLimited`]
+    /// if the account or the address has to wait. [`Failure::Busy`] if too many hashes wait.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
+    pub async fn authenticate(
         &self,
         username: &str,
         password: &SecretString,
         address: IpAddr,
     ) -> Result<User, Failure> {
-        // Nobody can have a name that breaks the rules; it counts all the same, in the form that it came in.
+        // No account has an invalid name. It counts as it was sent, so that the response does not
+        // tell valid names from invalid ones.
         let key = Username::parse(username).ok().map(|name| name.key);
         let name = key.as_deref().unwrap_or(username);
-        let booked = self
+        let reservation = self
             .throttle
-            .book(&[Subject::LoginFrom(address), Subject::LoginTo(name)])
+            .reserve(&[Subject::LoginFrom(address), Subject::LoginTo(name)])
             .await?;
         let outcome = async {
             let user = match &key {
@@ -129,17 +129,18 @@ impl Accounts {
             };
             let user = user.filter(|user| !user.is_deleted());
             let hash = user.as_ref().map(|user| user.password_hash.as_str());
-            let place = self.passwords.enter()?;
-            let matches = self.passwords.verify(place, password, hash).await?;
+            let permit = self.passwords.acquire_permit()?;
+            let matches = self.passwords.verify(permit, password, hash).await?;
             user.filter(|_| matches).ok_or(Failure::BadCredentials)
         };
-        let user = settle(booked, outcome.await).await?;
+        let user = commit(reservation, outcome.await).await?;
         if self.passwords.is_outdated(&user.password_hash)
             && let Err(failure) = self.rehash(&user, password).await
         {
             tracing::warn!(
                 ?failure,
-                "a password keeps its hash of another cost until the next log-in"
+                user = user.id,
+                "cannot store a hash at the current cost; the next log-in tries again"
             );
         }
         Ok(user)
@@ -148,8 +149,10 @@ impl Accounts {
     /// Sets a new password and ends all sessions of the user.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] where the old one is wrong; [`Failure::InvalidField`], [`Failure::RateLimited`],
-    /// [`Failure::Busy`].
+    /// [`Failure::InvalidField`] if the new password breaks a rule. [`Failure::BadCredentials`] if
+    /// the old one is wrong. [`Failure::RateLimited`] if the account has to wait.
+    /// [`Failure::Busy`] if too many hashes wait. [`Failure::Unavailable`] if the database cannot
+    /// be reached.
     pub async fn change_password(
         &self,
         user: &User,
@@ -157,17 +160,20 @@ impl Accounts {
         new: &SecretString,
     ) -> Result<User, Failure> {
         let new = NewPassword::parse("new_password", new)?;
-        let place = self.passwords.enter()?;
-        let booked = self.throttle.book(&[Subject::PasswordOf(user.id)]).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let reservation = self
+            .throttle
+            .reserve(&[Subject::PasswordOf(user.id)])
+            .await?;
         let hash = Some(user.password_hash.as_str());
-        let outcome = match self.passwords.verify(place, old, hash).await {
+        let outcome = match self.passwords.verify(permit, old, hash).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::BadCredentials),
             Err(failure) => Err(failure),
         };
-        settle(booked, outcome).await?;
-        let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, new).await?;
+        commit(reservation, outcome).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let hash = self.passwords.hash(permit, new).await?;
         self.database
             .set_password(user, hash, self.clock.now())
             .await
@@ -175,45 +181,42 @@ impl Accounts {
 
     async fn rehash(&self, user: &User, password: &SecretString) -> Result<(), Failure> {
         let password = NewPassword::parse("password", password)?;
-        let place = self.passwords.enter()?;
-        let hash = self.passwords.hash(place, password).await?;
+        let permit = self.passwords.acquire_permit()?;
+        let hash = self.passwords.hash(permit, password).await?;
         self.database.rehash_password(user, hash).await
     }
 
-    /// The account of this identifier, unless it was deleted.
-    ///
-    /// # Errors
-    /// [`Failure::UserNotFound`].
-    pub async fn find(&self, id: i64) -> Result<User, Failure> {
+    /// Finds an account that is not deleted.
+    pub(crate) async fn find(&self, id: i64) -> Result<User, Failure> {
         let user = self.database.user(id).await?;
         user.filter(|user| !user.is_deleted())
             .ok_or(Failure::UserNotFound)
     }
 }
 
-/// Settles an attempt by its outcome: what is neither right nor wrong does not count.
-async fn settle<T>(booked: Booked, outcome: Result<T, Failure>) -> Result<T, Failure> {
+/// Resolves a reservation by the outcome of its attempt.
+///
+/// Only wrong credentials count as a failure. Other errors say nothing about the password.
+async fn commit<T>(reservation: Reservation, outcome: Result<T, Failure>) -> Result<T, Failure> {
     match &outcome {
         Ok(_) => {
-            if let Err(failure) = booked.succeeded().await {
+            if let Err(failure) = reservation.succeeded().await {
                 tracing::warn!(
                     ?failure,
-                    "a log-in that succeeded counts as one that failed"
+                    "cannot resolve the attempt of a successful log-in; it counts as failed"
                 );
             }
         }
+        // Dropped, the reservation counts as a failure.
         Err(Failure::BadCredentials) => {}
-        Err(_) => give_back(booked).await,
+        Err(_) => refund(reservation).await,
     }
     outcome
 }
 
-/// An attempt that cannot be given back counts; the answer stays what it is.
-async fn give_back(booked: Booked) {
-    if let Err(failure) = booked.give_back().await {
-        tracing::warn!(
-            ?failure,
-            "an attempt counts that was neither right nor wrong"
-        );
+/// Gives an attempt back. A failure is only logged: the response does not depend on it.
+async fn refund(reservation: Reservation) {
+    if let Err(failure) = reservation.refund().await {
+        tracing::warn!(?failure, "cannot give an attempt back; it counts as failed");
     }
 }

@@ -1,7 +1,7 @@
-//! Who is asking: passwords, tokens and the sessions that tokens belong to; and how often one may guess.
+//! Authentication: passwords, tokens, sessions, and limits on attempts.
 
 pub mod key;
 pub mod password;
 pub mod session;
-pub mod throttle;
+pub(crate) mod throttle;
 pub mod token;

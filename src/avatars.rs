@@ -1,127 +1,125 @@
-//! Avatars: the only place where picture, storage and database meet.
+//! Avatars: uploads, removals and URLs. The only place where workers, storage and database meet.
 //!
-//! An upload goes these steps, and nothing is lost wherever it is cut off:
-//! 1. shape the picture; its digest names it;
-//! 2. declare in the database that its objects are about to be written;
-//! 3. write all of them, durably;
-//! 4. in one transaction, point the user's row at them and retire the old picture.
+//! An upload takes these steps. Wherever it is cut off, the old picture stays and nothing leaks:
+//! 1. Shape the picture in a worker. Its digest names it.
+//! 2. Declare in the database that its objects are about to be written ([`lifecycle`]).
+//! 3. Write all objects durably ([`publish`]).
+//! 4. In one transaction, make the user's row name the picture and retire the old one.
 //!
-//! Objects that no row names in the end are found by what was declared, and swept.
+//! Objects that no user's row names in the end are found by their row and removed ([`sweep`]).
 
+pub mod lifecycle;
+mod publish;
 mod sweep;
 
-use std::{sync::Arc, time::Duration};
+use veraicon_picture::{Crop, Picture as Square};
 
-use bytes::Bytes;
-use veraicon_picture::{Crop, OutputFormat, Picture as Square};
-
+pub use crate::database::{Owner, PublishGuard};
+pub(crate) use crate::workers::{FORM_BYTES, resource_exhausted};
 use crate::{
-    clock::{Clock, Milliseconds},
-    database::{Database, NewAvatar, Owner, Published, Right, User, pictures::Declared},
-    digest::Digest,
+    database::User,
     failure::Failure,
-    identicon::DefaultPictures,
-    snowflake::Snowflakes,
+    identicon::Identicons,
     storage::{PictureKey, Storage},
-    workers::{
-        Seat, Shaped, Workers,
-        buffer::{Buffer, Picture},
-    },
+    workers::{BodyBuffer, QueuePermit, Shaped, UploadedPicture, Workers},
 };
 
-/// How long an upload may take to write its objects, before the sweep takes them for abandoned.
-const WRITING_TIME: Milliseconds = 10 * 60 * 1000;
-/// How often an upload starts again because the sweep was removing the very same objects.
-const ATTEMPTS: u32 = 100;
-/// The pause before it does.
-const PAUSE: Duration = Duration::from_millis(50);
+use self::{lifecycle::Lifecycle, publish::Publisher, sweep::Sweeper};
 
-/// Uploads, removals and where pictures are to be found.
+/// Uploads, removals and URLs of pictures. Cheap to clone.
 #[derive(Clone)]
-#[expect(missing_docs, reason = "most fields are named after their types")]
 pub struct Avatars {
-    pub database: Database,
-    pub storage: Storage,
-    pub workers: Workers,
-    pub clock: Clock,
-    pub ids: Arc<Snowflakes>,
-    /// How long a replaced picture stays.
-    pub grace: Milliseconds,
-    /// What pictures are stored as.
-    pub format: OutputFormat,
-    pub default_pictures: DefaultPictures,
+    workers: Workers,
+    storage: Storage,
+    lifecycle: Lifecycle,
+    publisher: Publisher,
+    sweeper: Sweeper,
+    identicons: Identicons,
 }
 
-/// Where a user's picture is to be found, in one size.
+/// URL of a user's picture in one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AvatarUrl {
-    /// The configured side, in pixels.
+    /// The configured size, in pixels.
     pub size: u32,
-    /// Absolute.
+    /// The absolute URL.
     pub url: String,
 }
 
 impl Avatars {
-    /// Takes a place in the queue for an upload, and somewhere to read its body into; how many bytes it has may be unknown.
-    ///
-    /// # Errors
-    /// [`Failure::Busy`].
-    pub async fn admit(&self, body: Option<u64>) -> Result<(Seat, Buffer), Failure> {
-        self.workers.admit(body).await
+    /// Makes the avatars of a service from its parts.
+    #[must_use]
+    pub fn new(
+        workers: Workers,
+        storage: Storage,
+        lifecycle: Lifecycle,
+        identicons: Identicons,
+    ) -> Self {
+        Self {
+            publisher: Publisher::new(storage.clone(), lifecycle.clone(), identicons.format()),
+            sweeper: Sweeper::new(storage.clone(), lifecycle.clone()),
+            workers,
+            storage,
+            lifecycle,
+            identicons,
+        }
     }
 
-    /// Makes these bytes the user's picture. On any failure the old one stays.
+    /// Reserves a place in the queue, and memory for a body of `length` bytes if that is known.
     ///
     /// # Errors
-    /// What is wrong with the picture, or with the service.
+    /// [`Failure::Busy`] if the queue is full or no memory comes free in time.
+    pub async fn admit(&self, length: Option<u64>) -> Result<(QueuePermit, BodyBuffer), Failure> {
+        self.workers.admit(length).await
+    }
+
+    /// Makes these bytes the user's picture. On any failure the old picture stays.
+    ///
+    /// # Errors
+    /// A refusal of the picture, [`Failure::TokenInvalid`] if the session has ended meanwhile, or a
+    /// failure of workers, store or database.
     pub async fn upload(
         &self,
-        seat: Seat,
+        permit: QueuePermit,
         owner: Owner,
-        picture: Picture,
+        picture: UploadedPicture,
         crop: Option<Crop>,
     ) -> Result<User, Failure> {
-        let Shaped { squares, seat } = self.workers.shape(seat, picture, crop).await?;
+        let Shaped { squares, permit } = self.workers.shape(permit, picture, crop).await?;
         let this = self.clone();
-        to_its_end(async move {
-            let user = this.store(owner, squares).await;
-            drop(seat);
-            user
+        run_to_end(async move {
+            let published = this.publish(owner, squares).await;
+            drop(permit);
+            published?.ok_or(Failure::TokenInvalid)
         })
         .await
     }
 
-    /// Puts these squares in the place of the user's picture, unless the account has changed since it was read.
+    /// Replaces the user's picture by these outputs, unless the account has changed since it was
+    /// read. Returns true if it was replaced.
     pub(crate) async fn replace(&self, user: &User, squares: Vec<Square>) -> Result<bool, Failure> {
         let since = user.updated_at;
         let owner = Owner {
             user: user.id,
-            right: Right::Unchanged { since },
+            guard: PublishGuard::Unchanged { since },
         };
-        match self.store(owner, squares).await {
-            Ok(_) => Ok(true),
-            Err(Failure::TokenInvalid) => Ok(false),
-            Err(failure) => Err(failure),
-        }
+        Ok(self.publish(owner, squares).await?.is_some())
     }
 
-    /// Goes back to the default picture; what was stored is removed at once.
+    /// Goes back to the default picture. The stored pictures are removed at once.
     ///
     /// # Errors
-    /// The account is gone, or the database out of reach.
+    /// [`Failure::UserNotFound`] if the account is deleted; a failure of the database.
     pub async fn remove(&self, user: i64) -> Result<User, Failure> {
-        let (database, now) = (self.database.clone(), self.clock.now());
-        self.change_and_sweep(async move { database.remove_avatar(user, None, now).await })
+        let lifecycle = self.lifecycle.clone();
+        self.change_and_sweep(async move { lifecycle.remove(user, None).await })
             .await
     }
 
-    /// The same, unless the account has changed since it was read; tells whether it was done.
+    /// Goes back to the default picture, unless the account has changed since it was read. Returns
+    /// true if it did.
     pub(crate) async fn remove_unchanged(&self, user: &User) -> Result<bool, Failure> {
-        let now = self.clock.now();
-        let removed = self
-            .database
-            .remove_avatar(user.id, Some(user.updated_at), now);
-        match removed.await {
+        match self.lifecycle.remove(user.id, Some(user.updated_at)).await {
             Ok(_) => Ok(true),
             Err(Failure::UserNotFound) => Ok(false),
             Err(failure) => Err(failure),
@@ -131,18 +129,27 @@ impl Avatars {
     /// Deletes an account with its sessions and pictures.
     ///
     /// # Errors
-    /// The account is gone, or the database out of reach.
+    /// [`Failure::UserNotFound`] if it is deleted already; a failure of the database.
     pub async fn delete_account(&self, user: i64) -> Result<User, Failure> {
-        let (database, now) = (self.database.clone(), self.clock.now());
-        self.change_and_sweep(async move { database.delete_user(user, now).await })
+        let lifecycle = self.lifecycle.clone();
+        self.change_and_sweep(async move { lifecycle.delete_account(user).await })
             .await
     }
 
-    /// Where the user's picture is to be found, largest size first.
+    /// Removes the pictures that are due, of one user or of all. Returns how many were removed.
+    ///
+    /// # Errors
+    /// The database cannot be reached. The rest is left for the next sweep.
+    pub async fn sweep(&self, user: Option<i64>) -> Result<usize, Failure> {
+        self.sweeper.sweep(user).await
+    }
+
+    /// Returns the URLs of the user's picture, largest size first.
     #[must_use]
     pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
         let (Ok(Some(digest)), Some(format)) = (user.digest(), &user.avatar_format) else {
-            return self.default_pictures.urls(user.id);
+            let urls = self.identicons.urls(user.id).into_iter();
+            return urls.map(|(size, url)| AvatarUrl { size, url }).collect();
         };
         let key = PictureKey::new(user.id, digest);
         user.sizes()
@@ -153,109 +160,44 @@ impl Avatars {
             .collect()
     }
 
-    /// Runs a change of an account and then sweeps its pictures, both to their end.
+    /// Publishes outputs. Returns nothing if the owner may not publish any more.
+    async fn publish(&self, owner: Owner, squares: Vec<Square>) -> Result<Option<User>, Failure> {
+        let published = self.publisher.publish(owner, squares).await?;
+        if published.is_none() {
+            // The account may have been deleted: what this upload wrote must not outlive it.
+            self.sweep_now(owner.user).await;
+        }
+        Ok(published)
+    }
+
+    /// Changes an account and then removes its pictures that are due, both to their end.
     async fn change_and_sweep(
         &self,
         change: impl Future<Output = Result<User, Failure>> + Send + 'static,
     ) -> Result<User, Failure> {
         let this = self.clone();
-        to_its_end(async move {
+        run_to_end(async move {
             let user = change.await?;
-            this.sweep_or_leave(user.id).await;
+            this.sweep_now(user.id).await;
             Ok(user)
         })
         .await
     }
 
-    /// Steps 2 to 4, again where the sweep came between.
-    async fn store(&self, owner: Owner, squares: Vec<Square>) -> Result<User, Failure> {
-        let digest = Digest::of(squares.iter().map(|square| &*square.bytes));
-        let key = PictureKey::new(owner.user, digest);
-        let sizes: Vec<_> = squares
-            .iter()
-            .map(|square| square.size.to_string())
-            .collect();
-        let sizes = sizes.join(",");
-        let squares: Vec<_> = squares
-            .into_iter()
-            .map(|square| (square.size, Bytes::from(square.bytes)))
-            .collect();
-        for _ in 0..ATTEMPTS {
-            // For a pass alone: whoever waits for the sweep takes nobody's turn.
-            let permit = self.storage.write_permit().await?;
-            let pass = self.store_and_publish(owner, &key, &sizes, &squares);
-            let published = pass.await?;
-            drop(permit);
-            match published {
-                Some(user) => return Ok(user),
-                None => tokio::time::sleep(PAUSE).await,
-            }
-        }
-        Err(Failure::busy(PAUSE * ATTEMPTS))
-    }
-
-    /// One pass of steps 2 to 4; nothing, where the sweep was removing the very same objects.
-    async fn store_and_publish(
-        &self,
-        owner: Owner,
-        key: &PictureKey,
-        sizes: &str,
-        squares: &[(u32, Bytes)],
-    ) -> Result<Option<User>, Failure> {
-        let until = self.clock.now() + WRITING_TIME;
-        let id = self.ids.next().await?;
-        let Declared::Row(row) = self
-            .database
-            .declare_picture(id, key.user(), key.digest().as_str(), until)
-            .await?
-        else {
-            return Ok(None);
-        };
-        if let Err(failure) = self.storage.put(key, self.format, squares).await {
-            // The sweep removes folders too: a write that fails for want of one is tried again.
-            if self.database.picture_was_swept(row).await? {
-                return Ok(None);
-            }
-            // What is stored after all, once the store answers again, is found as long as the row is there.
-            if !self.storage.may_apply_late() {
-                self.abandon(row).await;
-            }
-            return Err(failure);
-        }
-        let avatar = NewAvatar {
-            digest: key.digest().as_str(),
-            sizes,
-            format: self.format.extension(),
-        };
-        let now = self.clock.now();
-        match self
-            .database
-            .publish_avatar(row, owner, avatar, now, now.saturating_add(self.grace))
-            .await?
-        {
-            Published::Done(user) => Ok(Some(user)),
-            Published::Swept => Ok(None),
-            Published::NoRight => {
-                self.abandon(row).await;
-                self.sweep_or_leave(key.user()).await;
-                Err(Failure::TokenInvalid)
-            }
-        }
-    }
-
-    /// Lets the sweep have what was written. Where that fails too, the row's time runs out by itself.
-    async fn abandon(&self, row: i64) {
-        if let Err(failure) = self.database.abandon_picture(row, self.clock.now()).await {
-            tracing::warn!(
+    /// Removes a user's pictures that are due. If that fails, the next sweep does it.
+    async fn sweep_now(&self, user: i64) {
+        if let Err(failure) = self.sweep(Some(user)).await {
+            tracing::error!(
                 ?failure,
-                "an upload that failed could not be marked as such; the sweep finds it later"
+                user,
+                "cannot remove pictures of a user at once; the next sweep tries again"
             );
         }
     }
 }
 
-/// Runs work that must not stop half-way to its end, also when the client that asked for it goes away.
-async fn to_its_end<T: Send + 'static>(
+/// Runs work to its end, even if the client that asked for it goes away.
+async fn run_to_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::spawn(work).await.map_err(Failure::internal)?

@@ -2,25 +2,22 @@
 
 mod accounts;
 mod maintenance;
+mod output;
 mod progress;
 
-use std::{
-    io::{IsTerminal, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::{net::TcpListener, signal};
 
+use self::output::{print, print_error, start_log};
 use crate::{
     app::{self, App},
     auth::key,
     clock::Clock,
-    config::{self, Config, LogFormat, Overrides},
-    heap::{self, Keep},
+    config::{self, Config, Overrides},
+    heap::MallocTuning,
     http,
     metrics::Metrics,
     serve,
@@ -28,14 +25,14 @@ use crate::{
     workers::{self, Program, Workers},
 };
 
-/// Proves that uploads are pictures, and serves them as avatars.
+/// Checks that uploads are pictures, and serves them as avatars.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
     /// A settings file in TOML
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where database, pictures and signing key lie
+    /// The directory for database, pictures and signing key
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<String>,
     /// The address to listen on
@@ -50,39 +47,39 @@ struct Arguments {
 
 #[derive(Clone, Debug, Default, Subcommand)]
 enum Command {
-    /// Run the service (what happens without a command)
+    /// Run the service (the default)
     #[default]
     Serve,
-    /// Bring the database's tables up to date, and end
+    /// Bring the database's tables up to date
     Migrate,
-    /// Check all settings and print those in force, and end
+    /// Check all settings, print those in force, and report the sandbox of worker processes
     CheckConfig,
-    /// Put a new signing key before the one in use, whose tokens stay good, and end
+    /// Make a new signing key. Tokens of the present key stay valid
     RotateKey {
-        /// Keep no key but the new one: whoever is logged in must log in again
+        /// Delete all older keys: all users must log in again
         #[arg(long)]
         forget: bool,
     },
-    /// Tell which stored pictures nothing names any more, and end
-    Gc(maintenance::Collect),
-    /// Read every picture that an account has, tell what is not whole, and end
-    Fsck(maintenance::Check),
-    /// Copy all pictures to another store, and have the service use that, and end
-    MoveStorage(maintenance::Relocate),
+    /// Report stored pictures that are not in use, and remove them with --remove
+    Gc(maintenance::Gc),
+    /// Read every picture that an account has, and report broken ones
+    Fsck(maintenance::Fsck),
+    /// Copy all pictures to another store, and make it the store of the service
+    MoveStorage(maintenance::MoveStorage),
     /// List, show and change accounts
     #[command(subcommand)]
     User(accounts::Command),
-    /// Print the OpenAPI document, and end
+    /// Print the OpenAPI document
     Openapi,
 }
 
-/// Settings are wrong: nothing was started.
+/// Exit code if a setting is wrong. Nothing was started then.
 const EXIT_INVALID: u8 = 2;
 
-/// Reads the command line, does what it says, and returns the exit code.
+/// Reads the command line, runs the command, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Before any thread is started: a worker could not be closed in any more.
+    // Before any thread is started: the sandbox of a worker applies to one thread only.
     if let Some(exit) = workers::process::enter(std::env::args_os()) {
         return exit;
     }
@@ -90,14 +87,14 @@ pub fn main() -> ExitCode {
     let config = match config::load(&arguments.overrides(), config::environment()) {
         Ok(config) => config,
         Err(invalid) => {
-            complain(&invalid);
+            print_error(&invalid);
             return ExitCode::from(EXIT_INVALID);
         }
     };
     match run(arguments.command.unwrap_or_default(), config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format_args!("{error:#}"));
+            print_error(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -129,12 +126,12 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Migrate => block_on(migrate(config)),
         Command::CheckConfig => {
             print(&toml::to_string(&config)?)?;
-            block_on(try_sandbox(config))
+            block_on(report_sandbox(config))
         }
         Command::RotateKey { forget } => rotate_key(&config, forget),
-        Command::Gc(arguments) => block_on(maintenance::collect(config, arguments)),
-        Command::Fsck(arguments) => block_on(maintenance::check(config, arguments)),
-        Command::MoveStorage(arguments) => block_on(maintenance::relocate(config, arguments)),
+        Command::Gc(arguments) => block_on(maintenance::gc(config, arguments)),
+        Command::Fsck(arguments) => block_on(maintenance::fsck(config, arguments)),
+        Command::MoveStorage(arguments) => block_on(maintenance::move_storage(config, arguments)),
         Command::User(command) => block_on(accounts::run(config, command)),
         Command::Openapi => print(&format!(
             "{:#}\n",
@@ -143,15 +140,15 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Enough that answers to requests are made of memory that is there.
-const KEEP: Keep = Keep {
-    blocks: 1 << 20,
-    freed: 4 << 20,
-    ahead: 128 << 10,
+/// Memory that the service keeps, so that most responses need no new pages from the kernel.
+const MALLOC_TUNING: MallocTuning = MallocTuning {
+    mmap_threshold: 1 << 20,
+    trim_threshold: 4 << 20,
+    top_pad: 128 << 10,
 };
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    heap::keep(&KEEP);
+    MALLOC_TUNING.apply();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -160,9 +157,9 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 
 async fn run_service(config: Config) -> anyhow::Result<()> {
     start_log(&config);
-    // Each connection takes a descriptor, and the usual soft limit is lower than the hard one for no good reason.
+    // Each connection takes a descriptor. The usual soft limit is 1024; the hard limit is higher.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit on open files could not be raised");
+        tracing::warn!(%error, "cannot raise the limit on open files (RLIMIT_NOFILE)");
     }
     let listener = TcpListener::bind(config.server.listen)
         .await
@@ -177,13 +174,13 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
         ),
         None => None,
     };
-    let program = Program::this().context("this program cannot be found")?;
+    let program = Program::this();
     let app = App::open(config, Clock::System, address.port(), program).await?;
     if let Some(listener) = metrics {
         tokio::spawn(http::serve_metrics(listener, app.metrics.clone()));
     }
     print(&format!(
-        "veraicon listens on {}; data lies in {}\n",
+        "veraicon listens on {}; its data is in {}\n",
         app.public_url(),
         data_dir.display()
     ))?;
@@ -199,11 +196,11 @@ async fn migrate(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts one worker process to learn what this system offers.
-async fn try_sandbox(config: Config) -> anyhow::Result<()> {
+/// Starts one worker process to find out how far this system can sandbox it.
+async fn report_sandbox(config: Config) -> anyhow::Result<()> {
     let policy = Arc::new(app::policy(&config));
     let budget = app::budget(&config, &policy)?;
-    let program = Program::this().context("this program cannot be found")?;
+    let program = Program::this();
     let workers = Workers::new(budget.clone(), policy, program, Metrics::default());
     let sandbox = workers.open().await;
     workers.close();
@@ -218,11 +215,12 @@ async fn try_sandbox(config: Config) -> anyhow::Result<()> {
 fn rotate_key(config: &Config, forget: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         config.tokens.key.is_none(),
-        "tokens.key is set: set it anew, and put the present one into tokens.previous_keys"
+        "tokens.key is set in the settings: set a new key there, and move the present one to \
+         tokens.previous_keys"
     );
     start_log(config);
     create_durably(&config.data_dir)
-        .with_context(|| format!("data_dir: cannot make {}", config.data_dir.display()))?;
+        .with_context(|| format!("data_dir: cannot create {}", config.data_dir.display()))?;
     let path = config.key_path();
     let keep = if forget {
         0
@@ -232,12 +230,13 @@ fn rotate_key(config: &Config, forget: bool) -> anyhow::Result<()> {
     let kept = key::rotate(&path, Clock::System.now(), keep)
         .with_context(|| format!("tokens.key: {}", path.display()))?;
     print(&format!(
-        "{} has a new key, beside {kept} whose tokens stay good; the service takes it up at its next start\n",
+        "{} has a new key; tokens of {kept} older keys stay valid; the service uses the new key from its \
+         next start on\n",
         path.display()
     ))
 }
 
-/// Ends when the service is asked to stop, by Ctrl-C or by what runs it.
+/// Waits for Ctrl-C or SIGTERM.
 async fn stop_signal() {
     let terminated = async {
         match signal::unix::signal(signal::unix::SignalKind::terminate()) {
@@ -253,30 +252,8 @@ async fn stop_signal() {
     }
 }
 
-fn start_log(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // A second log in one process is refused, and the first goes on.
-    let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-}
-
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = pair.ok_or("write KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-fn complain(problem: &dyn std::fmt::Display) {
-    // Where standard error is closed there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "veraicon: {problem}");
 }

@@ -1,4 +1,4 @@
-//! The time of day, handed in so that tests can hold it still.
+//! The clock of the service. Tests replace it to control the time.
 
 use std::{
     sync::{
@@ -8,45 +8,46 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since 1970-01-01 00:00 UTC, the unit of all stored times.
+/// Milliseconds since 1970-01-01 00:00 UTC, or a duration in milliseconds. Unit of all stored
+/// times.
 pub type Milliseconds = i64;
 
-/// Tells the time.
+/// A source of the current time.
 #[derive(Clone, Debug)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The clock of the operating system.
     System,
-    /// A clock that moves only when it is told to.
-    Held(Arc<AtomicI64>),
+    /// A clock that only [`Clock::advance`] moves.
+    Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// A clock that stands at `now` until [`Clock::advance`] moves it.
+    /// Creates a clock that stays at `now` until [`Clock::advance`] moves it.
     #[must_use]
-    pub fn held(now: Milliseconds) -> Self {
-        Self::Held(Arc::new(AtomicI64::new(now)))
+    pub fn manual(now: Milliseconds) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(now)))
     }
 
-    /// The time.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Milliseconds {
         match self {
             Self::System => {
                 #[expect(
                     clippy::disallowed_methods,
-                    reason = "the one place where the machine's clock is read"
+                    reason = "the only place that reads the system clock"
                 )]
                 let now = SystemTime::now();
                 let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
                 i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
             }
-            Self::Held(now) => now.load(Ordering::SeqCst),
+            Self::Manual(now) => now.load(Ordering::SeqCst),
         }
     }
 
-    /// Moves a held clock on; the machine's clock is not ours to move.
+    /// Moves a manual clock forward. Does nothing with the system clock.
     pub fn advance(&self, step: Duration) {
-        if let Self::Held(now) = self {
+        if let Self::Manual(now) = self {
             now.fetch_add(
                 i64::try_from(step.as_millis()).unwrap_or(i64::MAX),
                 Ordering::SeqCst,

@@ -15,7 +15,6 @@ pub mod sessions;
 mod statements;
 mod transactions;
 mod unique_name;
-mod upkeep;
 pub mod users;
 
 use sea_orm::DbErr;
@@ -26,9 +25,9 @@ pub use self::{
     cluster_settings::ClusterSetting,
     connect::DatabaseLocation,
     handle::Database,
-    pictures::Stored,
+    pictures::PictureRow,
     sessions::Session,
-    transactions::{NewAvatar, Owner, Published, Right},
+    transactions::{NewAvatar, Owner, Publication, PublishGuard, Published, Removal},
     unique_name::unique_name,
     users::User,
 };

@@ -30,7 +30,8 @@ impl Digest {
     /// Parses 64 hexadecimal digits in lower case.
     ///
     /// # Errors
-    /// The text has another length or another character. Upper case is refused too: each picture has only one URL.
+    /// The text has another length or another character. Upper case is refused too: each picture
+    /// has only one URL.
     pub fn parse(text: &str) -> Result<Self, InvalidDigest> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if text.len() == LENGTH && text.bytes().all(is_digit) {

@@ -1,4 +1,6 @@
-//! The picture of a user who has none: a pattern drawn from the identifier, the same on every node and at every time.
+//! Default pictures: a symmetric pattern of cells (an identicon) drawn from the user's identifier.
+//!
+//! The same user has the same picture on every node and at every time.
 
 use std::sync::Arc;
 
@@ -8,42 +10,42 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use veraicon_picture::{OutputFormat, encode};
 
-use crate::{avatars::AvatarUrl, failure::Failure};
+use crate::failure::Failure;
 
-/// Counts the drawings: another number, other URLs. It must change with anything that changes a pixel.
-const DRAWING: u8 = 1;
-/// Cells a side; the left half is mirrored, which is what makes a pattern look like something.
+/// Version of the drawing. It is part of the URL, so it must change with anything that changes a
+/// pixel.
+const VERSION: u8 = 1;
+/// Cells a side. The left half is mirrored, since symmetric patterns are easier to tell apart.
 const CELLS: usize = 5;
-/// The rim, as a part of the side.
-const RIM: usize = 10;
-/// Bytes of drawn pictures that are kept.
+/// The margin, as a divisor of the side.
+const MARGIN: usize = 10;
+/// Bytes of the cache of drawn pictures.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// Draws default pictures and knows their URLs.
+/// Draws default pictures and knows their URLs. Cheap to clone.
 #[derive(Clone)]
-pub struct DefaultPictures {
+pub struct Identicons {
     public_url: Arc<str>,
+    /// Sizes in pixels, largest first.
     sizes: Arc<[u32]>,
     format: OutputFormat,
     quality: u8,
-    drawn: Cache<(i64, u32), Bytes>,
-    /// One at a time: whoever asks for a thousand of them must not slow uploads.
+    cache: Cache<(i64, u32), Bytes>,
+    /// One picture is drawn at a time, so that a flood of requests for them cannot slow uploads.
     drawing: Arc<Semaphore>,
 }
 
-impl DefaultPictures {
-    /// Pictures of these sizes under the service's own URL.
+impl Identicons {
+    /// Makes default pictures of these sizes (largest first) under the service's own URL.
     #[must_use]
     pub fn new(public_url: &str, sizes: &[u32], format: OutputFormat, quality: u8) -> Self {
-        let mut sizes = sizes.to_vec();
-        sizes.sort_unstable_by(|left, right| right.cmp(left));
         let weigh = |_: &(i64, u32), bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         Self {
             public_url: public_url.into(),
             sizes: sizes.into(),
             format,
             quality,
-            drawn: Cache::builder()
+            cache: Cache::builder()
                 .weigher(weigh)
                 .max_capacity(CACHE_BYTES)
                 .build(),
@@ -51,38 +53,34 @@ impl DefaultPictures {
         }
     }
 
-    /// Where the user's default picture is to be found, largest first.
+    /// Returns the format of the pictures.
     #[must_use]
-    pub fn urls(&self, user: i64) -> Vec<AvatarUrl> {
-        let name = self.name(user);
-        let extension = self.format.extension();
-        let url = |size| {
-            format!(
-                "{}/avatars/{user}/{name}/{size}.{extension}",
-                self.public_url
-            )
-        };
-        self.sizes
-            .iter()
-            .map(|&size| AvatarUrl {
-                size,
-                url: url(size),
-            })
-            .collect()
+    pub fn format(&self) -> OutputFormat {
+        self.format
     }
 
-    /// The part of the URL that stands where other pictures have their digest; it changes with all that changes the bytes.
+    /// Returns each size in pixels with the URL of the user's default picture, largest first.
+    #[must_use]
+    pub fn urls(&self, user: i64) -> Vec<(u32, String)> {
+        let Self { public_url, .. } = self;
+        let (name, extension) = (self.name(user), self.format.extension());
+        let url = |size| format!("{public_url}/avatars/{user}/{name}/{size}.{extension}");
+        self.sizes.iter().map(|&size| (size, url(size))).collect()
+    }
+
+    /// Returns the part of the URL that takes the place of a digest. It changes with everything
+    /// that changes the bytes.
     #[must_use]
     pub fn name(&self, user: i64) -> String {
         let seed = format!(
-            "{DRAWING} {} {} {user}",
+            "{VERSION} {} {} {user}",
             self.format.extension(),
             self.quality
         );
         format!("default-{}", hex::encode(&Sha256::digest(seed)[..8]))
     }
 
-    /// Draws the picture; absent where there is none of this size.
+    /// Draws a user's default picture. Returns nothing if the size is not configured.
     ///
     /// # Errors
     /// The picture cannot be encoded.
@@ -106,27 +104,28 @@ impl DefaultPictures {
                 .map_err(Failure::internal)?;
             bytes.map(Bytes::from).map_err(Failure::internal)
         };
-        let bytes = self.drawn.try_get_with((user, size), drawing).await;
+        let bytes = self.cache.try_get_with((user, size), drawing).await;
+        // The cache shares one error among all who waited for the picture.
         bytes
             .map(Some)
             .map_err(|failure: Arc<Failure>| Failure::internal(format!("{failure:?}")))
     }
 }
 
-/// RGBA, 8 bits each, `side` × `side`.
+/// Draws a picture of `side` × `side` pixels: RGBA, 8 bits each.
 fn draw(user: i64, side: u32) -> Vec<u8> {
     let seed = Sha256::digest(user.to_be_bytes());
     let hue = f32::from(u16::from_be_bytes([seed[0], seed[1]])) / 65536.0 * 360.0;
-    let paper = from_hsl(hue, 0.35, 0.93);
-    let ink = from_hsl(hue, 0.55, 0.48);
+    let background = from_hsl(hue, 0.35, 0.93);
+    let foreground = from_hsl(hue, 0.55, 0.48);
     let side = side as usize;
-    let rim = side / RIM;
+    let margin = side / MARGIN;
     let cell_of = |position: usize| {
-        (position.checked_sub(rim)? * CELLS)
-            .checked_div(side - 2 * rim)
+        (position.checked_sub(margin)? * CELLS)
+            .checked_div(side - 2 * margin)
             .filter(|cell| *cell < CELLS)
     };
-    let inked = |x: usize, y: usize| {
+    let is_foreground = |x: usize, y: usize| {
         let (Some(column), Some(row)) = (cell_of(x), cell_of(y)) else {
             return false;
         };
@@ -136,14 +135,19 @@ fn draw(user: i64, side: u32) -> Vec<u8> {
     let mut pixels = Vec::with_capacity(side * side * 4);
     for y in 0..side {
         for x in 0..side {
-            let [red, green, blue] = if inked(x, y) { ink } else { paper };
+            let [red, green, blue] = if is_foreground(x, y) {
+                foreground
+            } else {
+                background
+            };
             pixels.extend_from_slice(&[red, green, blue, 255]);
         }
     }
     pixels
 }
 
-/// Hue in degrees, saturation and lightness from 0 to 1, to sRGB (CSS Color 4, section 7.1).
+/// Converts a hue in degrees, and saturation and lightness from 0 to 1, to sRGB (CSS Color 4,
+/// section 7.1).
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

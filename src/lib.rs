@@ -16,6 +16,7 @@ pub mod failure;
 mod heap;
 pub mod http;
 pub mod identicon;
+mod jobs;
 pub mod maintenance;
 pub mod metrics;
 pub mod node;

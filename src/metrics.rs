@@ -1,4 +1,4 @@
-//! Counts for whoever watches the service, in the text form of OpenMetrics.
+//! Metrics for monitoring, in the text format of OpenMetrics.
 
 use std::sync::{Arc, atomic::AtomicI64};
 
@@ -8,39 +8,37 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::failure::Failure;
-
-/// The media type of [`Metrics::text`].
+/// Media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Everything that is counted. Cheap to clone.
+/// All metrics. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Uploads by what came of them: `accepted`, or the reason of their failure.
+    /// Uploads by outcome: `accepted`, or the reason of the failure.
     pub uploads: Family<Outcome, Counter>,
-    /// Worker processes that were lost at a picture or idle, by how.
+    /// Worker processes lost during a job or while idle, by cause.
     pub worker_faults: Family<Kind, Counter>,
-    /// Worker processes that were replaced though they had done all that they were asked, by why.
+    /// Worker processes replaced after a completed job, by cause.
     pub worker_retirements: Family<Kind, Counter>,
-    /// Worker processes that have been started.
+    /// Worker processes started.
     pub worker_starts: Counter,
-    /// Worker processes that are ready or at work.
+    /// Worker processes, idle or busy.
     pub workers: Gauge<i64, AtomicI64>,
-    /// Uploads that hold a place in the queue.
-    pub places: Gauge<i64, AtomicI64>,
+    /// Uploads that hold a queue permit.
+    pub queue_permits: Gauge<i64, AtomicI64>,
     registry: Arc<Registry>,
 }
 
-/// What came of something.
+/// Label of an outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[expect(missing_docs, reason = "the field is named after what it is")]
+#[expect(missing_docs, reason = "the field has the name of the type")]
 pub struct Outcome {
     pub outcome: &'static str,
 }
 
-/// How or why something happened.
+/// Label of a cause.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-#[expect(missing_docs, reason = "the field is named after what it is")]
+#[expect(missing_docs, reason = "the field has the name of the type")]
 pub struct Kind {
     pub kind: &'static str,
 }
@@ -53,16 +51,16 @@ impl Default for Metrics {
         let worker_retirements = Family::default();
         let worker_starts = Counter::default();
         let workers = Gauge::default();
-        let places = Gauge::default();
+        let queue_permits = Gauge::default();
         registry.register("uploads", "Uploads by outcome", uploads.clone());
         registry.register(
             "worker_faults",
-            "Worker processes lost, by how",
+            "Worker processes lost, by cause",
             worker_faults.clone(),
         );
         registry.register(
             "worker_retirements",
-            "Worker processes replaced after their work, by why",
+            "Worker processes replaced after a completed job, by cause",
             worker_retirements.clone(),
         );
         registry.register(
@@ -71,34 +69,34 @@ impl Default for Metrics {
             worker_starts.clone(),
         );
         registry.register("workers", "Worker processes", workers.clone());
-        registry.register("places", "Uploads at work or waiting", places.clone());
+        registry.register(
+            "queue_permits",
+            "Uploads that wait or are processed",
+            queue_permits.clone(),
+        );
         Self {
             uploads,
             worker_faults,
             worker_retirements,
             worker_starts,
             workers,
-            places,
+            queue_permits,
             registry: Arc::new(registry),
         }
     }
 }
 
 impl Metrics {
-    /// Counts an upload.
-    pub fn count_upload<T>(&self, outcome: &Result<T, Failure>) {
-        let outcome = match outcome {
-            Ok(_) => "accepted",
-            Err(failure) => failure.reason(),
-        };
+    /// Counts an upload by its outcome: `accepted`, or the reason of its failure.
+    pub fn count_upload(&self, outcome: &'static str) {
         self.uploads.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// All counts as they stand.
+    /// Returns the current values of all metrics.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
     }

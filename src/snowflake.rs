@@ -1,5 +1,11 @@
-//! Identifiers that grow with time and differ between nodes: 41 bits of milliseconds since 2024-01-01,
-//! 10 bits of node, 12 bits of sequence (Twitter's "snowflake" layout, 2010).
+//! Identifiers that grow with time and differ between nodes, in the layout of Twitter's "snowflake"
+//! (2010).
+//!
+//! | Bits | Content |
+//! |---|---|
+//! | 41 | Milliseconds since 2024-01-01 00:00 UTC, enough until 2093 |
+//! | 10 | Number of the node |
+//! | 12 | Sequence number within the millisecond |
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,66 +17,67 @@ use crate::{
     failure::Failure,
 };
 
-/// How many nodes there can be.
-pub const NODES: u16 = 1 << NODE_BITS;
-/// 2024-01-01 00:00 UTC.
+/// Maximum number of nodes.
+pub const MAX_NODES: u16 = 1 << NODE_BITS;
+/// 2024-01-01 00:00 UTC. Changing it would repeat identifiers.
 const EPOCH: Milliseconds = 1_704_067_200_000;
 const NODE_BITS: u32 = 10;
 const SEQUENCE_BITS: u32 = 12;
-const SEQUENCE_END: i64 = 1 << SEQUENCE_BITS;
-/// How long an identifier is waited for: for a clock that stepped back, or a node whose number has run out.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_SEQUENCE: i64 = 1 << SEQUENCE_BITS;
+/// Maximum wait for an identifier, if the clock stepped back or the node's lease has ended.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Makes identifiers for one node.
+/// Generates identifiers for one node.
 #[derive(Debug)]
 pub struct Snowflakes {
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<GeneratorState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct GeneratorState {
     node: Node,
-    /// The millisecond of the last identifier, and how many were made in it.
+    /// Millisecond of the last identifier, and number of identifiers generated in it.
     last: (Milliseconds, i64),
 }
 
-/// The number of a node, and how long it may be used.
+/// The number of a node and its validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Below [`NODES`].
+    /// Number of the node, less than [`MAX_NODES`].
     pub number: u16,
-    /// Until when, by a clock that nobody can set; always, where no other node can be.
-    pub until: Option<Instant>,
+    /// End of the validity, by the monotonic clock, which nobody can set. Absent: no end.
+    pub valid_until: Option<Instant>,
 }
 
 impl Snowflakes {
-    /// A maker for a node. No two nodes that run at once may have the same number.
+    /// Creates a generator. No two running nodes of a database may have the same number.
     #[must_use]
     pub fn new(clock: Clock, node: Node) -> Self {
         Self {
             clock,
-            state: Mutex::new(State {
+            state: Mutex::new(GeneratorState {
                 node,
                 last: (EPOCH, 0),
             }),
         }
     }
 
-    /// Goes on under another number, or under the same one for longer.
-    pub fn go_on_as(&self, node: Node) {
+    /// Replaces the node's number, or extends its validity.
+    pub fn set_node(&self, node: Node) {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .node = node;
     }
 
-    /// A new identifier, greater than all before it.
+    /// Generates an identifier, greater than all before it.
     ///
-    /// Waits where the clock stepped back, or where 4,096 were made within this millisecond, or the node's number has run out.
+    /// Waits if the clock stepped back, if this millisecond already has 4,096 identifiers, or if
+    /// the node's number is no longer valid.
     ///
     /// # Errors
-    /// [`Failure::Busy`] where that takes more than five seconds.
+    /// [`Failure::Busy`] if the wait takes more than five seconds.
     pub async fn next(&self) -> Result<i64, Failure> {
         let wait = async {
             loop {
@@ -80,45 +87,48 @@ impl Snowflakes {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let id = tokio::time::timeout(LONGEST_WAIT, wait).await;
+        let id = tokio::time::timeout(MAX_WAIT, wait).await;
         id.map_err(|_| {
             let cause =
-                "no identifier can be made: the clock stepped back, or this node lost its number";
-            Failure::busy_because(LONGEST_WAIT, cause)
+                "cannot generate an identifier: the clock stepped back, or this node's number expired";
+            Failure::busy_because(MAX_WAIT, cause)
         })
     }
 
     fn try_next(&self) -> Option<i64> {
+        // A time before the epoch would make the identifier negative.
         let now = self.clock.now().max(EPOCH);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state
             .node
-            .until
+            .valid_until
             .is_some_and(|until| Instant::now() >= until)
         {
             return None;
         }
         let sequence = match now.cmp(&state.last.0) {
             std::cmp::Ordering::Greater => 0,
-            std::cmp::Ordering::Equal if state.last.1 < SEQUENCE_END => state.last.1,
+            std::cmp::Ordering::Equal if state.last.1 < MAX_SEQUENCE => state.last.1,
+            // The sequence is full, or the clock stepped back: identifiers would repeat.
             _ => return None,
         };
         state.last = (now, sequence + 1);
-        let node = i64::from(state.node.number % NODES);
+        // A larger number would change the bits of the time.
+        let node = i64::from(state.node.number % MAX_NODES);
         Some(((now - EPOCH) << (NODE_BITS + SEQUENCE_BITS)) | (node << SEQUENCE_BITS) | sequence)
     }
 }
 
 impl Node {
-    /// The only node that there is.
-    pub const ALONE: Self = Self {
+    /// The only node of a database.
+    pub const SINGLE: Self = Self {
         number: 0,
-        until: None,
+        valid_until: None,
     };
-    /// A command beside the only node.
+    /// A command that runs beside the only node. It has the highest number, the node the lowest.
     pub const COMMAND: Self = Self {
-        number: NODES - 1,
-        until: None,
+        number: MAX_NODES - 1,
+        valid_until: None,
     };
 }
 
@@ -126,20 +136,20 @@ impl Node {
 mod tests {
     use super::*;
 
-    fn maker(clock: Clock, number: u16) -> Snowflakes {
+    fn generator(clock: Clock, number: u16) -> Snowflakes {
         Snowflakes::new(
             clock,
             Node {
                 number,
-                until: None,
+                valid_until: None,
             },
         )
     }
 
     #[tokio::test]
     async fn identifiers_grow_and_carry_time_and_node() {
-        let clock = Clock::held(EPOCH + 5);
-        let ids = maker(clock.clone(), 3);
+        let clock = Clock::manual(EPOCH + 5);
+        let ids = generator(clock.clone(), 3);
         let first = ids.next().await.unwrap();
         let second = ids.next().await.unwrap();
         clock.advance(Duration::from_millis(1));
@@ -150,32 +160,32 @@ mod tests {
     }
 
     #[test]
-    fn a_full_millisecond_and_a_clock_that_stepped_back_yield_nothing() {
-        let clock = Clock::held(EPOCH + 5);
-        let ids = maker(clock.clone(), 0);
+    fn no_identifier_in_a_full_millisecond_or_after_the_clock_stepped_back() {
+        let clock = Clock::manual(EPOCH + 5);
+        let ids = generator(clock.clone(), 0);
         assert_eq!(
-            (0..SEQUENCE_END + 1).filter_map(|_| ids.try_next()).count(),
+            (0..MAX_SEQUENCE + 1).filter_map(|_| ids.try_next()).count(),
             4096
         );
-        let Clock::Held(now) = &clock else {
-            panic!("the clock is held")
+        let Clock::Manual(now) = &clock else {
+            panic!("the clock is manual")
         };
         now.store(EPOCH + 4, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(ids.try_next(), None);
     }
 
     #[test]
-    fn a_node_whose_number_has_run_out_makes_nothing_until_it_has_one_again() {
+    fn no_identifier_after_the_number_has_expired_until_there_is_a_new_one() {
         let now = Instant::now();
-        let ids = maker(Clock::held(EPOCH + 5), 3);
-        ids.go_on_as(Node {
+        let ids = generator(Clock::manual(EPOCH + 5), 3);
+        ids.set_node(Node {
             number: 3,
-            until: Some(now),
+            valid_until: Some(now),
         });
         assert_eq!(ids.try_next(), None);
-        ids.go_on_as(Node {
+        ids.set_node(Node {
             number: 4,
-            until: Some(now + Duration::from_secs(3600)),
+            valid_until: Some(now + Duration::from_secs(3600)),
         });
         assert_eq!(ids.try_next(), Some((5 << 22) | (4 << 12)));
     }

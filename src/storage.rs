@@ -35,12 +35,14 @@ use crate::{
     failure::Failure,
 };
 
-/// `Cache-Control` of an object. Its path contains the digest of its content, so the content never changes (RFC 8246).
+/// `Cache-Control` of an object. Its path contains the digest of its content, so the content never
+/// changes (RFC 8246).
 pub const CACHE_CONTROL_IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// Most pictures that a node stores in parallel.
 ///
-/// More would only wait in the store, where their requests time out and are then repeated, which adds to its load.
+/// More would only wait in the store, where their requests time out and are then repeated, which
+/// adds to its load.
 const MAX_CONCURRENT_WRITES: usize = 32;
 /// Time after which a client may try again if it got no permit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -52,7 +54,8 @@ const NAME: &str = "veraicon-store";
 #[derive(Clone, Debug)]
 pub struct Storage {
     operator: Operator,
-    /// For removals. A repeated removal could take effect late, after the same picture has been stored again.
+    /// For removals. A repeated removal could take effect late, after the same picture has been
+    /// stored again.
     without_retry: Operator,
     /// The folder, if the store is one on this machine.
     folder: Option<PathBuf>,
@@ -132,7 +135,8 @@ impl Storage {
         Operator::new(builder)
     }
 
-    /// Waits for a permit to store a picture. Call this before the picture is recorded in the database.
+    /// Waits for a permit to store a picture. Call this before the picture is recorded in the
+    /// database.
     ///
     /// # Errors
     /// [`Failure::Busy`] if no permit is free within `storage.timeout`.
@@ -160,13 +164,15 @@ impl Storage {
             let path = key.object(*size, format.extension());
             self.write(path, format.media_type(), bytes.clone())
         });
-        // Not `try_join_all`: it drops the other writes after the first error, before they have cleaned up.
+        // Not `try_join_all`: it drops the other writes after the first error, before they have
+        // cleaned up.
         let written = join_all(writes).await;
         written
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
             .map_err(store_failure)?;
-        // A rename is durable only when the folder of the new name is synced. OpenDAL does not sync it.
+        // A rename is durable only when the folder of the new name is synced. OpenDAL does not sync
+        // it.
         if let Some(folder) = &self.folder {
             let synced = local::sync_folders(folder, &key.folder()).await;
             synced.map_err(Failure::internal)?;
@@ -174,7 +180,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Returns the name that [`Self::set_name`] gave to the store. It identifies the store even if it moves.
+    /// Returns the name that [`Self::set_name`] gave to the store. It identifies the store even if
+    /// it moves.
     ///
     /// # Errors
     /// The store fails.
@@ -217,7 +224,8 @@ impl Storage {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            // If this fails too, `remove_unfinished` or the garbage collection removes the rest later.
+            // If this fails too, `remove_unfinished` or the garbage collection removes the rest
+            // later.
             let _ = writer.abort().await;
         }
         outcome
@@ -264,7 +272,8 @@ impl Storage {
 
     async fn read(&self, object: &str) -> Result<Bytes, opendal::Error> {
         let Some(folder) = &self.folder else {
-            // Copied: the chunks of the response are slices of larger buffers, which the cache would keep alive.
+            // Copied: the chunks of the response are slices of larger buffers, which the cache
+            // would keep alive.
             return Ok(self.operator.read(object).await?.to_vec().into());
         };
         let read = local::read(folder.join(object)).await;
@@ -304,7 +313,8 @@ impl Storage {
         }
     }
 
-    /// Returns true if the store may still apply a request after the request has failed or timed out.
+    /// Returns true if the store may still apply a request after the request has failed or timed
+    /// out.
     #[must_use]
     pub fn may_apply_late(&self) -> bool {
         self.folder.is_none()

@@ -1,11 +1,9 @@
 //! GIF.
 #![no_main]
 
-#[path = "../src/shape.rs"]
-mod shape;
-
 use libfuzzer_sys::fuzz_target;
+use veraicon_fuzz::check_as;
 
 fuzz_target!(|bytes: &[u8]| {
-    shape::check_as(b"GIF89a", bytes);
+    check_as(b"GIF89a", bytes);
 });

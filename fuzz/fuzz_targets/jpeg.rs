@@ -8,7 +8,10 @@ use std::cell::RefCell;
 use libfuzzer_sys::fuzz_target;
 use veraicon_picture::jpeg::{Decoder, Limits, Region, Scale, read_header};
 
-const LIMITS: Limits = Limits { max_scans: 100, max_blocks: 100_000 };
+const LIMITS: Limits = Limits {
+    max_scans: 100,
+    max_blocks: 100_000,
+};
 
 thread_local! {
     static DECODER: RefCell<Decoder> = RefCell::default();
@@ -23,7 +26,12 @@ fuzz_target!(|bytes: &[u8]| {
     if u64::from(header.width) * u64::from(header.height) > 1 << 20 {
         return;
     }
-    let middle = Region { x: header.width / 3, y: header.height / 3, width: 9, height: 20 };
+    let middle = Region {
+        x: header.width / 3,
+        y: header.height / 3,
+        width: 9,
+        height: 20,
+    };
     DECODER.with_borrow_mut(|decoder| {
         let mut judge = |scale, region| {
             decoder.decode(bytes, scale, region, &LIMITS).map(|planes| {

@@ -1,14 +1,12 @@
 //! Any bytes become pictures of the promised sizes, or an error; with any crop.
 #![no_main]
 
-#[path = "../src/shape.rs"]
-mod shape;
-
 use libfuzzer_sys::fuzz_target;
+use veraicon_fuzz::check;
 use veraicon_picture::Crop;
 
 fuzz_target!(|bytes: &[u8]| {
-    shape::check(bytes, crop(bytes));
+    check(bytes, crop(bytes));
 });
 
 /// From the last bytes, so that a seed is a whole file: bytes after a picture do no harm.
@@ -17,5 +15,9 @@ fn crop(bytes: &[u8]) -> Option<Crop> {
         return None;
     };
     let number = |low, high| u16::from_le_bytes([low, high]).into();
-    Some(Crop { x: number(a, b), y: number(c, d), size: number(e, f) })
+    Some(Crop {
+        x: number(a, b),
+        y: number(c, d),
+        size: number(e, f),
+    })
 }

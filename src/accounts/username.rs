@@ -1,61 +1,60 @@
-//! What may be a user name, and which of them count as the same.
+//! Rules for user names, and their comparison.
 
 use precis_core::profile::Profile;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
 
 use crate::failure::{Failure, FieldProblem};
 
-/// The fewest characters of a name.
-pub(super) const SHORTEST: usize = 2;
-/// The most characters of a name.
-pub(super) const LONGEST: usize = 32;
+/// Minimum length of a name in characters.
+const MIN_CHARACTERS: usize = 2;
+/// Maximum length of a name in characters.
+const MAX_CHARACTERS: usize = 32;
 
-/// A name that follows the rules.
+/// A valid user name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Username {
-    /// As its owner writes it (RFC 8265, section 3.4).
-    pub shown: String,
-    /// As it is compared: in lower case, and in one form of Unicode (RFC 8265, section 3.3).
-    pub key: String,
+pub(crate) struct Username {
+    /// The name as its owner writes it (UsernameCasePreserved, RFC 8265, section 3.4).
+    pub(crate) display: String,
+    /// The name for comparisons: in lower case and normalized (UsernameCaseMapped, RFC 8265,
+    /// section 3.3).
+    pub(crate) key: String,
 }
 
 impl Username {
-    /// Reads a name.
-    ///
-    /// # Errors
-    /// [`Failure::InvalidField`].
-    pub fn parse(text: &str) -> Result<Self, Failure> {
+    /// Checks and normalizes a name.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let refuse = |problem| Failure::InvalidField {
             field: "username",
             problem,
         };
         let length = |text: &str| match text.chars().count() {
-            SHORTEST..=LONGEST => Ok(()),
+            MIN_CHARACTERS..=MAX_CHARACTERS => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                least: SHORTEST,
-                most: LONGEST,
+                min: MIN_CHARACTERS,
+                max: MAX_CHARACTERS,
             })),
         };
-        // Counted before all else, so that a long text costs nothing more.
+        // Counted first, so that a long text costs no more than the count.
         length(text)?;
         let allowed = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "._-".contains(c);
         if !text.chars().all(allowed) {
             return Err(refuse(FieldProblem::NameCharacters));
         }
-        let (Ok(shown), Ok(key)) = (
+        let (Ok(display), Ok(key)) = (
             UsernameCasePreserved::new().enforce(text),
             UsernameCaseMapped::new().enforce(text),
         ) else {
             return Err(refuse(FieldProblem::RefusedByPrecis));
         };
-        // Wide forms of ASCII have become ASCII, and marks may have been joined with their letters.
+        // Checked again: normalization turns full-width forms into ASCII, such as "！" into "!", and
+        // joins combining marks with their letters.
         if !key.chars().all(allowed) {
             return Err(refuse(FieldProblem::RefusedByPrecis));
         }
         length(&key).map_err(|_| refuse(FieldProblem::RefusedByPrecis))?;
         Ok(Self {
-            shown: shown.into_owned(),
+            display: display.into_owned(),
             key: key.into_owned(),
         })
     }

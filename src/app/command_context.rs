@@ -1,142 +1,162 @@
-//! The parts that an operator's commands need, beside a service that may run meanwhile.
+//! The parts that an operator's commands need. A service may run beside them.
 
 use std::{fs::File, sync::Arc};
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{avatars, join, lock_file, open_database, open_storage, policy};
+use super::open::{self, Foundation};
 use crate::{
     auth::password::Passwords,
-    avatars::Avatars,
+    avatars::{Avatars, lifecycle::Lifecycle},
     clock::Clock,
     config::Config,
     database::Database,
-    maintenance::proof_policy,
+    identicon::Identicons,
+    maintenance::{Maintenance, proof_policy},
     metrics::Metrics,
-    node::Membership,
     snowflake::{Node, Snowflakes},
-    storage::StorageLocation,
+    storage::{Storage, StorageLocation},
     workers::{Program, Workers},
 };
 
-/// Keeps two commands apart on one data directory, and a service that starts from taking their work for abandoned.
-const LOCK: &str = "commands.lock";
-
-/// Everything that commands need.
+/// The parts that commands work with.
 #[expect(missing_docs, reason = "most fields are named after their types")]
 pub struct CommandContext {
     pub config: Config,
     pub database: Database,
+    pub storage: Storage,
     pub avatars: Avatars,
-    /// Workers that prove what is stored to be pictures.
+    pub maintenance: Maintenance,
+    /// Workers of the service's policy.
+    pub workers: Workers,
+    /// Workers that only prove that stored pictures decode.
     pub proof: Workers,
     pub clock: Clock,
-    /// Where pictures lie.
+    /// Location of the store.
     pub location: StorageLocation,
-    membership: Option<Membership>,
+    foundation: Arc<Foundation>,
     stop: CancellationToken,
-    _lock: File,
 }
 
 impl CommandContext {
+    /// Opens the context, runs `work` with it, and closes it, also when `work` fails.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and `work`.
+    pub async fn run<T>(
+        config: Config,
+        clock: Clock,
+        program: Program,
+        work: impl AsyncFnOnce(&Self) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let context = Self::open(config, clock, program).await?;
+        let outcome = work(&context).await;
+        context.close().await;
+        outcome
+    }
+
     /// Opens what the settings name. No worker process is started.
     ///
     /// # Errors
-    /// What cannot be opened, and why; another command is at work on the same data directory.
+    /// A part cannot be opened, or another command runs on the same data directory.
     pub async fn open(config: Config, clock: Clock, program: Program) -> anyhow::Result<Self> {
-        let lock = lock(&config)?;
-        let database = open_database(&config).await?;
-        let (membership, node) = if config.database_is_shared() {
-            let (membership, node) = join(&database).await?;
-            (Some(membership), node)
-        } else {
-            // The service that may run beside has the other number.
-            (None, Node::COMMAND)
-        };
-        let ids = Arc::new(Snowflakes::new(clock.clone(), node));
-        let stop = CancellationToken::new();
-        if let Some(membership) = membership.clone() {
-            tokio::spawn(membership.stay(Arc::clone(&ids), stop.clone()));
+        let lock = open::lock_for_command(&config)?;
+        // Not `Node::SINGLE`, which a service that runs beside this command has.
+        let foundation = Arc::new(Foundation::open(&config, lock, Node::COMMAND).await?);
+        let opened = Self::open_parts(config, clock, program, Arc::clone(&foundation)).await;
+        if opened.is_err() {
+            foundation.close().await;
         }
-        // No URL is handed out here.
-        let (location, storage) = open_storage(&config, &database, String::new(), false).await?;
+        opened
+    }
+
+    async fn open_parts(
+        config: Config,
+        clock: Clock,
+        program: Program,
+        foundation: Arc<Foundation>,
+    ) -> anyhow::Result<Self> {
+        let database = foundation.database.clone();
+        // Commands hand out no URLs.
+        let no_url = String::new();
+        let (location, storage) = open::open_storage(&config, &database, no_url, false).await?;
         let workers = |policy| {
-            let budget = super::budget(&config, &policy)?;
-            let policy = Arc::new(policy);
-            anyhow::Ok(Workers::new(
-                budget,
-                policy,
-                program.clone(),
-                Metrics::default(),
-            ))
+            let budget = open::budget(&config, &policy)?;
+            let (policy, metrics) = (Arc::new(policy), Metrics::default());
+            anyhow::Ok(Workers::new(budget, policy, program.clone(), metrics))
         };
-        let proof = workers(proof_policy(&policy(&config)))?;
-        let workers = workers(policy(&config))?;
-        let avatars = avatars(
-            &config,
-            database.clone(),
-            storage,
-            workers,
-            clock.clone(),
-            ids,
-            "",
+        let ids = Arc::new(Snowflakes::new(clock.clone(), foundation.node));
+        let stop = CancellationToken::new();
+        if let Some(lease) = foundation.lease.clone() {
+            tokio::spawn(lease.keep_alive(Arc::clone(&ids), stop.clone()));
+        }
+        let policy = open::policy(&config);
+        let identicons = Identicons::new("", &policy.sizes, policy.format, policy.quality);
+        let proof = workers(proof_policy(&policy))?;
+        let workers = workers(policy)?;
+        let grace = config.storage.grace.milliseconds();
+        let lifecycle = Lifecycle::new(database.clone(), clock.clone(), ids, grace);
+        let avatars = Avatars::new(
+            workers.clone(),
+            storage.clone(),
+            lifecycle.clone(),
+            identicons,
         );
+        let maintenance = Maintenance {
+            database: database.clone(),
+            storage: storage.clone(),
+            workers: workers.clone(),
+            avatars: avatars.clone(),
+            lifecycle,
+            clock: clock.clone(),
+        };
         Ok(Self {
             config,
             database,
+            storage,
             avatars,
+            maintenance,
+            workers,
             proof,
             clock,
             location,
-            membership,
+            foundation,
             stop,
-            _lock: lock,
         })
     }
 
-    /// Keeps services away that would begin on the same data directory; nothing, where one runs.
+    /// Keeps services from starting on the same data directory. Returns nothing if one runs.
     #[must_use]
     pub fn shut_out_service(&self) -> Option<File> {
-        super::lock(&self.config).ok()
+        open::lock(&self.config).ok()
     }
 
-    /// Whether other nodes run on the same database.
+    /// Returns true if other nodes run on the same database.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database cannot be reached.
     pub async fn nodes_run(&self) -> anyhow::Result<bool> {
-        match &self.membership {
-            Some(membership) => Ok(membership.has_company().await?),
+        match &self.foundation.lease {
+            Some(lease) => Ok(lease.others_active().await?),
             None => Ok(false),
         }
     }
 
-    /// What hashes passwords.
+    /// Starts a thread that hashes passwords.
     ///
     /// # Errors
-    /// Its threads cannot be started.
+    /// The thread cannot be started.
     pub fn passwords(&self) -> anyhow::Result<Passwords> {
         Passwords::new(self.config.accounts.bcrypt_cost, 1)
-            .context("the threads that hash passwords cannot be started")
+            .context("the thread that hashes passwords cannot be started")
     }
 
-    /// Gives back what others wait for, and closes the database.
+    /// Ends the workers, gives back the node number, and closes the database.
     pub async fn close(self) {
-        self.stop.cancel();
-        self.avatars.workers.close();
+        self.workers.close();
         self.proof.close();
-        if let Some(membership) = &self.membership {
-            membership.leave().await;
-        }
-        self.database.close().await;
+        self.stop.cancel();
+        self.foundation.close().await;
     }
-}
-
-/// Holds the lock of commands.
-///
-/// # Errors
-/// Another command has it.
-pub(super) fn lock(config: &Config) -> anyhow::Result<File> {
-    lock_file(config, LOCK, "another command of veraicon")
 }

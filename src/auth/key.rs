@@ -1,4 +1,4 @@
-//! The secrets that all keys are drawn from, and the file that keeps them.
+//! Secrets, the keys derived from them, and the file that stores them.
 
 use std::{
     fs::{File, OpenOptions, Permissions},
@@ -12,48 +12,53 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-use crate::{clock::Milliseconds, config::SHORTEST_KEY};
+use crate::{clock::Milliseconds, config::MIN_KEY_BYTES};
 
-/// Bytes of randomness in a secret made here.
+/// Random bytes of a generated secret.
 const RANDOM_BYTES: usize = 32;
-/// Bytes of a key's name: enough that two never meet.
+/// Bytes of a key identifier. 64 bits are enough for the few keys of a service.
 const ID_BYTES: usize = 8;
-/// Who may read the file: its owner.
-const OWNER_ALONE: u32 = 0o600;
+/// Permissions of the key file: only its owner reads and writes it.
+const OWNER_ONLY: u32 = 0o600;
 
-/// A secret, from which keys are drawn that tell nothing of it nor of each other (HKDF, RFC 5869).
+/// A secret from which keys are derived (HKDF with SHA-256, RFC 5869).
+///
+/// A derived key reveals neither the secret nor another key.
 #[derive(Clone)]
 pub struct Secret(Hkdf<Sha256>);
 
 impl Secret {
-    /// Takes a secret of [`SHORTEST_KEY`] bytes or more.
+    /// Prepares a secret of [`MIN_KEY_BYTES`] bytes or more.
     #[must_use]
     pub fn new(text: &SecretString) -> Self {
         Self(Hkdf::new(None, text.expose_secret().as_bytes()))
     }
 
-    /// The name under which tokens point to their secret; it follows from the secret, so that nobody need give it one.
+    /// Identifier of the secret, for the header `kid` of tokens. It is derived from the secret.
     #[must_use]
     pub fn id(&self) -> String {
-        let key = self.key(&[b"veraicon key id"]);
+        let key = self.derive_key(&[b"veraicon key id"]);
         hex::encode(&key[..ID_BYTES])
     }
 
-    /// The key for one purpose, which is the parts put together.
+    /// Derives the key for one purpose. The purpose is the concatenation of the parts.
     #[must_use]
-    pub fn key(&self, purpose: &[&[u8]]) -> [u8; 32] {
+    pub fn derive_key(&self, purpose: &[&[u8]]) -> [u8; 32] {
         let mut key = [0; 32];
-        // An output of one hash's length is always to be had (RFC 5869, section 2.3), so there is nothing to report.
+        // Fails only for outputs longer than 255 hashes (RFC 5869, section 2.3). This is one hash.
         let _ = self.0.expand_multi_info(purpose, &mut key);
         key
     }
 }
 
-/// Reads the secrets kept in `path`, at a start `now`: the first signs, all are good. At the first start one is made and kept there,
-/// readable by its owner alone; a file that others may read is made its owner's alone again.
+/// Reads the secrets in `path` when the service starts at `now`, or generates the first one.
+///
+/// The first secret signs tokens. Tokens of all secrets are valid. If other users can read the
+/// file, its permissions are restricted to the owner.
 ///
 /// # Errors
-/// The file cannot be read or written, or holds too short a secret.
+/// [`ErrorKind::InvalidData`] if the file is empty or a secret is too short. Otherwise the error of
+/// reading or writing the file.
 pub fn load_or_create(path: &Path, now: Milliseconds) -> io::Result<Vec<SecretString>> {
     let _lock = lock(path)?;
     let lines = match read(path) {
@@ -67,7 +72,9 @@ pub fn load_or_create(path: &Path, now: Milliseconds) -> io::Result<Vec<SecretSt
     Ok(lines.into_iter().map(|line| line.secret).collect())
 }
 
-/// Dates the secrets that sign no longer from this start on: until it they may have signed.
+/// Sets the retirement time of secrets that no longer sign.
+///
+/// That is the first start after the rotation: until then, the running service signed with them.
 fn retire(path: &Path, mut lines: Vec<Line>, now: Milliseconds) -> io::Result<Vec<Line>> {
     let mut changed = false;
     for line in lines.iter_mut().skip(1) {
@@ -80,26 +87,30 @@ fn retire(path: &Path, mut lines: Vec<Line>, now: Milliseconds) -> io::Result<Ve
     Ok(lines)
 }
 
-/// Puts a new secret before those kept in `path`, where there are any. A secret that was retired `keep` ago or earlier
-/// goes, since no token that it signed is good any more; returns how many stay beside the new one.
+/// Puts a new secret before those in `path`. Returns the number of older secrets that remain.
+///
+/// Secrets that were retired `keep` milliseconds ago or earlier are removed, because all tokens
+/// that they signed have expired. A `keep` of 0 removes all.
 ///
 /// # Errors
-/// The file cannot be read or written, or holds too short a secret.
+/// [`ErrorKind::InvalidData`] if the file is empty or a secret is too short. Otherwise the error of
+/// reading or writing the file.
 pub fn rotate(path: &Path, now: Milliseconds, keep: Milliseconds) -> io::Result<usize> {
     let _lock = lock(path)?;
     let mut lines = match read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         outcome => outcome?,
     };
-    let stays = |at| now.saturating_sub(at) < keep;
-    lines.retain(|line| keep > 0 && line.retired_at.is_none_or(stays));
+    let is_recent = |retired_at| now.saturating_sub(retired_at) < keep;
+    // A secret without a time still signs, or has not been retired by a start yet.
+    lines.retain(|line| keep > 0 && line.retired_at.is_none_or(is_recent));
     let kept = lines.len();
     lines.insert(0, Line::random()?);
     write(path, &lines)?;
     Ok(kept)
 }
 
-/// A line of the file: a secret, and behind it when another took its place.
+/// A line of the file: a secret, optionally followed by a space and its retirement time (RFC 3339).
 struct Line {
     secret: SecretString,
     retired_at: Option<Milliseconds>,
@@ -116,6 +127,7 @@ impl Line {
     }
 
     fn parse(text: &str) -> Self {
+        // A secret may contain spaces. Only a valid time after the last one is a retirement time.
         let dated = text
             .rsplit_once(char::is_whitespace)
             .and_then(|(secret, date)| Some((secret, date.parse::<Timestamp>().ok()?)));
@@ -138,7 +150,9 @@ impl Line {
     }
 }
 
-/// Two that change the file at once would lose each other's keys.
+/// Locks the file against other processes. Two writers at once would lose a key.
+///
+/// The lock is a file of its own, because the key file is replaced by renaming.
 fn lock(path: &Path) -> io::Result<File> {
     let lock = File::create(path.with_extension("lock"))?;
     lock.lock()?;
@@ -149,18 +163,18 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
     let invalid = |text: String| io::Error::new(ErrorKind::InvalidData, text);
     let mut file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o777;
-    if mode & !OWNER_ALONE != 0 {
-        file.set_permissions(Permissions::from_mode(OWNER_ALONE))
+    if mode & !OWNER_ONLY != 0 {
+        file.set_permissions(Permissions::from_mode(OWNER_ONLY))
             .map_err(|error| {
                 let text = format!(
-                    "others can read the key (mode {mode:o}), and this cannot be changed: {error}"
+                    "other users can read the file (mode {mode:o}), and its mode cannot be changed: {error}"
                 );
                 io::Error::new(error.kind(), text)
             })?;
         tracing::warn!(
             path = %path.display(),
             mode = format_args!("{mode:o}"),
-            "others could read the signing key; it is its owner's alone again, and rotate-key makes a new one"
+            "other users could read the signing key; its mode is 600 now; run rotate-key to replace it"
         );
     }
     let mut text = String::new();
@@ -172,9 +186,9 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
     }
     for (index, line) in lines.iter().enumerate() {
         let length = line.secret.expose_secret().len();
-        if length < SHORTEST_KEY {
+        if length < MIN_KEY_BYTES {
             return Err(invalid(format!(
-                "the key on line {} has {length} bytes; allowed: {SHORTEST_KEY} bytes or more",
+                "key {} of the file has {length} bytes; allowed: {MIN_KEY_BYTES} bytes or more",
                 index + 1
             )));
         }
@@ -182,21 +196,22 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The file is written whole under another name first: a start that is cut short leaves no half of a secret.
+/// Replaces the file. It is complete or unchanged after a crash.
 fn write(path: &Path, lines: &[Line]) -> io::Result<()> {
-    let unfinished = path.with_extension("partial");
+    let partial = path.with_extension("partial");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(OWNER_ALONE)
-        .open(&unfinished)?;
-    // One that was left behind keeps the mode that it had.
-    file.set_permissions(Permissions::from_mode(OWNER_ALONE))?;
+        .mode(OWNER_ONLY)
+        .open(&partial)?;
+    // `mode` applies to new files only. One left by a crash keeps its own.
+    file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
     let text: SecretString = lines.iter().map(Line::render).collect::<String>().into();
     file.write_all(text.expose_secret().as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
+    std::fs::rename(&partial, path)?;
+    // The rename is durable only after the folder is synced, too.
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }

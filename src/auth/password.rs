@@ -1,4 +1,4 @@
-//! Passwords: what may be one, and how it is kept (bcrypt).
+//! Rules for passwords, and their hashes (bcrypt).
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -10,118 +10,125 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::failure::{Failure, FieldProblem};
 
-/// The fewest characters of a password (NIST SP 800-63B, section 5.1.1.2).
-pub const SHORTEST: usize = 8;
-/// The most bytes of a password: bcrypt reads 72, the last of which ends the text.
-pub const LONGEST: usize = 71;
-/// Hashes that may wait for each one at work.
-const WAITING_EACH: usize = 8;
+/// Minimum length of a password in characters (NIST SP 800-63B, section 5.1.1.2).
+pub const MIN_CHARACTERS: usize = 8;
+/// Maximum length of a password in bytes. bcrypt uses 72 bytes, and the last is a terminating zero.
+pub const MAX_BYTES: usize = 71;
+/// Number of hashes that may wait for each thread.
+const QUEUE_PER_THREAD: usize = 8;
 
-/// A hash that no password has, for users who do not exist: what follows `$2b$cost$` is 22 characters of salt, 31 of hash.
-const NOBODYS_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
+/// Time after which a client may retry if all permits are taken. The queue is empty by then at the
+/// default cost: eight hashes of a quarter of a second for each thread.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Part of a hash that no password has. After `$2b$cost$` come 22 characters of salt and 31 of
+/// hash.
+const DUMMY_SALT_AND_HASH: &str = "abcdefghijklmnopqrstuuABCDEFGHIJKLMNOPQRSTUVWXYZabcdO";
 
-/// A text that follows the rules for new passwords, in the one form that it is hashed in.
+/// A text that follows the rules for new passwords, normalized for hashing.
 #[derive(Debug)]
 pub struct NewPassword(SecretString);
 
 impl NewPassword {
-    /// Reads a new password from the request's field of this name.
+    /// Checks and normalizes a new password. `field` is the name of its field in the request.
     ///
     /// # Errors
-    /// [`Failure::InvalidField`].
+    /// [`Failure::InvalidField`] if the password breaks a rule.
     pub fn parse(field: &'static str, password: &SecretString) -> Result<Self, Failure> {
-        accept(password.expose_secret())
+        check(password.expose_secret())
             .map(Self)
             .map_err(|problem| Failure::InvalidField { field, problem })
     }
 }
 
-/// Hashes and checks passwords on threads of its own: however many log in, and however long, what else the service does
-/// waits for none of them, and they wait for nothing else.
+/// Hashes and checks passwords on its own threads.
+///
+/// A hash takes about a quarter of a second of processor time. On shared threads it would delay all
+/// other requests.
 #[derive(Clone, Debug)]
 pub struct Passwords {
     cost: u32,
-    /// Every hash at work or waiting holds a place.
-    places: Arc<Semaphore>,
+    /// One permit for each hash that runs or waits.
+    permits: Arc<Semaphore>,
     threads: Arc<ThreadPool>,
 }
 
-/// The right to one hash. It moves into the work: a request that goes away frees nothing that still runs.
+/// A permit for one hash. Held until the hash is done, even if the request ends earlier.
 #[derive(Debug)]
-pub struct Place {
+pub struct HashPermit {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Passwords {
-    /// Hashes at `cost`, two to that power rounds, at most `threads` of them at once.
+    /// Starts `threads` threads that hash with 2^`cost` rounds.
     ///
     /// # Errors
-    /// The threads cannot be started.
+    /// The error of the system if a thread cannot be started.
     pub fn new(cost: u32, threads: usize) -> io::Result<Self> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("password-{index}"))
-            // A panic ends one request, whose sender it drops, and not the process.
-            .panic_handler(|_| tracing::error!("a thread that hashes passwords panicked"))
+            // Without a handler, a panic aborts the process. With it, only the request fails,
+            // because its sender is dropped.
+            .panic_handler(|_| tracing::error!("a password thread panicked"))
             .build()
             .map_err(io::Error::other)?;
         Ok(Self {
             cost,
-            places: Arc::new(Semaphore::new(threads * (1 + WAITING_EACH))),
+            permits: Arc::new(Semaphore::new(threads * (1 + QUEUE_PER_THREAD))),
             threads: Arc::new(pool),
         })
     }
 
-    /// Takes a place for one hash, before anything else is done for it.
+    /// Acquires the permit for one hash, without waiting.
     ///
     /// # Errors
-    /// [`Failure::Busy`] where all are taken.
-    pub fn enter(&self) -> Result<Place, Failure> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        match place {
-            Ok(permit) => Ok(Place { _permit: permit }),
-            Err(_) => Err(Failure::busy(Duration::from_secs(2))),
+    /// [`Failure::Busy`] if as many hashes as allowed run and wait.
+    pub fn acquire_permit(&self) -> Result<HashPermit, Failure> {
+        match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => Ok(HashPermit { _permit: permit }),
+            Err(_) => Err(Failure::busy(RETRY_AFTER)),
         }
     }
 
     /// Hashes a new password.
     ///
     /// # Errors
-    /// There is no randomness for the salt.
-    pub async fn hash(&self, place: Place, password: NewPassword) -> Result<String, Failure> {
+    /// [`Failure::Internal`] if the system provides no random bytes for the salt.
+    pub async fn hash(&self, permit: HashPermit, password: NewPassword) -> Result<String, Failure> {
         let cost = self.cost;
-        self.run(place, move || {
+        self.run(permit, move || {
             bcrypt::non_truncating_hash(password.0.expose_secret(), cost)
         })
         .await
     }
 
-    /// Checks a password against a user's hash. Without a user it takes as long, and the answer is no.
+    /// Checks a password against a user's hash. Without a hash, returns false after the same time.
     ///
     /// # Errors
-    /// The hash is none of bcrypt.
+    /// [`Failure::Internal`] if the hash is not one of bcrypt.
     pub async fn verify(
         &self,
-        place: Place,
+        permit: HashPermit,
         password: &SecretString,
         hash: Option<&str>,
     ) -> Result<bool, Failure> {
         let known = hash.is_some();
         let cost = self.cost;
-        let hash = hash.map_or_else(|| nobodys(cost), str::to_owned);
-        // A text that cannot be a password costs a hash all the same, lest the time tell whether the user exists.
-        let text =
-            prepare(password.expose_secret()).filter(|text| text.expose_secret().len() <= LONGEST);
+        let hash = hash.map_or_else(|| dummy_hash(cost), str::to_owned);
+        // An impossible password is hashed as well. Otherwise the response time would tell whether
+        // the user exists.
+        let text = normalize(password.expose_secret())
+            .filter(|text| text.expose_secret().len() <= MAX_BYTES);
         let possible = text.is_some();
         let text = text.unwrap_or_default();
-        let matches = self.run(place, move || {
+        let matches = self.run(permit, move || {
             let text = text.expose_secret();
             let matches = bcrypt::non_truncating_verify(text, &hash)?;
             if !matches {
-                // A hash of a lower cost than that of users who do not exist is made up for:
-                // 2^n + 2^n + 2^(n+1) + … + 2^(cost-1) = 2^cost.
+                // A stored hash may have a lower cost n than the dummy hash for unknown users.
+                // These hashes fill up the time: 2^n + 2^n + 2^(n+1) + … + 2^(cost-1) = 2^cost.
                 for lower in cost_of(&hash).unwrap_or(cost)..cost {
-                    bcrypt::non_truncating_verify(text, &nobodys(lower))?;
+                    bcrypt::non_truncating_verify(text, &dummy_hash(lower))?;
                 }
             }
             Ok(matches)
@@ -129,22 +136,21 @@ impl Passwords {
         Ok(matches.await? && known && possible)
     }
 
-    /// Whether a hash was made at another cost than hashes are made at today.
-    #[must_use]
-    pub fn is_outdated(&self, hash: &str) -> bool {
+    /// Returns true if the cost of a hash differs from the current setting.
+    pub(crate) fn is_outdated(&self, hash: &str) -> bool {
         cost_of(hash) != Some(self.cost)
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        place: Place,
+        permit: HashPermit,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, Failure> {
         let (sender, outcome) = oneshot::channel();
         self.threads.spawn_fifo(move || {
             let outcome = work();
-            drop(place);
-            // Where nobody waits any more, nobody misses it.
+            drop(permit);
+            // Fails if the request has ended. Then nobody needs the result.
             let _ = sender.send(outcome);
         });
         let outcome = outcome.await.map_err(Failure::internal)?;
@@ -152,9 +158,9 @@ impl Passwords {
     }
 }
 
-/// A hash of this cost that no password has.
-fn nobodys(cost: u32) -> String {
-    format!("$2b${cost:02}${NOBODYS_SALT_AND_HASH}")
+/// Returns a hash of this cost that no password has.
+fn dummy_hash(cost: u32) -> String {
+    format!("$2b${cost:02}${DUMMY_SALT_AND_HASH}")
 }
 
 fn cost_of(hash: &str) -> Option<u32> {
@@ -162,36 +168,39 @@ fn cost_of(hash: &str) -> Option<u32> {
     parts.map(|parts| parts.get_cost())
 }
 
-fn accept(password: &str) -> Result<SecretString, FieldProblem> {
+fn check(password: &str) -> Result<SecretString, FieldProblem> {
+    // Counted before normalization, so that a long text costs no more than the count.
     let characters = password.chars().count();
-    if characters < SHORTEST {
+    if characters < MIN_CHARACTERS {
         return Err(FieldProblem::TooShort {
             found: characters,
-            least: SHORTEST,
+            min: MIN_CHARACTERS,
         });
     }
-    if characters > LONGEST {
+    if characters > MAX_BYTES {
         return Err(FieldProblem::TooLong {
             found: characters,
-            most: LONGEST,
+            max: MAX_BYTES,
         });
     }
     if password.chars().any(|c| c.is_ascii_control()) {
         return Err(FieldProblem::ControlCharacters);
     }
-    let text = prepare(password).ok_or(FieldProblem::RefusedByPrecis)?;
+    let text = normalize(password).ok_or(FieldProblem::RefusedByPrecis)?;
     let bytes = text.expose_secret().len();
-    if bytes > LONGEST {
+    if bytes > MAX_BYTES {
         return Err(FieldProblem::TooManyBytes {
             found: bytes,
-            most: LONGEST,
+            max: MAX_BYTES,
         });
     }
     Ok(text)
 }
 
-/// The text in the one form that PRECIS gives it (RFC 8265, section 4.2), so that all keyboards yield the same password.
-fn prepare(password: &str) -> Option<SecretString> {
+/// Normalizes the text as an OpaqueString (RFC 8265, section 4.2).
+///
+/// Keyboards may encode the same character in different ways. Normalized, they give one password.
+fn normalize(password: &str) -> Option<SecretString> {
     let text = OpaqueString::new().enforce(password).ok()?.into_owned();
     Some(text.into())
 }

@@ -1,9 +1,10 @@
-//! Sessions: begun by a log-in, carried on by refresh tokens, ended at once.
+//! Sessions: started by a log-in, continued with refresh tokens, ended at once by a log-out.
 //!
-//! A session counts the refresh tokens it has handed out. Each renewal moves the count by compare-and-swap, so that of
-//! requests in parallel one wins; the others, and a client whose answer was lost, hold the token just before, which
-//! yields the same successor for a short grace. Any older token has been stolen or replayed, and ends the session
-//! (RFC 9700, section 4.14.2).
+//! A session counts its refresh tokens: the number of a token is its generation. A rotation
+//! increments the generation by compare-and-swap, so one of several requests in parallel wins. The
+//! others hold the previous token, like a client that lost the response. For a grace period, that
+//! token yields the same successor. An older token was stolen or replayed, and its use ends the
+//! session (RFC 9700, section 4.14.2).
 
 use std::sync::Arc;
 
@@ -17,14 +18,14 @@ use crate::{
     snowflake::Snowflakes,
 };
 
-/// How long the refresh token before the newest still yields the newest.
-const GRACE: Milliseconds = 30_000;
-/// How old the time of last use may be before a request moves it: else each request would write.
-const USE_STEP: Milliseconds = 60_000;
-/// Characters of a user agent that are kept.
+/// Time for which the previous refresh token still yields the newest one.
+const ROTATION_GRACE: Milliseconds = 30_000;
+/// Precision of the time of last use. Finer, every request would write to the database.
+const LAST_USE_STEP: Milliseconds = 60_000;
+/// Maximum number of characters of a stored user agent. The column has this length.
 const USER_AGENT_LENGTH: usize = 255;
 
-/// Begins, checks, renews and ends sessions.
+/// Starts, checks, rotates and ends sessions.
 #[derive(Clone)]
 pub struct Sessions {
     database: Database,
@@ -33,28 +34,31 @@ pub struct Sessions {
     ids: Arc<Snowflakes>,
 }
 
-/// Who is asking.
+/// An authenticated client.
 #[derive(Clone, Debug)]
-pub struct Caller {
-    /// The account.
+pub struct Identity {
+    /// Account of the client.
     pub user: User,
-    /// The session that the token belongs to.
+    /// Identifier of the session.
     pub session: i64,
-    /// The refresh token that the caller came by, where it did: its answer must carry new tokens.
-    pub renewal: Option<Renewal>,
+    /// Set if the client used its refresh token. The response must then carry new tokens.
+    pub pending_rotation: Option<PendingRotation>,
 }
 
-/// A refresh token that was found good: a claim to new tokens, which [`Sessions::hand_out`] honours.
+/// A verified refresh token, to be exchanged for new tokens by [`Sessions::rotate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Renewal {
+pub struct PendingRotation {
     session: i64,
     generation: i64,
 }
 
 impl Sessions {
-    /// Sessions kept in `database`, with `tokens` made for them.
-    #[must_use]
-    pub fn new(database: Database, tokens: Tokens, clock: Clock, ids: Arc<Snowflakes>) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        tokens: Tokens,
+        clock: Clock,
+        ids: Arc<Snowflakes>,
+    ) -> Self {
         Self {
             database,
             tokens,
@@ -63,10 +67,11 @@ impl Sessions {
         }
     }
 
-    /// Begins a session for a user whose password was just checked.
+    /// Starts a session for a user whose password has just been checked.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] where the password was changed since.
+    /// [`Failure::BadCredentials`] if the password has changed since the check.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
     pub async fn begin(&self, user: &User, user_agent: &str) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
         let session = Session {
@@ -89,80 +94,92 @@ impl Sessions {
         self.tokens.issue(&session, now)
     }
 
-    /// Finds out who is asking. A refresh token counts only where the access token is absent or its time is over.
+    /// Authenticates a client. Uses the refresh token only if the access token is absent or
+    /// expired.
     ///
     /// # Errors
-    /// [`Failure::TokenMissing`], [`Failure::TokenExpired`], [`Failure::TokenInvalid`].
+    /// [`Failure::TokenMissing`] if there is no token. [`Failure::TokenExpired`] if the access
+    /// token has expired and there is no refresh token, or both have expired.
+    /// [`Failure::TokenInvalid`] if a token is invalid or its session has ended.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
     pub async fn authenticate(
         &self,
         access: Option<&SecretString>,
         refresh: Option<&SecretString>,
-    ) -> Result<Caller, Failure> {
+    ) -> Result<Identity, Failure> {
         let Some(access) = access else {
-            return self.renew(refresh.ok_or(Failure::TokenMissing)?).await;
+            return self
+                .verify_refresh(refresh.ok_or(Failure::TokenMissing)?)
+                .await;
         };
         match (
             self.tokens
-                .read_access(access.expose_secret(), self.clock.now()),
+                .verify_access(access.expose_secret(), self.clock.now()),
             refresh,
         ) {
             (Ok(token), _) => {
-                let (session, user) = self.live(token.session).await?;
+                let (session, user) = self.find_active(token.session).await?;
                 self.touch(&session).await;
-                Ok(Caller {
+                Ok(Identity {
                     user,
                     session: token.session,
-                    renewal: None,
+                    pending_rotation: None,
                 })
             }
-            (Err(Failure::TokenExpired), Some(refresh)) => self.renew(refresh).await,
+            (Err(Failure::TokenExpired), Some(refresh)) => self.verify_refresh(refresh).await,
             (Err(failure), _) => Err(failure),
         }
     }
 
-    /// Judges a refresh token; nothing moves yet.
+    /// Verifies a refresh token, without a rotation.
     ///
     /// # Errors
-    /// [`Failure::TokenExpired`]; [`Failure::TokenInvalid`], which for an old token ends its session.
-    pub async fn renew(&self, refresh: &SecretString) -> Result<Caller, Failure> {
+    /// [`Failure::TokenExpired`] if the token has expired. [`Failure::TokenInvalid`] if it is
+    /// invalid or its session has ended; a token that is too old also ends its session.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
+    pub async fn verify_refresh(&self, refresh: &SecretString) -> Result<Identity, Failure> {
         let now = self.clock.now();
-        let token = self.tokens.read_refresh(refresh.expose_secret(), now)?;
-        let (session, user) = self.live(token.session).await?;
-        let newest = token.generation == session.generation;
-        let before = token.generation + 1 == session.generation
-            && now.saturating_sub(session.rotated_at) <= GRACE;
-        if !newest && !before {
+        let token = self.tokens.verify_refresh(refresh.expose_secret(), now)?;
+        let (session, user) = self.find_active(token.session).await?;
+        let is_newest = token.generation == session.generation;
+        let is_previous = token.generation + 1 == session.generation
+            && now.saturating_sub(session.rotated_at) <= ROTATION_GRACE;
+        if !is_newest && !is_previous {
             tracing::warn!(
                 session = session.id,
-                "an old refresh token was used again; its session is ended"
+                user = user.id,
+                "a used refresh token was sent again; it may be stolen, so its session ends"
             );
             self.database.revoke_session(session.id, now).await?;
             return Err(Failure::TokenInvalid);
         }
-        let renewal = Renewal {
+        let pending_rotation = PendingRotation {
             session: session.id,
             generation: token.generation,
         };
-        Ok(Caller {
+        Ok(Identity {
             user,
             session: session.id,
-            renewal: Some(renewal),
+            pending_rotation: Some(pending_rotation),
         })
     }
 
-    /// Hands out new tokens for a refresh token that was judged before: at the end of the request, since a slow
-    /// upload would else outlast the grace with its new tokens still on the way.
+    /// Issues new tokens for a verified refresh token.
+    ///
+    /// Called at the end of the request. If it were called at the start, a slow upload could
+    /// outlast the grace period before its client gets the new tokens.
     ///
     /// # Errors
-    /// [`Failure::TokenInvalid`] where the session was ended meanwhile, or has moved on by more than the token's own
-    /// successor: whoever drips a body must not collect what others were given since.
-    pub async fn hand_out(&self, renewal: Renewal) -> Result<TokenPair, Failure> {
+    /// [`Failure::TokenInvalid`] if the session has ended, or has rotated more than once since the
+    /// verification. [`Failure::Unavailable`] if the database cannot be reached.
+    pub async fn rotate(&self, pending_rotation: PendingRotation) -> Result<TokenPair, Failure> {
         let now = self.clock.now();
-        let (mut session, _) = self.live(renewal.session).await?;
-        if session.generation > renewal.generation + 1 {
+        let (mut session, _) = self.find_active(pending_rotation.session).await?;
+        // A client that delays its body must not get tokens that were issued to others meanwhile.
+        if session.generation > pending_rotation.generation + 1 {
             return Err(Failure::TokenInvalid);
         }
-        if session.generation == renewal.generation {
+        if session.generation == pending_rotation.generation {
             let next = Session {
                 generation: session.generation + 1,
                 rotated_at: now,
@@ -172,26 +189,25 @@ impl Sessions {
             session = if self.database.rotate_session(&next).await? {
                 next
             } else {
-                // Another request was first: its successor is this one's too.
-                self.live(renewal.session).await?.0
+                // Another request was faster. Its new generation is the successor for this one,
+                // too.
+                self.find_active(pending_rotation.session).await?.0
             };
         }
         self.tokens.issue(&session, now)
     }
 
-    /// The user's sessions, the one used last first.
-    ///
-    /// # Errors
-    /// The database is out of reach.
-    pub async fn of(&self, user: i64) -> Result<Vec<Session>, Failure> {
+    /// Returns the active sessions of a user, the most recently used first.
+    pub(crate) async fn list(&self, user: i64) -> Result<Vec<Session>, Failure> {
         self.database.live_sessions(user, self.clock.now()).await
     }
 
-    /// Ends a session of the user's own.
+    /// Ends a session if it belongs to the user.
     ///
     /// # Errors
-    /// [`Failure::SessionNotFound`].
-    pub async fn end_own(&self, user: i64, session: i64) -> Result<(), Failure> {
+    /// [`Failure::SessionNotFound`] if the user has no such active session.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
+    pub(crate) async fn end_own(&self, user: i64, session: i64) -> Result<(), Failure> {
         let now = self.clock.now();
         let ended = self.database.revoke_session_of(user, session, now).await?;
         ended.then_some(()).ok_or(Failure::SessionNotFound)
@@ -200,24 +216,29 @@ impl Sessions {
     /// Ends a session.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
     pub async fn end(&self, session: i64) -> Result<(), Failure> {
         self.database
             .revoke_session(session, self.clock.now())
             .await
     }
 
-    /// Requests that only read go on where nothing can be written.
+    /// Stores the time of last use. A failure is only logged: requests that just read also work
+    /// while the database accepts no writes.
     async fn touch(&self, session: &Session) {
         let now = self.clock.now();
-        if now.saturating_sub(session.last_used_at) >= USE_STEP
+        if now.saturating_sub(session.last_used_at) >= LAST_USE_STEP
             && let Err(failure) = self.database.touch_session(session, now).await
         {
-            tracing::warn!(?failure, "a session's time of last use could not be kept");
+            tracing::warn!(
+                ?failure,
+                session = session.id,
+                "cannot store the time of last use of a session"
+            );
         }
     }
 
-    async fn live(&self, session: i64) -> Result<(Session, User), Failure> {
+    async fn find_active(&self, session: i64) -> Result<(Session, User), Failure> {
         self.database
             .live_session(session)
             .await?

@@ -1,59 +1,82 @@
-//! Slows down whoever guesses: each subject has an allowance of attempts, and once it is used up, waits that grow.
+//! Limits on attempts: log-ins, password changes and registrations.
 //!
-//! An attempt is booked before it is judged, so that attempts in parallel cannot exceed the allowance, and a client
-//! that goes away is none the better for it. A booking is a move of one time: the row says when the allowance is whole
-//! again, and each attempt moves that on by one share of the time in which it recovers (the generic cell rate algorithm,
-//! ITU-T I.371, annex A). So attempts are forgiven one by one, and a row of the past says nothing and can go.
+//! Each subject, such as an account or an address, has an allowance of attempts. The allowance
+//! recovers steadily over `limits.recovery`. The attempt that uses it up starts a wait. Each
+//! further attempt starts a wait that is twice as long, up to `limits.longest_wait`.
+//!
+//! # Algorithm
+//! The generic cell rate algorithm (GCRA, ITU-T I.371, annex A) stores one time for each subject
+//! instead of a list of attempts: the theoretical arrival time (TAT). At that time the whole
+//! allowance is available again.
+//!
+//! - `share = recovery / allowance` is the time in which one attempt recovers.
+//! - An attempt sets `TAT = max(TAT, now) + share`.
+//! - `(TAT - now) / share`, rounded up, attempts are used at the moment.
+//! - A TAT in the past means that no attempt is used. The row can be deleted.
+//!
+//! GCRA rejects every cell that exceeds the allowance. This module accepts the attempt after the
+//! wait, so that the owner of an account is never locked out. The end of the wait is the second
+//! time in the row, `next_at`.
+//!
+//! # Order
+//! An attempt is reserved before the password is checked. Otherwise parallel attempts could exceed
+//! the allowance, and a client could avoid the count by closing its connection early.
 
 use std::{net::IpAddr, time::Duration};
 
 use super::key::Secret;
 use crate::{
     clock::{Clock, Milliseconds},
-    config::Limits,
+    config::LimitSettings,
     database::{AttemptResolution, AttemptRow, AttemptUpdate, Database},
     failure::Failure,
 };
 
-/// Bytes of a subject's hash that are kept.
+/// Bytes of a subject's hash that are stored. 128 bits make collisions impossible in practice.
 const SUBJECT_BYTES: usize = 16;
-/// The bits of an IPv6 address that are its owner's: a site gets a /64 at least (RFC 6177).
-const SITE_PREFIX: u32 = 64;
+/// Bits of an IPv6 address that identify a client: a site gets at least a /64 (RFC 6177).
+const CLIENT_PREFIX_BITS: u32 = 64;
 
-/// Keeps count of attempts, in the database.
+/// Counts attempts in the database, so that all nodes share the counts.
 #[derive(Clone)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     database: Database,
     clock: Clock,
-    /// Names and addresses are kept as hashes under this secret, since people type passwords where names belong.
+    /// Key of the hashes that replace names and addresses. The names must not be readable in the
+    /// database, because people type passwords into the name field by mistake.
     secret: Secret,
-    limits: Limits,
+    limits: LimitSettings,
 }
 
-/// Whose allowance an attempt uses up.
+/// Owner of an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject<'a> {
+pub(crate) enum Subject<'a> {
     /// Log-ins from an address.
     LoginFrom(IpAddr),
-    /// Log-ins to an account, whether there is one of this name or not.
+    /// Log-ins to an account. Unknown names count too, so that they cannot be told from known ones.
     LoginTo(&'a str),
-    /// New passwords for an account, from within its sessions: whoever guesses at log-ins cannot use this one up.
+    /// Password changes of an account. Separate from log-ins, so that a stranger who guesses at
+    /// log-ins cannot stop the owner from changing the password.
     PasswordOf(i64),
     /// Registrations from an address.
     RegistrationFrom(IpAddr),
 }
 
-/// AttemptRow that were booked and await their outcome. Dropped, they count as failed.
+/// Reserved attempts that wait for their outcome. If dropped, they count as failed.
 #[must_use]
-pub struct Booked {
+pub(crate) struct Reservation {
     throttle: Throttle,
-    bookings: Vec<(AttemptUpdate, bool)>,
+    /// Changes of the rows, and for each whether a success resets the allowance.
+    updates: Vec<(AttemptUpdate, bool)>,
 }
 
 impl Throttle {
-    /// Counts in `database`, which all nodes share; nothing is counted where the limits are off.
-    #[must_use]
-    pub fn new(database: Database, clock: Clock, secret: Secret, limits: Limits) -> Self {
+    pub(crate) fn new(
+        database: Database,
+        clock: Clock,
+        secret: Secret,
+        limits: LimitSettings,
+    ) -> Self {
         Self {
             database,
             clock,
@@ -62,33 +85,36 @@ impl Throttle {
         }
     }
 
-    /// Books an attempt for each subject, or for none where one of them must wait.
+    /// Reserves one attempt for every subject, or none if a subject has to wait.
     ///
     /// # Errors
-    /// [`Failure::RateLimited`] with the longest of the waits.
-    pub async fn book(&self, subjects: &[Subject<'_>]) -> Result<Booked, Failure> {
-        let mut bookings = Vec::new();
+    /// [`Failure::RateLimited`] with the longest wait of the subjects.
+    /// [`Failure::Unavailable`] if the database cannot be reached.
+    pub(crate) async fn reserve(&self, subjects: &[Subject<'_>]) -> Result<Reservation, Failure> {
+        let mut updates = Vec::new();
         if self.limits.enabled {
             let keys: Vec<_> = subjects
                 .iter()
                 .map(|subject| self.key_of(*subject))
                 .collect();
+            // Compare-and-swap: if another attempt has changed a row since it was read, nothing is
+            // written, and the decision is made again from the new rows.
             loop {
                 let rows = self.database.attempts(&keys).await?;
-                bookings = self.decide(subjects, &keys, &rows)?;
-                if self.database.reserve_attempts(&bookings).await? {
+                updates = self.decide(subjects, &keys, &rows)?;
+                if self.database.reserve_attempts(&updates).await? {
                     break;
                 }
             }
         }
-        let bookings = bookings
+        let updates = updates
             .into_iter()
             .zip(subjects)
-            .map(|(booking, subject)| (booking, subject.forgets()))
+            .map(|(update, subject)| (update, subject.resets()))
             .collect();
-        Ok(Booked {
+        Ok(Reservation {
             throttle: self.clone(),
-            bookings,
+            updates,
         })
     }
 
@@ -108,40 +134,50 @@ impl Throttle {
             .map(|row| row.next_at.saturating_sub(now))
             .max();
         if let Some(wait) = wait.filter(|wait| *wait > 0) {
+            // Rounded up: a client that retries after whole seconds must not come too early.
             let seconds = wait.unsigned_abs().div_ceil(1000);
             return Err(Failure::RateLimited {
                 retry_after: Duration::from_secs(seconds),
             });
         }
-        let bookings = subjects.iter().zip(keys).zip(rows);
-        Ok(bookings
-            .map(|((subject, key), row)| self.next(subject.allowance(&self.limits), key, row, now))
+        let updates = subjects.iter().zip(keys).zip(rows);
+        Ok(updates
+            .map(|((subject, key), row)| {
+                self.update(subject.allowance(&self.limits), key, row, now)
+            })
             .collect())
     }
 
-    /// The row as an attempt `now` leaves it, of an allowance of so many.
-    fn next(
+    /// Computes the row after an attempt at `now`, by the algorithm of this module.
+    fn update(
         &self,
         allowance: u32,
         key: &str,
         row: Option<&AttemptRow>,
         now: Milliseconds,
     ) -> AttemptUpdate {
-        let first = self.limits.first_wait.milliseconds();
-        let longest = self.limits.longest_wait.milliseconds();
+        let first_wait = self.limits.first_wait.milliseconds();
+        let longest_wait = self.limits.longest_wait.milliseconds();
         let allowance = i64::from(allowance);
+        // At least 1 ms: a short recovery divided by a large allowance would give 0.
         let share = (self.limits.recovery.milliseconds() / allowance).max(1);
         let from = row.map_or(now, |row| row.tat.max(now));
-        // Beyond the longest wait there is nothing more to count.
-        let doublings = i64::from((longest / first).max(1).ilog2()) + 1;
-        let most = now.saturating_add((allowance + doublings).saturating_mul(share));
-        let tat = from.saturating_add(share).min(most.max(from));
+        // Number of attempts until the doubled waits reach the longest. AttemptRow beyond that change
+        // nothing, so the TAT stops there. Otherwise an attack could move it on without limit, and
+        // the owner would meet long waits for days after its end.
+        let doublings = i64::from((longest_wait / first_wait).max(1).ilog2()) + 1;
+        let max_tat = now.saturating_add((allowance + doublings).saturating_mul(share));
+        // `max(from)`: a lower limit set at a restart must not move a stored TAT back.
+        let tat = from.saturating_add(share).min(max_tat.max(from));
         let used = (tat - now + share - 1) / share;
         let next_at = match u32::try_from(used - allowance) {
-            // Not now: a node whose clock is behind would take that for a wait.
+            // The allowance is not used up. The old value stays instead of `now`, because a node
+            // with a slower clock would read `now` as a wait.
             Err(_) => row.map_or(0, |row| row.next_at),
-            Ok(over) => {
-                now.saturating_add(longest.min(first.saturating_mul(1_i64 << over.min(40))))
+            // 2^40 ms is 35 years, longer than any wait. The cap keeps the shift within 64 bits.
+            Ok(excess) => {
+                let wait = first_wait.saturating_mul(1_i64 << excess.min(40));
+                now.saturating_add(wait.min(longest_wait))
             }
         };
         AttemptUpdate {
@@ -160,7 +196,7 @@ impl Throttle {
         let number;
         let (kind, value): (&[u8], &[u8]) = match subject {
             Subject::LoginFrom(from) => {
-                address = site(from);
+                address = client_prefix(from);
                 (b"log-in from ", &address)
             }
             Subject::LoginTo(name) => (b"log-in to ", name.as_bytes()),
@@ -169,51 +205,54 @@ impl Throttle {
                 (b"password of ", &number)
             }
             Subject::RegistrationFrom(from) => {
-                address = site(from);
+                address = client_prefix(from);
                 (b"registration from ", &address)
             }
         };
-        let hash = self.secret.key(&[b"veraicon throttle: ", kind, value]);
+        let hash = self
+            .secret
+            .derive_key(&[b"veraicon throttle: ", kind, value]);
         hex::encode(&hash[..SUBJECT_BYTES])
     }
 }
 
-impl Booked {
-    /// The attempts succeeded: those on an account are forgotten with all before them; of an address, whose other
-    /// attempts may have been at other accounts, just this one counts as not made.
+impl Reservation {
+    /// Records success. Allowances of accounts become whole again, those of addresses get this
+    /// attempt back.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn succeeded(self) -> Result<(), Failure> {
-        self.settle(true).await
+    /// [`Failure::Unavailable`] if the database cannot be reached. The attempts then count.
+    pub(crate) async fn succeeded(self) -> Result<(), Failure> {
+        self.commit(true).await
     }
 
-    /// Nothing came of the attempts: they count as not made.
+    /// Gives the attempts back: they do not count.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn give_back(self) -> Result<(), Failure> {
-        self.settle(false).await
+    /// [`Failure::Unavailable`] if the database cannot be reached. The attempts then count.
+    pub(crate) async fn refund(self) -> Result<(), Failure> {
+        self.commit(false).await
     }
 
-    async fn settle(self, succeeded: bool) -> Result<(), Failure> {
-        if self.bookings.is_empty() {
+    async fn commit(self, succeeded: bool) -> Result<(), Failure> {
+        // Empty if the limits are turned off.
+        if self.updates.is_empty() {
             return Ok(());
         }
-        let settlements = self.bookings.into_iter().map(|(booking, forgets)| {
-            if succeeded && forgets {
-                AttemptResolution::Reset(booking.after.subject)
+        let resolutions = self.updates.into_iter().map(|(update, resets)| {
+            if succeeded && resets {
+                AttemptResolution::Reset(update.after.subject)
             } else {
-                AttemptResolution::Refund(booking)
+                AttemptResolution::Refund(update)
             }
         });
-        let settlements: Vec<_> = settlements.collect();
-        self.throttle.database.resolve_attempts(&settlements).await
+        let resolutions: Vec<_> = resolutions.collect();
+        self.throttle.database.resolve_attempts(&resolutions).await
     }
 }
 
 impl Subject<'_> {
-    fn allowance(self, limits: &Limits) -> u32 {
+    fn allowance(self, limits: &LimitSettings) -> u32 {
         match self {
             Self::LoginFrom(_) => limits.login_failures_per_address,
             Self::LoginTo(_) | Self::PasswordOf(_) => limits.login_failures_per_account,
@@ -221,19 +260,24 @@ impl Subject<'_> {
         }
     }
 
-    /// Whether one success makes up for all failures before it.
-    fn forgets(self) -> bool {
+    /// Returns true if one success cancels all failures before it.
+    ///
+    /// Not for addresses: an attacker with an account of their own could reset the count with it
+    /// while guessing at other accounts.
+    fn resets(self) -> bool {
         matches!(self, Self::LoginTo(_) | Self::PasswordOf(_))
     }
 }
 
-/// The part of an address that stands for one owner.
-fn site(address: IpAddr) -> [u8; 16] {
+/// Returns the part of an address that identifies a client.
+fn client_prefix(address: IpAddr) -> [u8; 16] {
+    // Canonical: an IPv4 client gets the same prefix if it is connected through an IPv6 socket.
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
         IpAddr::V6(address) => {
-            let bits = address.to_bits() >> (128 - SITE_PREFIX) << (128 - SITE_PREFIX);
-            bits.to_be_bytes()
+            let host_bits = 128 - CLIENT_PREFIX_BITS;
+            let prefix = address.to_bits() >> host_bits << host_bits;
+            prefix.to_be_bytes()
         }
     }
 }

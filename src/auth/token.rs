@@ -1,7 +1,8 @@
-//! Access and refresh tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA256 and two keys that never meet.
+//! Access and refresh tokens: JSON Web Tokens (RFC 7519), signed with HMAC-SHA256.
 //!
-//! A token's header names the secret that its key was drawn from (`kid`), so that secrets can be changed while tokens of
-//! the one before are still good: the newest signs, all of them are taken.
+//! Each type of token has its own key, so that one type never passes for the other. The header
+//! `kid` names the secret from which the key is derived. After a rotation, the newest secret signs,
+//! and tokens of earlier secrets stay valid until they expire.
 
 use std::sync::Arc;
 
@@ -14,75 +15,77 @@ use crate::{clock::Milliseconds, config::Period, database::Session, failure::Fai
 
 const ISSUER: &str = "veraicon";
 const AUDIENCE: &str = "veraicon";
-/// How far another node's clock may run ahead of ours.
+/// Time by which the clock of another node may be ahead.
 const NOT_BEFORE_LEEWAY: Milliseconds = 30_000;
 
-/// The pair that a client sends from now on.
+/// New tokens for a client.
 #[derive(Clone, Debug)]
 pub struct TokenPair {
-    /// Opens requests for a short time.
+    /// Access token: authenticates requests for a short time.
     pub access: SecretString,
-    /// Yields the next pair.
+    /// Refresh token: yields the next pair.
     pub refresh: SecretString,
-    /// How long the access token is good for.
+    /// Lifetime of the access token.
     pub access_ttl: Period,
 }
 
-/// What an access token says.
+/// Content of a valid access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessToken {
-    /// The session that it belongs to.
-    pub session: i64,
+pub(crate) struct AccessToken {
+    /// Identifier of its session.
+    pub(crate) session: i64,
 }
 
-/// What a refresh token says.
+/// Content of a valid refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshToken {
-    /// The session that it belongs to.
-    pub session: i64,
-    /// Which of the session's refresh tokens it is.
-    pub generation: i64,
+pub(crate) struct RefreshToken {
+    /// Identifier of its session.
+    pub(crate) session: i64,
+    /// Number of the token within its session.
+    pub(crate) generation: i64,
 }
 
-/// Makes and checks tokens.
+/// Issues and verifies tokens.
 #[derive(Clone)]
-pub struct Tokens {
-    signing: Arc<Keys>,
-    /// The keys of secrets that sign no longer.
-    previous: Arc<[Keys]>,
+pub(crate) struct Tokens {
+    signing: Arc<KeySet>,
+    /// Keys of former secrets: they verify, but do not sign.
+    previous: Arc<[KeySet]>,
     access_ttl: Period,
     refresh_ttl: Period,
 }
 
-/// What is drawn from one secret: a key for each type of token.
-struct Keys {
+/// Keys derived from one secret: one for each type of token.
+struct KeySet {
     id: String,
-    access: Key,
-    refresh: Key,
+    access: SigningKey,
+    refresh: SigningKey,
 }
 
-struct Key {
-    kind: Kind,
+struct SigningKey {
+    token_type: TokenType,
     encoding: EncodingKey,
     decoding: DecodingKey,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum TokenType {
     Access,
     Refresh,
 }
 
-/// The claims. Times are NumericDates (RFC 7519, section 2) with milliseconds as their fraction:
-/// a life of one second is exactly that.
+/// Claims of a token.
+///
+/// Times are NumericDates (RFC 7519, section 2) with a fraction, so that lifetimes are exact to the
+/// millisecond.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
     sub: String,
     sid: String,
-    typ: Kind,
+    typ: TokenType,
     #[serde(default, skip_serializing_if = "Option::is_none", rename = "gen")]
     generation: Option<i64>,
     iat: f64,
@@ -91,36 +94,35 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Signs with keys of the one secret, and takes tokens that keys of the `previous` ones have signed.
-    #[must_use]
-    pub fn new(
+    /// Derives the keys. `signing` signs; tokens of `previous` secrets are valid, too.
+    pub(crate) fn new(
         signing: &Secret,
         previous: &[Secret],
         access_ttl: Period,
         refresh_ttl: Period,
     ) -> Self {
         Self {
-            signing: Arc::new(Keys::of(signing)),
-            previous: previous.iter().map(Keys::of).collect(),
+            signing: Arc::new(KeySet::of(signing)),
+            previous: previous.iter().map(KeySet::of).collect(),
             access_ttl,
             refresh_ttl,
         }
     }
 
-    /// When a refresh token handed out `now` ends.
-    #[must_use]
-    pub fn refresh_expiry(&self, now: Milliseconds) -> Milliseconds {
+    /// Returns the expiry of a refresh token that is issued `now`.
+    pub(crate) fn refresh_expiry(&self, now: Milliseconds) -> Milliseconds {
         now.saturating_add(self.refresh_ttl.milliseconds())
     }
 
-    /// The pair for a session's present generation.
+    /// Issues tokens for the current generation of a session.
     ///
-    /// The refresh token follows from the session's row alone: whoever asks again gets the very same one.
+    /// The refresh token depends on nothing but the session's row. So requests in parallel that
+    /// rotate the same token get the same successor.
     ///
     /// # Errors
-    /// The signature cannot be made.
-    pub fn issue(&self, session: &Session, now: Milliseconds) -> Result<TokenPair, Failure> {
-        let Keys {
+    /// [`Failure::Internal`] if signing fails.
+    pub(crate) fn issue(&self, session: &Session, now: Milliseconds) -> Result<TokenPair, Failure> {
+        let KeySet {
             id,
             access,
             refresh,
@@ -146,23 +148,33 @@ impl Tokens {
         })
     }
 
-    /// Reads an access token.
+    /// Verifies an access token.
     ///
     /// # Errors
-    /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
-    pub fn read_access(&self, token: &str, now: Milliseconds) -> Result<AccessToken, Failure> {
-        let claims = self.keys_of(token)?.access.verify(token, now)?;
+    /// [`Failure::TokenExpired`] if its time is over, [`Failure::TokenInvalid`] for any other
+    /// fault.
+    pub(crate) fn verify_access(
+        &self,
+        token: &str,
+        now: Milliseconds,
+    ) -> Result<AccessToken, Failure> {
+        let claims = self.keys_for(token)?.access.verify(token, now)?;
         Ok(AccessToken {
             session: number(&claims.sid)?,
         })
     }
 
-    /// Reads a refresh token.
+    /// Verifies a refresh token.
     ///
     /// # Errors
-    /// [`Failure::TokenInvalid`], [`Failure::TokenExpired`].
-    pub fn read_refresh(&self, token: &str, now: Milliseconds) -> Result<RefreshToken, Failure> {
-        let claims = self.keys_of(token)?.refresh.verify(token, now)?;
+    /// [`Failure::TokenExpired`] if its time is over, [`Failure::TokenInvalid`] for any other
+    /// fault.
+    pub(crate) fn verify_refresh(
+        &self,
+        token: &str,
+        now: Milliseconds,
+    ) -> Result<RefreshToken, Failure> {
+        let claims = self.keys_for(token)?.refresh.verify(token, now)?;
         let generation = claims.generation.ok_or(Failure::TokenInvalid)?;
         Ok(RefreshToken {
             session: number(&claims.sid)?,
@@ -170,8 +182,8 @@ impl Tokens {
         })
     }
 
-    /// The keys of the secret that the token names. The name is not yet proved: the signature does that.
-    fn keys_of(&self, token: &str) -> Result<&Keys, Failure> {
+    /// Finds the keys of the secret that the token names. The signature is verified afterwards.
+    fn keys_for(&self, token: &str) -> Result<&KeySet, Failure> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| Failure::TokenInvalid)?;
         std::iter::once(&*self.signing)
             .chain(self.previous.iter())
@@ -180,21 +192,23 @@ impl Tokens {
     }
 }
 
-impl Keys {
+impl KeySet {
     fn of(secret: &Secret) -> Self {
-        let key = |kind, purpose: &[u8]| Key::new(kind, &secret.key(&[purpose]));
+        let key = |token_type, purpose: &[u8]| {
+            SigningKey::new(token_type, &secret.derive_key(&[purpose]))
+        };
         Self {
             id: secret.id(),
-            access: key(Kind::Access, b"veraicon access token"),
-            refresh: key(Kind::Refresh, b"veraicon refresh token"),
+            access: key(TokenType::Access, b"veraicon access token"),
+            refresh: key(TokenType::Refresh, b"veraicon refresh token"),
         }
     }
 }
 
-impl Key {
-    fn new(kind: Kind, key: &[u8]) -> Self {
+impl SigningKey {
+    fn new(token_type: TokenType, key: &[u8]) -> Self {
         Self {
-            kind,
+            token_type,
             encoding: EncodingKey::from_secret(key),
             decoding: DecodingKey::from_secret(key),
         }
@@ -213,7 +227,7 @@ impl Key {
             aud: AUDIENCE.into(),
             sub: session.user_id.to_string(),
             sid: session.id.to_string(),
-            typ: self.kind,
+            typ: self.token_type,
             generation,
             iat: numeric_date(from),
             nbf: numeric_date(from),
@@ -232,12 +246,13 @@ impl Key {
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library would read the machine's clock; ours judges below.
+        // The library would use the system clock. The times are checked below with the given clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation);
         let claims = token.map_err(|_| Failure::TokenInvalid)?.claims;
-        if claims.typ != self.kind
+        // The keys already tell the types apart. The claim guards against a mix-up of the keys.
+        if claims.typ != self.token_type
             || milliseconds(claims.nbf) > now.saturating_add(NOT_BEFORE_LEEWAY)
         {
             return Err(Failure::TokenInvalid);
@@ -249,6 +264,8 @@ impl Key {
     }
 }
 
+// Identifiers are strings in the claims: a JSON number is exact to 53 bits only (RFC 8259, section
+// 6).
 fn number(text: &str) -> Result<i64, Failure> {
     text.parse().map_err(|_| Failure::TokenInvalid)
 }
@@ -263,7 +280,7 @@ fn numeric_date(time: Milliseconds) -> f64 {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "a conversion from a double saturates; the value is signed by us"
+    reason = "the conversion saturates, and the service itself signed the value"
 )]
 fn milliseconds(date: f64) -> Milliseconds {
     (date * 1000.0).round() as Milliseconds

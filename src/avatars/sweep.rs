@@ -1,71 +1,62 @@
-//! Removing pictures that no row names any more.
+//! Removing pictures that are due.
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
-use super::Avatars;
+use super::lifecycle::Lifecycle;
 use crate::{
-    clock::Milliseconds, database::leases::Holder, failure::Failure, maintenance, node::Membership,
-    storage::PictureKey,
+    database::PictureRow,
+    failure::Failure,
+    storage::{PictureKey, Storage},
 };
 
-/// How long a sweep may take over one picture, before another takes it for dead.
-const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
-/// How long the removal of a picture may take: it must have ended when another sweep may take over.
-const REMOVAL_TIME: Duration = Duration::from_secs(60);
-/// How long a picture is left alone that could not be removed.
-const PAUSE_AFTER_FAILURE: Milliseconds = 60 * 1000;
+/// Time that the removal of one picture may take. It must be shorter than
+/// [`super::lifecycle::CLAIM_TIME`]: when that is over, another sweep may take the picture.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rows read at once.
 const BATCH: u64 = 100;
-/// What is taken for looking through the whole store, and how often that is done.
-const COLLECTION: &str = "collection";
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The pause between two sweeps.
-const INTERVAL: Duration = Duration::from_secs(60);
 
-impl Avatars {
-    /// Removes the pictures that are due: of one user, or of all. Returns how many were removed.
-    /// One that the store does not let go is left for a later sweep.
+/// Removes pictures that are due. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Sweeper {
+    storage: Storage,
+    lifecycle: Lifecycle,
+}
+
+/// Outcome of the removal of one picture.
+enum Removed {
+    Done,
+    /// Some objects are left. The row was given back for a later sweep.
+    Postponed,
+    /// The store may remove the objects later. The claim stays until that time is over.
+    Uncertain,
+}
+
+impl Sweeper {
+    pub(super) fn new(storage: Storage, lifecycle: Lifecycle) -> Self {
+        Self { storage, lifecycle }
+    }
+
+    /// Removes the pictures that are due, of one user or of all. Returns how many were removed.
+    ///
+    /// A picture that cannot be removed is left for a later sweep.
     ///
     /// # Errors
-    /// The database is out of reach; the rest is left for the next sweep.
-    pub async fn sweep(&self, user: Option<i64>) -> Result<usize, Failure> {
+    /// The database cannot be reached. The rest is left for the next sweep.
+    pub(super) async fn sweep(&self, user: Option<i64>) -> Result<usize, Failure> {
         let mut removed = 0;
         loop {
-            let due = self
-                .database
-                .due_pictures(user, self.clock.now(), BATCH)
-                .await?;
+            let due = self.lifecycle.due(user, BATCH).await?;
             let mut progress = false;
             for row in &due {
-                let until = self.clock.now() + CLAIM_TIME;
-                if !self.database.claim_picture(row, until).await? {
+                let Some(claimed) = self.lifecycle.claim(row).await? else {
                     continue;
-                }
-                let key = PictureKey::new(row.user_id, row.digest()?);
+                };
                 progress = true;
-                let removal = tokio::time::timeout(REMOVAL_TIME, self.storage.remove(&key)).await;
-                // What takes too long goes on in a thread of its own, or in the store.
-                let late = removal.is_err() || self.storage.may_apply_late();
-                if let Err(failure) = removal
-                    .unwrap_or_else(|_| Err(Failure::unavailable("the removal took too long")))
-                {
-                    tracing::error!(?failure, %key, "a picture could not be removed; it is tried again");
-                    // The store may remove it later all the same. The claim stays until that is over, so that nobody
-                    // stores the same picture meanwhile.
-                    if late {
-                        return Ok(removed);
-                    }
-                    let again = self.clock.now() + PAUSE_AFTER_FAILURE;
-                    let id = self.ids.next().await?;
-                    self.database
-                        .postpone_picture(row.id, until, id, again)
-                        .await?;
-                    continue;
+                match self.remove(&claimed).await? {
+                    Removed::Done => removed += 1,
+                    Removed::Postponed => {}
+                    Removed::Uncertain => return Ok(removed),
                 }
-                self.database.forget_picture(row.id, until).await?;
-                removed += 1;
             }
             if !progress {
                 return Ok(removed);
@@ -73,55 +64,28 @@ impl Avatars {
         }
     }
 
-    /// Sweeps from time to time until told to stop; of several nodes one at a time.
-    pub async fn sweep_forever(self, membership: Option<Membership>, stop: CancellationToken) {
-        loop {
-            match self.clean_up(membership.as_ref()).await {
-                Err(failure) => tracing::error!(?failure, "the sweep failed; it is tried again"),
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "removed pictures no longer in use"),
-            }
-            if stop
-                .run_until_cancelled(tokio::time::sleep(INTERVAL))
-                .await
-                .is_none()
-            {
-                return;
-            }
+    async fn remove(&self, claimed: &PictureRow) -> Result<Removed, Failure> {
+        let key = PictureKey::new(claimed.user_id, claimed.digest()?);
+        let removal = tokio::time::timeout(REMOVAL_TIMEOUT, self.storage.remove(&key)).await;
+        // After a time-out the removal goes on in a thread of its own, or in the store.
+        let uncertain = removal.is_err() || self.storage.may_apply_late();
+        let removal = removal.unwrap_or_else(|_| {
+            let seconds = REMOVAL_TIMEOUT.as_secs();
+            Err(Failure::unavailable(format!(
+                "the removal did not end within {seconds} s"
+            )))
+        });
+        let Err(failure) = removal else {
+            self.lifecycle.delete(claimed).await?;
+            return Ok(Removed::Done);
+        };
+        tracing::error!(?failure, %key, "cannot remove a picture; a later sweep tries again");
+        // While the claim stays, nobody can store the same picture. So a late removal cannot hit a
+        // new upload of it.
+        if uncertain {
+            return Ok(Removed::Uncertain);
         }
-    }
-
-    async fn clean_up(&self, membership: Option<&Membership>) -> Result<usize, Failure> {
-        self.storage.remove_unfinished(&self.clock).await?;
-        if let Some(membership) = membership
-            && !membership.sweeps().await?
-        {
-            return Ok(0);
-        }
-        self.database
-            .delete_expired_sessions(self.clock.now())
-            .await?;
-        self.database
-            .delete_expired_attempts(self.clock.now())
-            .await?;
-        let mut removed = self.sweep(None).await?;
-        // Whoever is the first to ask does it, and a day passes before anybody can again.
-        let nobody = Holder::new().map_err(Failure::internal)?;
-        if self.database.take_lease(COLLECTION, &nobody, DAY).await? {
-            let collected = self.collect(true, &maintenance::Log).await?;
-            removed += usize::try_from(collected.removed).unwrap_or(usize::MAX);
-        }
-        Ok(removed)
-    }
-
-    /// Sweeps a user's pictures now; where that fails, the next sweep does it.
-    pub(super) async fn sweep_or_leave(&self, user: i64) {
-        if let Err(failure) = self.sweep(Some(user)).await {
-            tracing::error!(
-                ?failure,
-                user,
-                "pictures could not be removed at once; the sweep tries again"
-            );
-        }
+        self.lifecycle.postpone(claimed).await?;
+        Ok(Removed::Postponed)
     }
 }

@@ -1,4 +1,4 @@
-//! Commands that show and change accounts.
+//! Commands that show and change accounts: `user list`, `show`, `delete` and so on.
 
 use std::io::Read;
 
@@ -6,43 +6,47 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::{maintenance, print};
+use super::{maintenance, output::print};
 use crate::{
     accounts::Username, app::CommandContext, auth::password::NewPassword, config::Config,
     database::User, failure::Language,
 };
 
 /// Accounts read at once.
-const PAGE: u64 = 500;
+const PAGE_SIZE: u64 = 500;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print all accounts, one a line: identifier, name, when it was made, what it has; parted by tabs
+    /// Print all accounts, one per line: identifier, name, time of creation, "picture" or "deleted";
+    /// separated by tabs
     List,
-    /// Print one account, its sessions and where its picture lies
-    Show(Who),
+    /// Print one account, its sessions and the location of its picture
+    Show(Account),
     /// Delete an account with its sessions and pictures; its name stays taken
-    Delete(Who),
+    Delete(Account),
     /// Set a new password, read from standard input, and end all sessions
-    SetPassword(Who),
+    SetPassword(Account),
     /// End all sessions
-    RevokeSessions(Who),
+    RevokeSessions(Account),
 }
 
 #[derive(Clone, Debug, Args)]
-pub(super) struct Who {
+pub(super) struct Account {
     /// The account's name, or its identifier
     #[arg(value_name = "NAME|ID")]
-    account: String,
+    name_or_id: String,
 }
 
 pub(super) async fn run(config: Config, command: Command) -> anyhow::Result<()> {
-    let context = maintenance::open(config).await?;
+    maintenance::with_context(config, async |context| run_in(context, command).await).await
+}
+
+async fn run_in(context: &CommandContext, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List => list(&context).await?,
-        Command::Show(who) => show(&context, &find(&context, &who).await?).await?,
-        Command::Delete(who) => {
-            let user = find(&context, &who).await?;
+        Command::List => list(context).await?,
+        Command::Show(account) => show(context, &find(context, &account).await?).await?,
+        Command::Delete(account) => {
+            let user = find(context, &account).await?;
             ensure!(
                 !user.is_deleted(),
                 "{} is deleted already",
@@ -51,45 +55,44 @@ pub(super) async fn run(config: Config, command: Command) -> anyhow::Result<()> 
             context.avatars.delete_account(user.id).await?;
             print(&format!("{} is deleted\n", display_name(&user)))?;
         }
-        Command::SetPassword(who) => {
-            let user = find(&context, &who).await?;
+        Command::SetPassword(account) => {
+            let user = find(context, &account).await?;
             ensure!(!user.is_deleted(), "{} is deleted", display_name(&user));
-            set_password(&context, &user).await?;
+            set_password(context, &user).await?;
             print(&format!(
-                "{} has a new password, and no session any more\n",
+                "{} has a new password; all its sessions have ended\n",
                 display_name(&user)
             ))?;
         }
-        Command::RevokeSessions(who) => {
-            let user = find(&context, &who).await?;
+        Command::RevokeSessions(account) => {
+            let user = find(context, &account).await?;
             let now = context.clock.now();
             context.database.revoke_sessions(user.id, now).await?;
             print(&format!(
-                "{} has no session any more\n",
+                "all sessions of {} have ended\n",
                 display_name(&user)
             ))?;
         }
     }
-    context.close().await;
     Ok(())
 }
 
 async fn list(context: &CommandContext) -> anyhow::Result<()> {
     let mut after = i64::MIN;
     loop {
-        let page = context.database.users_after(after, PAGE).await?;
+        let page = context.database.users_after(after, PAGE_SIZE).await?;
         let Some(last) = page.last() else {
             return Ok(());
         };
         after = last.id;
         let lines = page.iter().map(|user| {
-            let has = match (user.is_deleted(), &user.avatar_digest) {
+            let status = match (user.is_deleted(), &user.avatar_digest) {
                 (true, _) => "deleted",
                 (false, Some(_)) => "picture",
                 (false, None) => "",
             };
-            let made = time(user.created_at);
-            format!("{}\t{}\t{made}\t{has}\n", user.id, user.username)
+            let created = time(user.created_at);
+            format!("{}\t{}\t{created}\t{status}\n", user.id, user.username)
         });
         print(&lines.collect::<String>())?;
     }
@@ -97,7 +100,7 @@ async fn list(context: &CommandContext) -> anyhow::Result<()> {
 
 async fn show(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     let mut text = format!(
-        "id: {}\nname: {}\nmade: {}\nchanged: {}\n",
+        "id: {}\nname: {}\ncreated: {}\nchanged: {}\n",
         user.id,
         user.username,
         time(user.created_at),
@@ -119,7 +122,7 @@ async fn show(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     let now = context.clock.now();
     for session in context.database.live_sessions(user.id, now).await? {
         text += &format!(
-            "session: {}, begun {}, last used {}, {}\n",
+            "session: {}, started {}, last used {}, {}\n",
             session.id,
             time(session.created_at),
             time(session.last_used_at),
@@ -138,33 +141,39 @@ async fn set_password(context: &CommandContext, user: &User) -> anyhow::Result<(
     let password = NewPassword::parse("password", &password)
         .map_err(|failure| anyhow::anyhow!("{}", failure.message(Language::English)))?;
     let passwords = context.passwords()?;
-    let hash = passwords.hash(passwords.enter()?, password).await?;
+    let hash = passwords
+        .hash(passwords.acquire_permit()?, password)
+        .await?;
     let now = context.clock.now();
     context.database.set_password(user, hash, now).await?;
     Ok(())
 }
 
-/// The account of that name, or else of that identifier.
-async fn find(context: &CommandContext, who: &Who) -> anyhow::Result<User> {
+/// Finds the account with this name, or else with this identifier.
+async fn find(context: &CommandContext, account: &Account) -> anyhow::Result<User> {
     let database = &context.database;
-    if let Ok(name) = Username::parse(&who.account)
+    if let Ok(name) = Username::parse(&account.name_or_id)
         && let Some(user) = database.user_by_key(&name.key).await?
     {
         return Ok(user);
     }
-    if let Ok(id) = who.account.parse()
+    if let Ok(id) = account.name_or_id.parse()
         && let Some(user) = database.user(id).await?
     {
         return Ok(user);
     }
-    bail!("there is no account {:?}", who.account)
+    bail!(
+        "there is no account with the name or identifier {:?}",
+        account.name_or_id
+    )
 }
 
+/// Returns the name and the identifier of an account, for messages.
 fn display_name(user: &User) -> String {
     format!("{} ({})", user.username, user.id)
 }
 
-/// In UTC (RFC 3339).
+/// Formats a time in UTC (RFC 3339).
 fn time(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| milliseconds.to_string(), |time| format!("{time:.0}"))

@@ -1,4 +1,4 @@
-//! How far a command is: a bar for people, nothing where nobody looks.
+//! The progress bar of commands. It is shown on a terminal only.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::maintenance::Progress;
 
-/// Findings that are shown; of the rest, how many there are.
-const MOST_FINDINGS: u64 = 1000;
+/// Findings that are printed. Of the rest only the number is printed.
+const MAX_FINDINGS: u64 = 1000;
 
-/// A bar on standard error with rate and time left; findings go to standard output, one a line.
+/// A progress bar on standard error, with rate and remaining time. Findings go to standard output,
+/// one per line.
 pub(super) struct Bar {
     bar: ProgressBar,
     findings: std::sync::atomic::AtomicU64,
@@ -32,8 +33,8 @@ impl Bar {
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
         let findings = self.findings.load(std::sync::atomic::Ordering::Relaxed);
-        if findings > MOST_FINDINGS {
-            let _ = super::print(&format!("… and {} more\n", findings - MOST_FINDINGS));
+        if findings > MAX_FINDINGS {
+            let _ = super::output::print(&format!("… and {} more\n", findings - MAX_FINDINGS));
         }
     }
 }
@@ -47,13 +48,13 @@ impl Progress for Bar {
         self.bar.inc(steps);
     }
 
-    fn find(&self, what: &str) {
+    fn find(&self, finding: &str) {
         let before = self
             .findings
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if before < MOST_FINDINGS {
+        if before < MAX_FINDINGS {
             self.bar.suspend(|| {
-                let _ = super::print(&format!("{what}\n"));
+                let _ = super::output::print(&format!("{finding}\n"));
             });
         }
     }

@@ -1,25 +1,28 @@
-//! What values may be; whoever sets another is told so.
+//! Checks that several sections share. An error is the key of the setting and what is wrong.
 
 use std::time::Duration;
 
-use super::Period;
+use super::value::Period;
 
+/// Fails with `text` for the setting `key` if the value is invalid.
 pub(super) fn check(
-    sound: bool,
+    valid: bool,
     key: &'static str,
     text: impl Into<String>,
 ) -> Result<(), (&'static str, String)> {
-    if sound {
+    if valid {
         Ok(())
     } else {
         Err((key, text.into()))
     }
 }
 
+/// Checks that a time is at least one second and at most ten years.
 pub(super) fn check_period(
     key: &'static str,
     period: Period,
 ) -> Result<(), (&'static str, String)> {
+    // The bound keeps sums of times in milliseconds far from overflow.
     const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
     check(
         (Duration::from_secs(1)..=TEN_YEARS).contains(&period.duration()),
@@ -28,16 +31,19 @@ pub(super) fn check_period(
     )
 }
 
+/// Checks that a text is the URL of a website, to which paths can be appended.
 pub(super) fn check_web_url(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {
-    let sound = url::Url::parse(text).is_ok_and(|url| {
+    let valid = url::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
             && url.query().is_none()
             && url.fragment().is_none()
     });
     check(
-        sound,
+        valid,
         key,
-        format!("{text:?}; allowed: a URL such as \"https://example.com/pictures\""),
+        format!(
+            "{text:?}; allowed: an http or https URL without a query, such as \"https://example.com/pictures\""
+        ),
     )
 }

@@ -1,49 +1,51 @@
-//! Bounds on what clients may ask for.
+//! Section `limits`.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period},
-    value,
+    value::{self, Period},
 };
 
-/// Bounds on what clients may ask for.
+/// Limits on connections, log-ins and registrations.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// Off, none of the limits below holds; for tests and benchmarks.
+pub struct LimitSettings {
+    /// False turns off the limits of this section. For tests and benchmarks.
     #[serde(deserialize_with = "value::scalar")]
     pub enabled: bool,
-    /// How many connections are open at once; further ones wait to be accepted.
+    /// Maximum number of open connections. Further ones wait.
     #[serde(deserialize_with = "value::scalar")]
     pub connections: usize,
-    /// How many log-ins to an account may fail before the next must wait.
+    /// Number of failed log-ins to an account before the next one must wait.
+    ///
+    /// Wrong old passwords at a password change have their own count with the same limit.
     #[serde(deserialize_with = "value::scalar")]
     pub login_failures_per_account: u32,
-    /// How many log-ins from an address may fail before the next must wait.
+    /// Number of failed log-ins from an address (IPv6: a /64) before the next one must wait.
     #[serde(deserialize_with = "value::scalar")]
     pub login_failures_per_address: u32,
-    /// How many accounts may be made, and taken names tried out, from an address before the next must wait.
+    /// Number of registrations from an address, attempts with taken names included, before the
+    /// next one must wait.
     #[serde(deserialize_with = "value::scalar")]
     pub registrations_per_address: u32,
-    /// The time in which each of the three recovers from nothing to the whole.
+    /// Time in which each of the three allowances recovers completely.
     #[serde(deserialize_with = "value::scalar")]
     pub recovery: Period,
-    /// The first wait; each further one is twice as long.
+    /// First wait. Each further one is twice as long.
     #[serde(deserialize_with = "value::scalar")]
     pub first_wait: Period,
-    /// The longest wait.
+    /// Longest wait.
     #[serde(deserialize_with = "value::scalar")]
     pub longest_wait: Period,
 }
 
-impl Limits {
+impl LimitSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check(
             self.connections > 0,
             "limits.connections",
-            "0 would let nobody in; allowed: 1 or more",
+            "0; allowed: 1 or more",
         )?;
         for (key, allowance) in [
             (
@@ -79,12 +81,13 @@ impl Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             enabled: true,
             connections: 4096,
             login_failures_per_account: 10,
+            // Larger than for an account: many users may share an address (NAT).
             login_failures_per_address: 100,
             registrations_per_address: 100,
             recovery: Period::seconds(6 * 60 * 60),

@@ -1,51 +1,53 @@
-//! What pictures are accepted, and what becomes of them.
+//! Section `pictures`.
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period, PictureFormat, SandboxNeed,
     check::{check, check_period},
-    value,
+    value::{self, Period, PictureFormat, SandboxNeed},
 };
 
-/// What pictures are accepted, and what becomes of them.
+/// Accepted pictures, stored pictures, and the workers that process them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Pictures {
-    /// The largest file that is taken.
+pub struct PictureSettings {
+    /// Maximum size of an uploaded file.
     #[serde(deserialize_with = "value::scalar")]
     pub max_bytes: ByteSize,
-    /// The most pixels that a picture may have, width times height.
+    /// Maximum number of pixels of an uploaded picture, width times height.
     #[serde(deserialize_with = "value::scalar")]
     pub max_pixels: u64,
-    /// The sides of the squares that are made, in pixels.
+    /// Sides of the stored squares, in pixels.
     #[serde(deserialize_with = "value::list")]
     pub sizes: Vec<u32>,
-    /// The format of the squares.
+    /// Format of the stored squares.
     #[serde(deserialize_with = "value::scalar")]
     pub format: PictureFormat,
-    /// The quality of the squares, 1 to 100.
+    /// Quality of the stored squares, 1 to 100. Higher values make larger files.
     #[serde(deserialize_with = "value::scalar")]
     pub quality: u8,
-    /// How many pictures are worked on at once; 0 takes one for each core.
+    /// Number of pictures that are processed in parallel. 0: one per core, as far as `memory`
+    /// allows.
     #[serde(deserialize_with = "value::scalar")]
     pub workers: usize,
-    /// How many uploads may wait for a worker, before the next is turned away.
+    /// Number of further uploads that may wait for a worker. The next one gets 503.
     #[serde(deserialize_with = "value::scalar")]
     pub queue: usize,
-    /// The most memory for bodies of uploads and worker processes together.
+    /// Memory for upload bodies and worker processes together.
     #[serde(deserialize_with = "value::scalar")]
     pub memory: ByteSize,
-    /// How long an upload waits for a worker, and how long the worker may take.
+    /// Time that an upload may wait for a worker, and time that the worker may take for it.
     #[serde(deserialize_with = "value::scalar")]
     pub timeout: Period,
-    /// Whether the service runs where worker processes cannot be closed in.
+    /// Reaction if the system cannot sandbox worker processes.
+    ///
+    /// `if-offered`: the service starts and logs a warning. `required`: it does not start.
     #[serde(deserialize_with = "value::scalar")]
     pub sandbox: SandboxNeed,
 }
 
-impl Pictures {
+impl PictureSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check(
             (1024..=1 << 30).contains(&self.max_bytes.0),
@@ -94,7 +96,7 @@ impl Pictures {
     }
 }
 
-impl Default for Pictures {
+impl Default for PictureSettings {
     fn default() -> Self {
         Self {
             max_bytes: ByteSize::mib(20),

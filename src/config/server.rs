@@ -1,4 +1,4 @@
-//! How the service is reached.
+//! Section `server`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,51 +6,53 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Network, Period,
     check::{check, check_period, check_web_url},
-    value,
+    value::{self, Network, Period},
 };
 
-/// How the service is reached.
+/// Addresses, URLs and timeouts of the HTTP server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// The address to listen on. Port 0 takes any free one.
+pub struct ServerSettings {
+    /// Address and port to listen on. Port 0 takes any free port.
     #[serde(deserialize_with = "value::scalar")]
     pub listen: SocketAddr,
-    /// The path under which all routes lie: empty, or `/douyin`.
+    /// Path above all routes, such as `/douyin`. Empty: the routes start at `/`.
     #[serde(deserialize_with = "value::scalar")]
     pub base_path: String,
-    /// The URL that clients know the service by, base path included.
+    /// URL by which clients know the service, base path included.
+    ///
+    /// If absent: `http://localhost:<port><base_path>`.
     #[serde(deserialize_with = "value::optional")]
     pub public_url: Option<String>,
-    /// Origins of browser apps that may call the service: `https://app.example.com`.
+    /// Origins of browser apps that may read responses (CORS), such as `https://app.example.com`.
     #[serde(deserialize_with = "value::list")]
     pub allowed_origins: Vec<String>,
-    /// Where counts can be read (`GET /metrics`); absent, nowhere.
+    /// Address and port that serve `GET /metrics`. If absent, nothing serves metrics.
     #[serde(deserialize_with = "value::optional")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Addresses or networks of proxies whose `X-Forwarded-For` is trusted.
     #[serde(deserialize_with = "value::list")]
     pub trusted_proxies: Vec<Network>,
-    /// How long a client may take to send the head of a request.
+    /// Time in which the head of a request must arrive.
     #[serde(deserialize_with = "value::scalar")]
     pub header_timeout: Period,
-    /// How long a client may pause within a body.
+    /// Longest pause between two pieces of a body.
     #[serde(deserialize_with = "value::scalar")]
     pub body_timeout: Period,
-    /// How long a body may take in all.
+    /// Time in which a whole body must arrive.
     #[serde(deserialize_with = "value::scalar")]
     pub body_deadline: Period,
-    /// Once `body_timeout` has passed, the least of a body that must have come for each second since; 0 for none.
+    /// Bytes per second that a body must bring on average, counted after `body_timeout`. 0: no
+    /// minimum.
     #[serde(deserialize_with = "value::scalar")]
     pub body_rate: ByteSize,
-    /// How long requests in flight may take to finish after Ctrl-C.
+    /// Time for requests in progress to finish after a stop signal.
     #[serde(deserialize_with = "value::scalar")]
     pub shutdown_timeout: Period,
 }
 
-impl Server {
+impl ServerSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         let path = &self.base_path;
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
@@ -65,20 +67,21 @@ impl Server {
                     && path.chars().all(plain)),
             "server.base_path",
             format!(
-                "{path:?}; allowed: empty, or a path such as \"/douyin\" without a slash at its end"
+                "{path:?}; allowed: empty, or a path such as \"/douyin\", without a slash at the end"
             ),
         )?;
         if let Some(url) = &self.public_url {
             check_web_url("server.public_url", url)?;
         }
+        // Compared with the header `Origin` byte by byte, so only the form that browsers send fits.
         for origin in &self.allowed_origins {
-            let sound = url::Url::parse(origin)
+            let valid = url::Url::parse(origin)
                 .is_ok_and(|url| url.origin().ascii_serialization() == *origin);
             check(
-                sound,
+                valid,
                 "server.allowed_origins",
                 format!(
-                    "{origin:?}; allowed: origins such as \"https://app.example.com\", without a path; never \"*\""
+                    "{origin:?}; allowed: origins such as \"https://app.example.com\", without a path; \"*\" is not allowed"
                 ),
             )?;
         }
@@ -88,7 +91,7 @@ impl Server {
     }
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10001),

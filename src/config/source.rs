@@ -1,4 +1,4 @@
-//! Where settings come from, and one clear line where one of them is wrong.
+//! Sources of settings, and errors that name the setting and its source in one line.
 
 use std::{env, path::PathBuf};
 
@@ -9,62 +9,65 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::Config;
+use super::settings::Config;
 
-/// The environment's variables begin with this; sections are set off by two underscores.
+/// Prefix of environment variables. Two underscores separate section and key.
 const PREFIX: &str = "VERAICON_";
 
-/// What the command line says of settings.
+/// Settings on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// A settings file in TOML.
+    /// Path of a settings file in TOML.
     pub file: Option<PathBuf>,
-    /// Pairs of key and value: `("server.listen", "127.0.0.1:0")`.
+    /// Pairs of key and value, such as `("server.listen", "127.0.0.1:0")`.
     pub values: Vec<(String, String)>,
 }
 
-/// A setting that is wrong: its key, where it was set, and what is allowed.
+/// An invalid setting: its key, its source, and what is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} ({source_name}): {what}")]
-pub struct Invalid {
+pub struct InvalidSetting {
     key: String,
     source_name: String,
     what: String,
 }
 
-/// Reads all settings: the defaults, over them the file, over it the environment, over it flags; and checks them.
+/// Reads and checks all settings. The file overrides the defaults, the environment overrides the
+/// file, and the command line overrides the environment.
 ///
-/// `environment` is handed in so that tests can hold it still.
+/// `environment` is a parameter, so that tests can control it.
 ///
 /// # Errors
-/// The first setting that is wrong.
+/// The first invalid setting.
 pub fn load(
     overrides: &Overrides,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Config, Invalid> {
+) -> Result<Config, InvalidSetting> {
     let mut figment = Figment::new();
     if let Some(path) = &overrides.file {
+        // The library ignores a missing file.
         if !path.is_file() {
-            return Err(Invalid {
+            return Err(InvalidSetting {
                 key: "--config".into(),
                 source_name: path.display().to_string(),
                 what: "no such file".into(),
             });
         }
+        // `file` would also search the parent folders.
         figment = figment.merge(Toml::file_exact(path));
     }
     let variables = environment
         .into_iter()
         .filter_map(|(name, text)| Some((key_of(&name)?, name, text)));
     for (key, name, text) in variables {
-        figment = figment.merge(Text {
+        figment = figment.merge(RawValue {
             source: format!("environment variable {name}"),
             key,
             text,
         });
     }
     for (key, text) in &overrides.values {
-        figment = figment.merge(Text {
+        figment = figment.merge(RawValue {
             source: "command line".into(),
             key: key.clone(),
             text: text.clone(),
@@ -73,7 +76,7 @@ pub fn load(
     let config: Config = figment
         .extract()
         .map_err(|error| explain(&figment, error))?;
-    config.validate().map_err(|(key, what)| Invalid {
+    config.validate().map_err(|(key, what)| InvalidSetting {
         key: key.into(),
         source_name: source_of(&figment, key),
         what,
@@ -81,22 +84,23 @@ pub fn load(
     Ok(config)
 }
 
-/// The process's environment, but for variables that are no text.
+/// Returns the environment variables of the process. Skips those that are not valid Unicode.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
 }
 
-/// `VERAICON_PICTURES__MAX_BYTES` sets `pictures.max_bytes`.
+/// Returns the key of a variable: `pictures.max_bytes` for `VERAICON_PICTURES__MAX_BYTES`.
 fn key_of(name: &str) -> Option<String> {
     name.strip_prefix(PREFIX)
         .map(|rest| rest.to_ascii_lowercase().replace("__", "."))
 }
 
-fn explain(figment: &Figment, error: figment::Error) -> Invalid {
+fn explain(figment: &Figment, error: figment::Error) -> InvalidSetting {
     let mut key = error.path.join(".");
     let what = match &error.kind {
         Kind::UnknownField(field, allowed) => {
+            // Some errors have the path of the section only, others that of the field.
             if !key.ends_with(field.as_str()) {
                 key = if key.is_empty() {
                     field.clone()
@@ -104,7 +108,7 @@ fn explain(figment: &Figment, error: figment::Error) -> Invalid {
                     format!("{key}.{field}")
                 };
             }
-            format!("there is no such setting; here are: {}", allowed.join(", "))
+            format!("unknown setting; known settings: {}", allowed.join(", "))
         }
         kind => kind.to_string(),
     };
@@ -115,7 +119,7 @@ fn explain(figment: &Figment, error: figment::Error) -> Invalid {
     if key.is_empty() {
         key = "settings".into();
     }
-    Invalid {
+    InvalidSetting {
         key,
         source_name,
         what,
@@ -135,14 +139,14 @@ fn describe(metadata: &Metadata) -> String {
     }
 }
 
-/// One value, taken as raw text: what it means is for the setting's type to say.
-struct Text {
+/// One value as raw text. The type of the setting parses it.
+struct RawValue {
     source: String,
     key: String,
     text: String,
 }
 
-impl Provider for Text {
+impl Provider for RawValue {
     fn metadata(&self) -> Metadata {
         Metadata::named(self.source.clone())
     }

@@ -1,44 +1,51 @@
-//! Where pictures are kept.
+//! Section `storage`.
+
+use std::path::Path;
 
 use bytesize::ByteSize;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period, check_web_url},
-    value,
+    value::{self, Period},
 };
-use crate::storage;
+use crate::storage::{BucketCredentials, StorageLocation, StorageOptions};
 
-/// Where pictures are kept.
+/// Object store for the pictures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Storage {
-    /// `fs://PATH`, or `s3://`, `oss://` or `cos://` and a bucket; absent, a folder in the data directory.
+pub struct StorageSettings {
+    /// URL of the store: `fs://PATH`, or `s3://`, `oss://` or `cos://` with a bucket.
+    ///
+    /// If absent, a folder in the data directory.
     #[serde(deserialize_with = "value::optional")]
     pub url: Option<String>,
-    /// The identifier of the key to a bucket; absent, what the provider's own variables and files say.
+    /// Access key of the bucket. If absent, the provider's own variables and files are used.
     #[serde(deserialize_with = "value::optional")]
     pub access_key: Option<String>,
-    /// The key itself.
+    /// Secret of `access_key`.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub secret_key: Option<SecretString>,
-    /// The URL under which the objects can be fetched without the service: a bucket's or a CDN's.
+    /// URL by which clients fetch pictures without the service, such as a CDN's.
+    ///
+    /// If absent, the service serves them.
     #[serde(deserialize_with = "value::optional")]
     pub public_url: Option<String>,
-    /// How long one request to a bucket may take; it is made again twice.
+    /// Time for one request to a bucket. A failed request is repeated twice.
+    ///
+    /// Also the time that an upload waits for its turn to write.
     #[serde(deserialize_with = "value::scalar")]
     pub timeout: Period,
-    /// The most memory for pictures that were shown lately; 0 for none.
+    /// Memory for recently served pictures. 0 turns the cache off.
     #[serde(deserialize_with = "value::scalar")]
     pub cache: ByteSize,
-    /// How long a replaced picture stays.
+    /// Time for which a replaced picture stays stored.
     #[serde(deserialize_with = "value::scalar")]
     pub grace: Period,
 }
 
-impl Storage {
+impl StorageSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         check_period("storage.timeout", self.timeout)?;
         if let Some(url) = &self.public_url {
@@ -47,21 +54,29 @@ impl Storage {
         check(
             self.access_key.is_some() == self.secret_key.is_some(),
             "storage.secret_key",
-            "storage.access_key and storage.secret_key go together",
+            "storage.access_key and storage.secret_key must be set together",
         )?;
-        let location = self.url.as_deref().map(storage::StorageLocation::parse);
+        let location = self.url.as_deref().map(StorageLocation::parse);
         location
             .transpose()
             .map(|_| ())
             .map_err(|what| ("storage.url", what))
     }
 
-    /// Returns the options to open the store with.
+    /// Location of the object store. The default is a folder in `data_dir`.
+    pub(super) fn location(&self, data_dir: &Path) -> Result<StorageLocation, String> {
+        match &self.url {
+            Some(url) => StorageLocation::parse(url),
+            None => Ok(StorageLocation::Folder(data_dir.join("objects"))),
+        }
+    }
+
+    /// Returns the credentials and the timeout for requests to a bucket.
     #[must_use]
-    pub fn options(&self) -> storage::StorageOptions {
+    pub fn options(&self) -> StorageOptions {
         let keys = self.access_key.clone().zip(self.secret_key.clone());
-        storage::StorageOptions {
-            credentials: keys.map(|(access_key, secret_key)| storage::BucketCredentials {
+        StorageOptions {
+            credentials: keys.map(|(access_key, secret_key)| BucketCredentials {
                 access_key,
                 secret_key,
             }),
@@ -70,7 +85,7 @@ impl Storage {
     }
 }
 
-impl Default for Storage {
+impl Default for StorageSettings {
     fn default() -> Self {
         Self {
             url: None,

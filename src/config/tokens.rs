@@ -1,48 +1,49 @@
-//! How tokens are made.
+//! Section `tokens`.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Period,
     check::{check, check_period},
-    value,
+    value::{self, Period},
 };
 
-/// The shortest signing key that is taken, in bytes: as many as the output of SHA-256 has (RFC 7518, section 3.2).
-pub const SHORTEST_KEY: usize = 32;
+/// Minimum length of a secret in bytes: that of the output of SHA-256 (RFC 7518, section 3.2).
+pub const MIN_KEY_BYTES: usize = 32;
 
-/// How tokens are made.
+/// Keys and lifetimes of access and refresh tokens.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tokens {
-    /// The secret that all signing keys are drawn from; absent, one is made and kept in the data directory.
+pub struct TokenSettings {
+    /// Secret from which the signing keys are derived, of [`MIN_KEY_BYTES`] bytes or more.
+    ///
+    /// If absent, the first start generates one in the data directory.
     #[serde(deserialize_with = "value::secret", serialize_with = "value::redacted")]
     pub key: Option<SecretString>,
-    /// Secrets that sign no longer, and whose tokens are still good.
+    /// Former secrets whose tokens are still valid. They do not sign.
     #[serde(
         deserialize_with = "value::secrets",
         serialize_with = "value::all_redacted"
     )]
     pub previous_keys: Vec<SecretString>,
-    /// How long an access token is good for.
+    /// Lifetime of an access token. At most `refresh_ttl`.
     #[serde(deserialize_with = "value::scalar")]
     pub access_ttl: Period,
-    /// How long a refresh token is good for.
+    /// Lifetime of a refresh token.
     #[serde(deserialize_with = "value::scalar")]
     pub refresh_ttl: Period,
 }
 
-impl Tokens {
+impl TokenSettings {
     pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
         let key = self.key.iter().map(|key| ("tokens.key", key));
         let previous = self.previous_keys.iter();
         for (setting, key) in key.chain(previous.map(|key| ("tokens.previous_keys", key))) {
             let length = key.expose_secret().len();
             check(
-                length >= SHORTEST_KEY,
+                length >= MIN_KEY_BYTES,
                 setting,
-                format!("{length} bytes are too short; allowed: {SHORTEST_KEY} bytes or more"),
+                format!("{length} bytes; allowed: {MIN_KEY_BYTES} bytes or more"),
             )?;
         }
         check_period("tokens.access_ttl", self.access_ttl)?;
@@ -58,7 +59,7 @@ impl Tokens {
     }
 }
 
-impl Default for Tokens {
+impl Default for TokenSettings {
     fn default() -> Self {
         Self {
             key: None,

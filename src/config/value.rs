@@ -1,4 +1,4 @@
-//! How single values are read: each type parses its own text, whether it comes from a file, the environment or a flag.
+//! Types of values. Each type parses its own text, from a file, the environment or a flag.
 
 use std::{
     fmt,
@@ -16,27 +16,27 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-/// Stands in for a secret.
+/// Text in place of a secret.
 const HIDDEN: &str = "(set, not shown)";
 
-/// A span of time, written `15m` or `1h 30m`.
+/// A duration, written as `15m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(Duration);
 
 impl Period {
-    /// A period of whole seconds.
+    /// Creates a period of whole seconds.
     #[must_use]
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// The period as the standard library knows it.
+    /// Returns the period as a [`Duration`].
     #[must_use]
-    pub const fn duration(self) -> Duration {
+    pub(crate) const fn duration(self) -> Duration {
         self.0
     }
 
-    /// The period in milliseconds, the unit of all stored times.
+    /// Returns the period in milliseconds, the unit of stored times.
     #[must_use]
     pub fn milliseconds(self) -> i64 {
         i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
@@ -53,6 +53,7 @@ impl FromStr for Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // One unit if possible, as people write it: humantime would print 24h as "1day".
         const UNITS: [(u64, &str); 4] = [(86400, "d"), (3600, "h"), (60, "m"), (1, "s")];
         let seconds = self.0.as_secs();
         match UNITS
@@ -73,14 +74,14 @@ impl Serialize for Period {
     }
 }
 
-/// An address, or a range of them: `10.0.0.0/8`.
+/// An IP address, or a network such as `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
 impl Network {
-    /// Whether an address lies within.
+    /// Returns true if an address belongs to the network.
     #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address)
     }
 }
@@ -93,6 +94,7 @@ impl FromStr for Network {
         address
             .map(IpNet::from)
             .or_else(|_| text.parse())
+            // "10.1.2.3/8" means 10.0.0.0/8.
             .map(|network| Self(network.trunc()))
     }
 }
@@ -103,8 +105,8 @@ impl Serialize for Network {
     }
 }
 
-/// A setting that is one of a few words.
-macro_rules! words {
+/// Defines an enum whose values are words in the settings.
+macro_rules! word_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ macro_rules! words {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err("no such word"),
+                    _ => Err("unknown value"),
                 }
             }
         }
@@ -133,46 +135,47 @@ macro_rules! words {
     };
 }
 
-words! {
-    /// Whether anyone may make an account.
+word_enum! {
+    /// Policy for new accounts.
     Registration {
-        /// Anyone may.
+        /// Anyone can register.
         Open = "open",
-        /// Nobody may.
+        /// Nobody can register.
         Closed = "closed",
     }
 }
 
-words! {
-    /// The format that pictures are stored in.
+word_enum! {
+    /// Format of stored pictures.
     PictureFormat {
         /// WebP.
         WebP = "webp",
     }
 }
 
-words! {
-    /// Whether the service runs where worker processes cannot be closed in.
+word_enum! {
+    /// Reaction if the system cannot sandbox worker processes.
     SandboxNeed {
-        /// It does, and says so.
+        /// The service starts and logs a warning.
         IfOffered = "if-offered",
-        /// It does not.
+        /// The service does not start.
         Required = "required",
     }
 }
 
-words! {
-    /// How log lines are written.
+word_enum! {
+    /// Format of log lines.
     LogFormat {
-        /// For people.
+        /// Lines for people.
         Text = "text",
-        /// A JSON object a line.
+        /// One JSON object per line.
         Json = "json",
     }
 }
 
-/// A type that settings may have, and what to say is allowed when a text is none of its values.
+/// A type of settings.
 pub(super) trait Setting: FromStr<Err: fmt::Display> {
+    /// Description of the allowed values, for errors.
     const ALLOWED: &'static str;
 }
 
@@ -180,7 +183,7 @@ impl Setting for bool {
     const ALLOWED: &'static str = "true or false";
 }
 impl Setting for u8 {
-    const ALLOWED: &'static str = "a whole number up to 255";
+    const ALLOWED: &'static str = "a whole number from 0 to 255";
 }
 impl Setting for u32 {
     const ALLOWED: &'static str = "a whole number";
@@ -195,10 +198,10 @@ impl Setting for String {
     const ALLOWED: &'static str = "a text";
 }
 impl Setting for SocketAddr {
-    const ALLOWED: &'static str = "an address with a port, such as \"127.0.0.1:10001\"";
+    const ALLOWED: &'static str = "an IP address with a port, such as \"127.0.0.1:10001\"";
 }
 impl Setting for Network {
-    const ALLOWED: &'static str = "an address or a range, such as \"10.0.0.0/8\"";
+    const ALLOWED: &'static str = "an IP address or a network, such as \"10.0.0.0/8\"";
 }
 impl Setting for ByteSize {
     const ALLOWED: &'static str = "a size, such as \"20MiB\"";
@@ -207,14 +210,18 @@ impl Setting for Period {
     const ALLOWED: &'static str = "a time, such as \"15m\"";
 }
 
-/// Reads one value from a text, a number or a truth value.
+/// Reads a value from a text, a number or a boolean.
+///
+/// The environment and flags give texts only, while a file may have `quality = 80`.
 pub(super) fn scalar<'de, D: Deserializer<'de>, T: Setting>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     deserializer.deserialize_any(Scalar(PhantomData))
 }
 
-/// As [`scalar`]; an empty text is no value.
+/// Reads a value like [`scalar`]. An empty text means that it is not set.
+///
+/// So the environment can unset what the file sets.
 pub(super) fn optional<'de, D: Deserializer<'de>, T: Setting>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -239,14 +246,14 @@ impl<T: Setting> Setting for Optional<T> {
     const ALLOWED: &'static str = T::ALLOWED;
 }
 
-/// As [`optional`], for what must never be shown.
+/// Reads a secret like [`optional`].
 pub(super) fn secret<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SecretString>, D::Error> {
     Ok(optional::<_, String>(deserializer)?.map(SecretString::from))
 }
 
-/// Shows that a secret is set, and nothing of it.
+/// Writes a placeholder if a secret is set.
 pub(super) fn redacted<S: Serializer>(
     secret: &Option<SecretString>,
     serializer: S,
@@ -257,7 +264,7 @@ pub(super) fn redacted<S: Serializer>(
     }
 }
 
-/// As [`list`], for what must never be shown.
+/// Reads secrets like [`list`].
 pub(super) fn secrets<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<SecretString>, D::Error> {
@@ -265,7 +272,7 @@ pub(super) fn secrets<'de, D: Deserializer<'de>>(
     Ok(texts.into_iter().map(SecretString::from).collect())
 }
 
-/// Shows how many secrets are set, and nothing of them.
+/// Writes a placeholder for each secret.
 pub(super) fn all_redacted<S: Serializer>(
     secrets: &[SecretString],
     serializer: S,
@@ -273,7 +280,7 @@ pub(super) fn all_redacted<S: Serializer>(
     serializer.collect_seq(secrets.iter().map(|_| HIDDEN))
 }
 
-/// Reads a list: a sequence, or a text with commas.
+/// Reads a list from a sequence, or from a text with commas.
 pub(super) fn list<'de, D: Deserializer<'de>, T: Setting>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

@@ -1,4 +1,5 @@
-//! Rate limit state of log-ins, password changes and registrations. All nodes share it, and it survives restarts.
+//! Rate limit state of log-ins, password changes and registrations. All nodes share it, and it
+//! survives restarts.
 
 use sea_orm::{
     Condition,
@@ -69,8 +70,8 @@ impl Database {
 
     /// Writes all updates, or none. Returns false if one of the rows has changed since it was read.
     ///
-    /// Callers pass the subjects in the same order everywhere. Otherwise two transactions that share subjects could
-    /// deadlock.
+    /// Callers pass the subjects in the same order everywhere. Otherwise two transactions that
+    /// share subjects could deadlock.
     ///
     /// # Errors
     /// The database fails.
@@ -139,8 +140,8 @@ impl Database {
                             Expr::value(before.as_ref().map_or(0, |row| row.next_at)),
                         )
                         .finally(Expr::col(Column::NextAt));
-                    // Other attempts may have moved `tat` since, so the cost is subtracted instead of writing the old
-                    // value back.
+                    // Other attempts may have moved `tat` since, so the cost is subtracted instead
+                    // of writing the old value back.
                     Entity::update_many()
                         .col_expr(Column::Tat, Expr::col(Column::Tat).sub(*cost))
                         .col_expr(Column::NextAt, next_at.into())

@@ -84,7 +84,8 @@ impl Database {
         })
     }
 
-    /// Sets several settings in one transaction. Running nodes do not notice before their next start.
+    /// Sets several settings in one transaction. Running nodes do not notice before their next
+    /// start.
     ///
     /// # Errors
     /// The database fails; then no setting has changed.

@@ -53,8 +53,8 @@ impl DatabaseLocation {
     /// Opens the connections. Creates the SQLite file if it does not exist.
     pub(super) async fn connect(&self) -> Result<Connections, DbErr> {
         match self {
-            // SQLite allows one writer at a time. With one connection, writes wait in the fair queue of its pool. With
-            // several, they would poll for the lock and starve each other.
+            // SQLite allows one writer at a time. With one connection, writes wait in the fair
+            // queue of its pool. With several, they would poll for the lock and starve each other.
             Self::File(path) => Ok(Connections {
                 writer: RetryingConnection(open_file(path, 1).await?),
                 reader: RetryingConnection(open_file(path, READERS).await?),
@@ -86,7 +86,8 @@ async fn open_file(path: &Path, connections: u32) -> Result<DatabaseConnection, 
             .shared_cache(false)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // In WAL mode, NORMAL may lose the last commits at a power loss (https://sqlite.org/pragma.html).
+            // In WAL mode, NORMAL may lose the last commits at a power loss
+            // (https://sqlite.org/pragma.html).
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_TIMEOUT)
             .foreign_keys(true)
@@ -156,7 +157,8 @@ async fn is_mysql_read_only(connection: &mut MySqlConnection) -> Result<bool, sq
     Ok(row.try_get::<i64, _>(0)? != 0)
 }
 
-/// Refuses standby servers, even for reads: one that lags behind could still show a revoked session as active.
+/// Refuses standby servers, even for reads: one that lags behind could still show a revoked session
+/// as active.
 fn refuse_read_only(is_read_only: bool) -> Result<(), sqlx::Error> {
     if is_read_only {
         return Err(sqlx::Error::Protocol(
@@ -166,7 +168,8 @@ fn refuse_read_only(is_read_only: bool) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Sets timeouts on a connection to MySQL or MariaDB. On Galera, makes reads see the writes of other nodes.
+/// Sets timeouts on a connection to MySQL or MariaDB. On Galera, makes reads see the writes of
+/// other nodes.
 async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     let seconds = LOCK_TIMEOUT.as_secs();
     let lock_timeout = format!("SET SESSION innodb_lock_wait_timeout = {seconds}");
@@ -177,10 +180,14 @@ async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
     connection
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         .await?;
-    // MariaDB limits all statements, in seconds, and the idle time within a transaction. MySQL limits only SELECT, in
-    // milliseconds. Each refuses to set the other's variables, so ask which ones exist.
+    // MariaDB limits all statements, in seconds, and the idle time within a transaction. MySQL
+    // limits only SELECT, in milliseconds. Each refuses to set the other's variables, so ask which
+    // ones exist.
     let variables = connection
-        .fetch_all("SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', 'idle_transaction_timeout', 'wsrep_on')")
+        .fetch_all(
+            "SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', \
+             'idle_transaction_timeout', 'wsrep_on')",
+        )
         .await?;
     for variable in variables {
         let name: String = variable.try_get(0)?;
@@ -190,7 +197,8 @@ async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
                 STATEMENT_TIMEOUT.as_secs().to_string()
             }
             "max_execution_time" => milliseconds(STATEMENT_TIMEOUT),
-            // `wsrep_on`: a Galera node applies writes of other nodes later than they commit. 1 makes reads wait.
+            // `wsrep_on`: a Galera node applies writes of other nodes later than they commit. 1
+            // makes reads wait.
             _ if value == "ON" => {
                 connection
                     .execute("SET SESSION wsrep_sync_wait = 1")

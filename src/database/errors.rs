@@ -1,4 +1,5 @@
-//! Classes of database errors: which ones pass by themselves, and after which ones a statement may run again.
+//! Classes of database errors: which ones pass by themselves, and after which ones a statement may
+//! run again.
 
 use std::time::Duration;
 
@@ -39,14 +40,15 @@ fn is_transient(error: &DbErr) -> bool {
             )
         )
         || code(error).is_some_and(|code| match code {
-            // Class 08: connection exception. 25P03, 57P05: idle for too long. 57014: statement timeout.
-            // 57P01, 57P02: the server shuts down or has crashed (PostgreSQL documentation, appendix A).
+            // Class 08: connection exception. 25P03, 57P05: idle for too long. 57014: statement
+            // timeout. 57P01, 57P02: the server shuts down or has crashed (PostgreSQL
+            // documentation, appendix A).
             Code::Postgres(code) => {
                 code.starts_with("08")
                     || matches!(code, "25P03" | "57014" | "57P01" | "57P02" | "57P05")
             }
-            // 1053, 1077, 1079: the server shuts down. 1180: error during commit. 1317, 1927: killed by the server.
-            // 1969, 3024: statement timeout. 4031: idle for too long.
+            // 1053, 1077, 1079: the server shuts down. 1180: error during commit. 1317, 1927:
+            // killed by the server. 1969, 3024: statement timeout. 4031: idle for too long.
             Code::MySql(number) => {
                 matches!(
                     number,
@@ -74,20 +76,23 @@ fn is_out_of_reach(error: &DbErr) -> bool {
 
 /// Returns true if the database states that the statement changed nothing and may succeed later.
 ///
-/// MySQL keeps the transaction around such a statement open after some of these errors. The caller drops it, which
-/// rolls it back.
+/// MySQL keeps the transaction around such a statement open after some of these errors. The caller
+/// drops it, which rolls it back.
 pub(super) fn is_rolled_back(error: &DbErr) -> bool {
     code(error).is_some_and(|code| match code {
-        // 40001: serialisation failure. 40P01: deadlock. 55P03: lock timeout. 53200, 53300: no memory, no connections.
-        // 57P03: the server starts. 25006: read-only transaction, as on a standby.
+        // 40001: serialisation failure. 40P01: deadlock. 55P03: lock timeout. 53200, 53300: no
+        // memory, no connections. 57P03: the server starts. 25006: read-only transaction, as on a
+        // standby.
         Code::Postgres(code) => matches!(
             code,
             "40001" | "40P01" | "55P03" | "53200" | "53300" | "57P03" | "25006"
         ),
-        // 1040: too many connections. 1047: the Galera node has no quorum. 1205: lock timeout. 1213: deadlock, also a
-        // conflict between Galera nodes. 1290, 1792, 1836: the server is read-only.
+        // 1040: too many connections. 1047: the Galera node has no quorum. 1205: lock timeout.
+        // 1213: deadlock, also a conflict between Galera nodes. 1290, 1792, 1836: the server is
+        // read-only.
         Code::MySql(number) => matches!(number, 1040 | 1047 | 1205 | 1213 | 1290 | 1792 | 1836),
-        // SQLITE_BUSY and SQLITE_LOCKED. The low byte is the primary code (https://sqlite.org/rescode.html).
+        // SQLITE_BUSY and SQLITE_LOCKED. The low byte is the primary code
+        // (https://sqlite.org/rescode.html).
         Code::Sqlite(number) => matches!(number & 0xff, 5 | 6),
     })
 }

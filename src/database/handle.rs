@@ -32,7 +32,7 @@ impl Database {
     pub async fn close(self) {
         for connection in [self.reader, self.writer] {
             if let Err(error) = connection.0.close().await {
-                tracing::warn!(%error, "the connections to the database could not be closed cleanly");
+                tracing::warn!(%error, "cannot close the database connections cleanly");
             }
         }
     }
@@ -42,8 +42,9 @@ impl Database {
     /// A row that must not change before the commit is read with a lock (`SELECT … FOR UPDATE`).
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
-            // SQLite has no row locks. BEGIN IMMEDIATE takes the write lock at once instead. A transaction that
-            // took it at its first write would fail with SQLITE_BUSY if another one had written since its first read.
+            // SQLite has no row locks. BEGIN IMMEDIATE takes the write lock at once instead. A
+            // transaction that took it at its first write would fail with SQLITE_BUSY if another
+            // one had written since its first read.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };

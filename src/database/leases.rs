@@ -88,7 +88,8 @@ impl Database {
     }
 }
 
-/// Creates the table if it does not exist. No migration does this, because a migration needs a lease itself.
+/// Creates the table if it does not exist. No migration does this, because a migration needs a
+/// lease itself.
 pub(super) async fn prepare(connection: &RetryingConnection) -> Result<(), DbErr> {
     let mut table = Table::create();
     table
@@ -103,7 +104,8 @@ pub(super) async fn prepare(connection: &RetryingConnection) -> Result<(), DbErr
         .col(NewColumn::new(Column::Holder).string_len(32).not_null())
         .col(NewColumn::new(Column::UntilAt).big_integer().not_null());
     match connection.execute(&table).await {
-        // If two nodes run this at once, IF NOT EXISTS fails on PostgreSQL with a duplicate key in its catalogue.
+        // If two nodes run this at once, IF NOT EXISTS fails on PostgreSQL with a duplicate key in
+        // its catalogue.
         Err(error) if is_duplicate(&error) => Ok(()),
         outcome => outcome.map(|_| ()),
     }

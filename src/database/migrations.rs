@@ -14,7 +14,8 @@ use super::{
     retry::RetryingConnection,
 };
 
-/// The lease of the node that runs migrations. A lock of the database would not do: on Galera it is local to one server.
+/// The lease of the node that runs migrations. A lock of the database would not do: on Galera it is
+/// local to one server.
 const LEASE: &str = "migrations";
 /// Most time that one migration may take. If a node dies, the others wait for this long.
 const LEASE_TIME: Duration = Duration::from_secs(60);

@@ -1,15 +1,10 @@
-//! The record of what the object store holds: a row for each set of objects, written before the first object is,
-//! so that no object is ever without a row.
+//! All statements on the table `pictures`: the record of what the object store holds.
 //!
-//! A row is in one of four states:
-//! `writing` (an upload has said that it will write these objects), `live` (a user's row names them),
-//! `retired` (nothing names them any more), `sweeping` (they are being removed).
-//! Its identifier is new each time the row is made, and each time a sweep gives it back half done. An upload publishes
-//! the very row that it declared; where the sweep has had that row meanwhile, the identifiers differ,
-//! and the upload starts again instead of naming objects that may not be there.
+//! The meaning of the states, and who moves a row from one to another, is in
+//! [`crate::avatars::lifecycle`]. This file runs the transitions that it is handed.
 
 use sea_orm::{
-    Condition, QueryOrder, QuerySelect,
+    Condition, PaginatorTrait, QueryOrder, QuerySelect,
     entity::prelude::*,
     sea_query::{IntoCondition, Query},
 };
@@ -22,41 +17,50 @@ use super::{
 use crate::{clock::Milliseconds, digest::Digest, failure::Failure};
 
 /// A row of `pictures`.
-pub type Stored = Model;
+pub type PictureRow = Model;
 
-/// The table's columns.
+/// Columns of the table `pictures`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "pictures")]
 pub struct Model {
     /// A snowflake, new each time the row is made.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose picture it is.
+    /// The user whose picture it is.
     pub user_id: i64,
-    /// The digest that names it, unique for its user.
+    /// The digest that names the picture, unique per user.
     pub digest: String,
     /// See [`State`].
     pub state: State,
-    /// From when on the sweep may take the row: the end of an upload's time, of the grace, or of another sweep's time.
+    /// From when on a sweep may claim the row, unless it is live.
     pub due_at: Milliseconds,
 }
 
-/// What is being done with a set of objects.
+/// State of a picture. The table of states is in [`crate::avatars::lifecycle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum State {
-    /// An upload writes them.
+    /// An upload writes the objects.
     #[sea_orm(string_value = "writing")]
     Writing,
-    /// A user's row names them.
+    /// The user's row names the picture.
     #[sea_orm(string_value = "live")]
     Live,
-    /// Nothing names them any more.
+    /// Nothing names the picture any more.
     #[sea_orm(string_value = "retired")]
     Retired,
-    /// They are being removed.
+    /// A sweep removes the objects.
     #[sea_orm(string_value = "sweeping")]
     Sweeping,
+}
+
+/// A move of rows from one of several states to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// States that a row may be in before.
+    pub from: &'static [State],
+    /// State of the row afterwards.
+    pub to: State,
 }
 
 /// No relations are declared: queries name what they join.
@@ -77,194 +81,226 @@ impl Model {
     }
 }
 
-/// What came of declaring an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Declared {
-    /// The row to publish later.
-    Row(i64),
-    /// The sweep is removing the very same objects: wait for it, and declare again.
-    BeingSwept,
-}
-
 impl Database {
-    /// Says that an upload is about to write these objects, and will be done by `until`.
-    ///
-    /// `id` becomes the row's identifier where there is none yet.
+    /// Returns the row of a user's picture.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn declare_picture(
-        &self,
-        id: i64,
-        user: i64,
-        digest: &str,
-        until: Milliseconds,
-    ) -> Result<Declared, Failure> {
-        let mut refused = None;
-        loop {
-            let row = Entity::find()
-                .filter(Column::UserId.eq(user))
-                .filter(Column::Digest.eq(digest))
-                .one(&self.writer)
-                .await?;
-            let Some(row) = row else {
-                // It was not for want of another digest that the row was refused.
-                if let Some(error) = refused.take() {
-                    return Err(DbErr::into(error));
-                }
-                let new = Model {
-                    id,
-                    user_id: user,
-                    digest: digest.to_owned(),
-                    state: State::Writing,
-                    due_at: until,
-                };
-                match insert::<Entity, _>(&self.writer, new).await {
-                    Ok(()) => return Ok(Declared::Row(id)),
-                    Err(error) if is_duplicate(&error) => {
-                        refused = Some(error);
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            };
-            match row.state {
-                State::Live => return Ok(Declared::Row(row.id)),
-                State::Sweeping => return Ok(Declared::BeingSwept),
-                State::Writing | State::Retired => {
-                    let due_at = until.max(row.due_at);
-                    let unswept = Column::State.is_in([State::Writing, State::Retired]);
-                    if set_state(&self.writer, row.id, unswept, State::Writing, due_at).await? {
-                        return Ok(Declared::Row(row.id));
-                    }
-                }
-            }
+    /// The database cannot be reached.
+    pub async fn picture(&self, user: i64, digest: &str) -> Result<Option<PictureRow>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::UserId.eq(user))
+            .filter(Column::Digest.eq(digest))
+            .one(&self.writer)
+            .await?)
+    }
+
+    /// Returns the row with this identifier.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn picture_by_id(&self, id: i64) -> Result<Option<PictureRow>, Failure> {
+        Ok(Entity::find_by_id(id).one(&self.writer).await?)
+    }
+
+    /// Inserts a row. Returns false if the user has a row of the same digest.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn insert_picture(&self, row: PictureRow) -> Result<bool, Failure> {
+        match insert::<Entity, _>(&self.writer, row).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_duplicate(&error) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Gives up an upload that was declared: what it wrote may be swept at once.
+    /// Moves a row, unless it has changed since it was read. Returns true if it was moved.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn abandon_picture(&self, row: i64, now: Milliseconds) -> Result<(), Failure> {
-        set_state(
-            &self.writer,
-            row,
-            Column::State.eq(State::Writing),
-            State::Retired,
-            now,
-        )
-        .await?;
+    /// The database cannot be reached.
+    pub async fn move_picture(
+        &self,
+        row: &PictureRow,
+        transition: Transition,
+        due_at: Milliseconds,
+    ) -> Result<bool, Failure> {
+        let moved = move_where(&self.writer, unchanged(row), transition, due_at).await?;
+        Ok(moved == 1)
+    }
+
+    /// Moves a row, unless it has changed since it was read or a user's row names its picture.
+    /// Returns true if it was moved.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn move_unreferenced_picture(
+        &self,
+        row: &PictureRow,
+        transition: Transition,
+        due_at: Milliseconds,
+    ) -> Result<bool, Failure> {
+        let condition = unchanged(row).add(unreferenced());
+        let moved = move_where(&self.writer, condition, transition, due_at).await?;
+        Ok(moved == 1)
+    }
+
+    /// Moves a row under a new identifier, unless it has changed since it was read.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn move_picture_to_new_id(
+        &self,
+        row: &PictureRow,
+        transition: Transition,
+        id: i64,
+        due_at: Milliseconds,
+    ) -> Result<(), Failure> {
+        moving(unchanged(row), transition, due_at)
+            .col_expr(Column::Id, Expr::value(id))
+            .exec(&self.writer)
+            .await?;
         Ok(())
     }
 
-    /// Whether the sweep took a row that an upload declared.
+    /// Moves all rows to which a transition applies.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn picture_was_swept(&self, row: i64) -> Result<bool, Failure> {
-        let row = Entity::find_by_id(row).one(&self.writer).await?;
-        Ok(row.is_none_or(|row| row.state == State::Sweeping))
+    /// The database cannot be reached.
+    pub async fn move_pictures(
+        &self,
+        transition: Transition,
+        due_at: Milliseconds,
+    ) -> Result<(), Failure> {
+        move_where(&self.writer, Condition::all(), transition, due_at).await?;
+        Ok(())
     }
 
-    /// The rows that the sweep may take, those longest due first: of one user, or of all.
+    /// Deletes a row, unless it has changed since it was read.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database cannot be reached.
+    pub async fn delete_picture(&self, row: &PictureRow) -> Result<(), Failure> {
+        Entity::delete_many()
+            .filter(unchanged(row))
+            .exec(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    /// Returns up to `max` rows that a sweep may claim, longest due first: of one user, or of all.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
     pub async fn due_pictures(
         &self,
         user: Option<i64>,
         now: Milliseconds,
-        most: u64,
-    ) -> Result<Vec<Stored>, Failure> {
+        max: u64,
+    ) -> Result<Vec<PictureRow>, Failure> {
         let mut query = Entity::find().filter(due(now));
         if let Some(user) = user {
             query = query.filter(Column::UserId.eq(user));
         }
         Ok(query
             .order_by_asc(Column::DueAt)
-            .limit(most)
+            .limit(max)
             .all(&self.writer)
             .await?)
     }
 
-    /// Claims a row for the sweep, unless it changed since it was read or a user's row names its objects.
-    /// After `until` another sweep may take it over.
+    /// Counts the rows that a sweep may claim.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn claim_picture(&self, row: &Stored, until: Milliseconds) -> Result<bool, Failure> {
-        let unchanged = Condition::all()
-            .add(Column::State.eq(row.state))
-            .add(Column::DueAt.eq(row.due_at))
-            .add(unnamed());
-        Ok(set_state(&self.writer, row.id, unchanged, State::Sweeping, until).await?)
+    /// The database cannot be reached.
+    pub async fn count_due_pictures(&self, now: Milliseconds) -> Result<u64, Failure> {
+        Ok(Entity::find().filter(due(now)).count(&self.reader).await?)
     }
 
-    /// Gives a row back that was claimed until then, and whose objects could not all be removed, for a sweep from `due_at` on.
-    ///
-    /// The row gets a new identifier: an upload that declared it before cannot publish it any more, since some of what it
-    /// wrote may be gone; one that declares it from here on writes all objects anew.
+    /// Counts all rows.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn postpone_picture(
-        &self,
-        row: i64,
-        claimed_until: Milliseconds,
-        new_id: i64,
-        due_at: Milliseconds,
-    ) -> Result<(), Failure> {
-        Entity::update_many()
-            .col_expr(Column::Id, Expr::value(new_id))
-            .col_expr(Column::State, Expr::value(State::Retired))
-            .col_expr(Column::DueAt, Expr::value(due_at))
-            .filter(claimed(row, claimed_until))
-            .exec(&self.writer)
-            .await?;
-        Ok(())
+    /// The database cannot be reached.
+    pub async fn count_pictures(&self) -> Result<u64, Failure> {
+        Ok(Entity::find().count(&self.reader).await?)
     }
 
-    /// Lets the next sweep take over what sweeps before this start had claimed.
+    /// Returns up to `max` rows whose identifier is greater than `after`, in its order.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn release_pictures(&self, now: Milliseconds) -> Result<(), Failure> {
-        Entity::update_many()
-            .col_expr(Column::DueAt, Expr::value(now))
-            .filter(Column::State.eq(State::Sweeping))
-            .exec(&self.writer)
-            .await?;
-        Ok(())
+    /// The database cannot be reached.
+    pub async fn pictures_after(&self, after: i64, max: u64) -> Result<Vec<PictureRow>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::Id.gt(after))
+            .order_by_asc(Column::Id)
+            .limit(max)
+            .all(&self.reader)
+            .await?)
     }
 
-    /// Removes a row whose objects are gone, unless another sweep has taken the claim over.
+    /// Returns all rows of these users.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn forget_picture(
-        &self,
-        row: i64,
-        claimed_until: Milliseconds,
-    ) -> Result<(), Failure> {
-        Entity::delete_many()
-            .filter(claimed(row, claimed_until))
-            .exec(&self.writer)
-            .await?;
-        Ok(())
+    /// The database cannot be reached.
+    pub async fn pictures_of(&self, users: &[i64]) -> Result<Vec<PictureRow>, Failure> {
+        Ok(Entity::find()
+            .filter(Column::UserId.is_in(users.iter().copied()))
+            .all(&self.writer)
+            .await?)
     }
 }
 
-/// Holds for rows that the sweep may take: their time is over, and no user's row names them.
-pub(super) fn due(now: Milliseconds) -> Condition {
+/// Moves the row with this identifier, inside a transaction. Returns true if it was moved.
+pub(super) async fn move_by_id(
+    connection: &impl ConnectionTrait,
+    id: i64,
+    transition: Transition,
+    due_at: Milliseconds,
+) -> Result<bool, DbErr> {
+    let moved = move_where(connection, Column::Id.eq(id), transition, due_at).await?;
+    Ok(moved == 1)
+}
+
+/// Moves the rows of a user, or the one of a digest, inside a transaction. Returns their number.
+pub(super) async fn move_of_user(
+    connection: &impl ConnectionTrait,
+    user: i64,
+    digest: Option<&str>,
+    transition: Transition,
+    due_at: Milliseconds,
+) -> Result<u64, DbErr> {
+    let mut condition = Condition::all().add(Column::UserId.eq(user));
+    if let Some(digest) = digest {
+        condition = condition.add(Column::Digest.eq(digest));
+    }
+    move_where(connection, condition, transition, due_at).await
+}
+
+/// Brings `due_at` of a user's rows in `writing` forward to `latest`, inside a transaction.
+pub(super) async fn limit_writing(
+    connection: &impl ConnectionTrait,
+    user: i64,
+    latest: Milliseconds,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::DueAt, Expr::value(latest))
+        .filter(Column::UserId.eq(user))
+        .filter(Column::State.eq(State::Writing))
+        .filter(Column::DueAt.gt(latest))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// Matches rows that a sweep may claim: due, not live, and named by no user's row.
+fn due(now: Milliseconds) -> Condition {
     Condition::all()
         .add(Column::DueAt.lte(now))
         .add(Column::State.ne(State::Live))
-        .add(unnamed())
+        .add(unreferenced())
 }
 
-/// Holds for rows that no user's row names.
-pub(super) fn unnamed() -> Condition {
+/// Matches rows whose picture no user's row names.
+fn unreferenced() -> Condition {
     use sea_orm::sea_query::ExprTrait;
     let named = Query::select()
         .expr(Expr::value(1))
@@ -278,48 +314,35 @@ pub(super) fn unnamed() -> Condition {
     Condition::all().add(Expr::exists(named).not())
 }
 
-/// Holds while the claim on a row is the one made until then.
-fn claimed(row: i64, until: Milliseconds) -> Condition {
+/// Matches a row while it is as it was read.
+fn unchanged(row: &PictureRow) -> Condition {
     Condition::all()
-        .add(Column::Id.eq(row))
-        .add(Column::State.eq(State::Sweeping))
-        .add(Column::DueAt.eq(until))
+        .add(Column::Id.eq(row.id))
+        .add(Column::State.eq(row.state))
+        .add(Column::DueAt.eq(row.due_at))
 }
 
-/// Moves a row to another state where `condition` holds, and tells whether it did.
-pub(super) async fn set_state(
+async fn move_where(
     connection: &impl ConnectionTrait,
-    row: i64,
     condition: impl IntoCondition,
-    state: State,
+    transition: Transition,
     due_at: Milliseconds,
-) -> Result<bool, DbErr> {
-    let moved = Entity::update_many()
-        .col_expr(Column::State, Expr::value(state))
-        .col_expr(Column::DueAt, Expr::value(due_at))
-        .filter(Column::Id.eq(row))
-        .filter(condition)
+) -> Result<u64, DbErr> {
+    let moved = moving(condition, transition, due_at)
         .exec(connection)
         .await?;
-    Ok(moved.rows_affected == 1)
+    Ok(moved.rows_affected)
 }
 
-/// Retires pictures of a user that are in one of `states`, within a larger transaction: all of them, or that of one digest.
-pub(super) async fn retire(
-    connection: &impl ConnectionTrait,
-    user: i64,
-    digest: Option<&str>,
-    states: &[State],
+/// The statement that runs a transition: the one place that sets the column `state`.
+fn moving(
+    condition: impl IntoCondition,
+    transition: Transition,
     due_at: Milliseconds,
-) -> Result<(), DbErr> {
-    let mut update = Entity::update_many()
-        .col_expr(Column::State, Expr::value(State::Retired))
+) -> sea_orm::UpdateMany<Entity> {
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(transition.to))
         .col_expr(Column::DueAt, Expr::value(due_at))
-        .filter(Column::UserId.eq(user))
-        .filter(Column::State.is_in(states.iter().copied()));
-    if let Some(digest) = digest {
-        update = update.filter(Column::Digest.eq(digest));
-    }
-    update.exec(connection).await?;
-    Ok(())
+        .filter(Column::State.is_in(transition.from.iter().copied()))
+        .filter(condition)
 }

@@ -1,8 +1,9 @@
 //! Retries of statements and transactions.
 //!
-//! A write runs again only if the database states that it changed nothing: after a deadlock, a serialisation failure,
-//! without quorum, or while the server starts. If the connection breaks within a write, its outcome is unknown and the
-//! client must repeat the request. Reads run again in both cases.
+//! A write runs again only if the database states that it changed nothing: after a deadlock, a
+//! serialisation failure, without quorum, or while the server starts. If the connection breaks
+//! within a write, its outcome is unknown and the client must repeat the request. Reads run again
+//! in both cases.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,13 @@ use sea_orm::{
 use super::errors::{is_read_retryable, is_rolled_back};
 use crate::failure::Failure;
 
-/// Number of attempts. The delays between them add up to 1.3 to 2.5 s, which is enough for most fail-overs.
+/// Number of attempts. The delays between them add up to 1.3 to 2.5 s, which is enough for most
+/// fail-overs.
 const ATTEMPTS: u32 = 8;
 /// Shortest delay after the first attempt. Doubles with each attempt.
 const FIRST_DELAY: Duration = Duration::from_millis(10);
-/// Most time that one attempt takes, even if the network loses packets. Longer than the timeouts of the server.
+/// Most time that one attempt takes, even if the network loses packets. Longer than the timeouts of
+/// the server.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time after which no other attempt begins.
 const LAST_ATTEMPT: Duration = Duration::from_secs(8);
@@ -77,7 +80,8 @@ impl RetryingConnection {
     }
 }
 
-// SeaORM sends reads through the `query` methods and writes through the `execute` methods, so each has its own rule.
+// SeaORM sends reads through the `query` methods and writes through the `execute` methods, so each
+// has its own rule.
 #[async_trait]
 impl ConnectionTrait for RetryingConnection {
     fn get_database_backend(&self) -> DbBackend {

@@ -1,4 +1,5 @@
-//! Sessions. A refresh token contains the session's identifier and generation, so no part of a token is stored.
+//! Sessions. A refresh token contains the session's identifier and generation, so no part of a
+//! token is stored.
 
 use sea_orm::{QueryOrder, QuerySelect, UpdateMany, entity::prelude::*, sea_query::IntoCondition};
 
@@ -20,7 +21,8 @@ pub struct Model {
     pub id: i64,
     /// The user.
     pub user_id: i64,
-    /// `users.password_generation` at log-in. The session is valid only while the user has the same value.
+    /// `users.password_generation` at log-in. The session is valid only while the user has the same
+    /// value.
     pub password_generation: i64,
     /// Number of refresh tokens issued so far. The newest one contains this number.
     pub generation: i64,
@@ -46,8 +48,8 @@ impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
     fn has_current_password(&self, user: &User) -> bool {
-        // The nodes of a Galera cluster do not share row locks. One of them may insert a session while the password
-        // changes on another one, and `revoke_all` there does not see it.
+        // The nodes of a Galera cluster do not share row locks. One of them may insert a session
+        // while the password changes on another one, and `revoke_all` there does not see it.
         self.password_generation == user.password_generation
     }
 }
@@ -106,8 +108,8 @@ impl Database {
         Ok(())
     }
 
-    /// Advances a session to its next generation. Returns false if another request did so first, or if the session is
-    /// revoked.
+    /// Advances a session to its next generation. Returns false if another request did so first, or
+    /// if the session is revoked.
     ///
     /// # Errors
     /// The database fails.
@@ -165,9 +167,18 @@ impl Database {
             .await?;
         Ok(revoked.rows_affected == 1)
     }
+
+    /// Revokes all sessions of a user.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn revoke_sessions(&self, user: i64, now: Milliseconds) -> Result<(), Failure> {
+        Ok(revoke_all(&self.writer, user, now).await?)
+    }
 }
 
-/// Revokes sessions. They also expire, so that [`Database::delete_expired_sessions`] finds them by its index.
+/// Revokes sessions. They also expire, so that [`Database::delete_expired_sessions`] finds them by
+/// its index.
 fn revoke(now: Milliseconds) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(Column::RevokedAt, Expr::value(now))

@@ -16,13 +16,14 @@ where
     E::ActiveModel: ActiveModelTrait<Entity = E>,
 {
     let row = row.into_active_model().reset_all();
-    // Not `ActiveModel::insert`: it adds RETURNING, and SQLite then commits only when the statement is finalised. An
-    // error of that commit, such as a full disk, is lost.
+    // Not `ActiveModel::insert`: it adds RETURNING, and SQLite then commits only when the statement
+    // is finalised. An error of that commit, such as a full disk, is lost.
     E::insert(row).exec_without_returning(connection).await?;
     Ok(())
 }
 
-/// Deletes the rows that match `condition`, in batches, so that no statement takes long or holds many locks.
+/// Deletes the rows that match `condition`, in batches, so that no statement takes long or holds
+/// many locks.
 pub(super) async fn delete_in_batches<E: EntityTrait, Key>(
     connection: &impl ConnectionTrait,
     key: E::Column,
@@ -42,8 +43,9 @@ where
             .await?;
         let is_last = batch.len() < BATCH_SIZE;
         if !batch.is_empty() {
-            // The condition is checked again, since a row may have changed after the SELECT, which took no locks. One
-            // DELETE with a subquery would do both, but not all engines check its rows again after they lock them.
+            // The condition is checked again, since a row may have changed after the SELECT, which
+            // took no locks. One DELETE with a subquery would do both, but not all engines check
+            // its rows again after they lock them.
             let delete = E::delete_many().filter(key.is_in(batch));
             delete.filter(condition.clone()).exec(connection).await?;
         }

@@ -1,6 +1,6 @@
-//! The transactions in which a user's pointer to a picture moves, and the picture's row with it.
+//! Transactions over several tables.
 //!
-//! Each takes the user's row first, so that no two of them wait for each other.
+//! Each one locks the user's row first, so that no two of them wait for each other.
 
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{
     handle::Database,
-    pictures::{self, State},
+    pictures::{self, PictureRow, Transition},
     retry::{AttemptError, with_retries},
     sessions::{self, Session},
     statements::insert,
@@ -16,168 +16,34 @@ use super::{
 };
 use crate::{clock::Milliseconds, failure::Failure};
 
-/// What goes when a picture or an account is removed. An upload that still writes is found out when it publishes.
-const ALL_BUT_WRITING: [State; 2] = [State::Live, State::Retired];
-
-/// What came of publishing a picture.
+/// Outcome of publishing a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The user's row names it now.
+    /// The user's row names the picture now.
     Done(User),
-    /// The sweep took the objects meanwhile: they must be written again.
+    /// A sweep has taken the objects meanwhile. They must be written again.
     Swept,
-    /// The session was ended meanwhile, or the account changed or deleted.
-    NoRight,
+    /// The session has ended meanwhile, or the account was changed or deleted.
+    Unauthorized,
 }
 
-impl Database {
-    /// Makes a user's row name a picture whose objects are durable, and retires the one before it.
-    ///
-    /// Naming the same picture again changes nothing.
-    ///
-    /// # Errors
-    /// The database is out of reach; then nothing has changed.
-    pub async fn publish_avatar(
-        &self,
-        row: i64,
-        owner: Owner,
-        avatar: NewAvatar<'_>,
-        now: Milliseconds,
-        old_due_at: Milliseconds,
-    ) -> Result<Published, Failure> {
-        with_retries(|| self.try_publish_avatar(row, owner, avatar, now, old_due_at)).await
-    }
-
-    async fn try_publish_avatar(
-        &self,
-        row: i64,
-        owner: Owner,
-        avatar: NewAvatar<'_>,
-        now: Milliseconds,
-        old_due_at: Milliseconds,
-    ) -> Result<Published, AttemptError> {
-        let Owner { user, right } = owner;
-        let transaction = self.begin().await?;
-        let Some(before) = undeleted(&transaction, user).await? else {
-            return Ok(Published::NoRight);
-        };
-        let has_right = match right {
-            Right::Session(session) => sessions::is_active(&transaction, session, &before).await?,
-            Right::Unchanged { since } => before.updated_at == since,
-        };
-        if !has_right {
-            return Ok(Published::NoRight);
-        }
-        let unswept = pictures::Column::State.ne(State::Sweeping);
-        if !pictures::set_state(&transaction, row, unswept, State::Live, Milliseconds::MAX).await? {
-            return Ok(Published::Swept);
-        }
-        let same = avatar.is_named_by(&before);
-        if !same {
-            if let Some(old) = before
-                .avatar_digest
-                .as_deref()
-                .filter(|old| *old != avatar.digest)
-            {
-                pictures::retire(&transaction, user, Some(old), &[State::Live], old_due_at).await?;
-            }
-            Entity::update_many()
-                .col_expr(Column::AvatarDigest, Expr::value(avatar.digest))
-                .col_expr(Column::AvatarSizes, Expr::value(avatar.sizes))
-                .col_expr(Column::AvatarFormat, Expr::value(avatar.format))
-                .col_expr(Column::UpdatedAt, Expr::value(now))
-                .filter(Column::Id.eq(user))
-                .exec(&transaction)
-                .await?;
-        }
-        let after = if same {
-            before
-        } else {
-            undeleted(&transaction, user)
-                .await?
-                .ok_or(Failure::UserNotFound)?
-        };
-        transaction.commit().await?;
-        Ok(Published::Done(after))
-    }
-
-    /// Goes back to the default picture; all pictures of the user may be swept at once.
-    ///
-    /// # Errors
-    /// [`Failure::UserNotFound`] where the account was deleted meanwhile, or changed after `since`.
-    pub async fn remove_avatar(
-        &self,
-        user: i64,
-        since: Option<Milliseconds>,
-        now: Milliseconds,
-    ) -> Result<User, Failure> {
-        with_retries(|| self.try_remove_avatar(user, since, now)).await
-    }
-
-    async fn try_remove_avatar(
-        &self,
-        user: i64,
-        since: Option<Milliseconds>,
-        now: Milliseconds,
-    ) -> Result<User, AttemptError> {
-        let transaction = self.begin().await?;
-        let before = undeleted(&transaction, user)
-            .await?
-            .filter(|user| since.is_none_or(|since| user.updated_at == since))
-            .ok_or(Failure::UserNotFound)?;
-        if before.avatar_digest.is_some() {
-            clear_avatar(&transaction, user, now, 0).await?;
-        }
-        pictures::retire(&transaction, user, None, &ALL_BUT_WRITING, now).await?;
-        let after = undeleted(&transaction, user)
-            .await?
-            .ok_or(Failure::UserNotFound)?;
-        transaction.commit().await?;
-        Ok(after)
-    }
-
-    /// Deletes an account: its name stays taken, its sessions end, its pictures may be swept at once.
-    ///
-    /// # Errors
-    /// [`Failure::UserNotFound`] where it was deleted already.
-    pub async fn delete_user(&self, user: i64, now: Milliseconds) -> Result<User, Failure> {
-        with_retries(|| self.try_delete_user(user, now)).await
-    }
-
-    async fn try_delete_user(&self, user: i64, now: Milliseconds) -> Result<User, AttemptError> {
-        let transaction = self.begin().await?;
-        undeleted(&transaction, user)
-            .await?
-            .ok_or(Failure::UserNotFound)?;
-        clear_avatar(&transaction, user, now, now).await?;
-        sessions::revoke_all(&transaction, user, now).await?;
-        pictures::retire(&transaction, user, None, &ALL_BUT_WRITING, now).await?;
-        let after = Entity::find_by_id(user)
-            .one(&transaction)
-            .await?
-            .ok_or(Failure::UserNotFound)?;
-        transaction.commit().await?;
-        Ok(after)
-    }
-}
-
-/// Whose picture is published, and by which right.
+/// The user whose picture is published, and the condition for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     /// The account.
     pub user: i64,
-    /// What must still hold.
-    pub right: Right,
+    /// Condition that must still hold in the transaction.
+    pub guard: PublishGuard,
 }
 
-/// What allows a picture to be published.
+/// Condition under which a picture may be published.
 #[derive(Clone, Copy, Debug)]
-pub enum Right {
-    /// The session that the upload's token belongs to lasts.
+pub enum PublishGuard {
+    /// The session of the upload's token is active.
     Session(i64),
-    /// The account is as it was: a picture is made whole that was found broken.
+    /// The account has not changed: a broken picture is repaired.
     Unchanged {
-        /// When the account last changed.
+        /// Time of the account's last change.
         since: Milliseconds,
     },
 }
@@ -187,10 +53,204 @@ pub enum Right {
 pub struct NewAvatar<'a> {
     /// The digest over all outputs, in hexadecimal.
     pub digest: &'a str,
-    /// The sides, largest first, with commas.
+    /// The sizes in pixels, largest first, separated by commas.
     pub sizes: &'a str,
     /// The file extension.
     pub format: &'a str,
+}
+
+/// A picture to publish, and the transitions of its row and of the replaced picture's row.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// Identifier of the row of `pictures`.
+    pub picture: i64,
+    /// The user and the condition.
+    pub owner: Owner,
+    /// What the user's row is to name.
+    pub avatar: NewAvatar<'a>,
+    /// The present time.
+    pub now: Milliseconds,
+    /// Transition of the picture's row.
+    pub publish: Transition,
+    /// `due_at` of the picture's row.
+    pub due_at: Milliseconds,
+    /// Transition of the replaced picture's row.
+    pub replace: Transition,
+    /// `due_at` of the replaced picture's row.
+    pub replaced_due_at: Milliseconds,
+}
+
+/// A user whose pictures are removed, and the transition of their rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal {
+    /// The account.
+    pub user: i64,
+    /// If given, the account must not have changed after this time.
+    pub unchanged_since: Option<Milliseconds>,
+    /// The present time, and `due_at` of the removed pictures.
+    pub now: Milliseconds,
+    /// Transition of the rows.
+    pub remove: Transition,
+    /// Latest `due_at` of pictures that uploads are writing.
+    pub writing_due_at: Milliseconds,
+}
+
+impl Database {
+    /// Makes a user's row name a picture whose objects are durable, and retires the picture before
+    /// it. Naming the same picture again changes nothing.
+    ///
+    /// # Errors
+    /// The database cannot be reached; nothing has changed then.
+    pub async fn publish_avatar(
+        &self,
+        publication: &Publication<'_>,
+    ) -> Result<Published, Failure> {
+        with_retries(|| self.try_publish_avatar(publication)).await
+    }
+
+    async fn try_publish_avatar(
+        &self,
+        publication: &Publication<'_>,
+    ) -> Result<Published, AttemptError> {
+        let Publication { owner, avatar, .. } = publication;
+        let transaction = self.begin().await?;
+        let Some(before) = find_active_for_update(&transaction, owner.user).await? else {
+            return Ok(Published::Unauthorized);
+        };
+        let authorized = match owner.guard {
+            PublishGuard::Session(session) => {
+                sessions::is_active(&transaction, session, &before).await?
+            }
+            PublishGuard::Unchanged { since } => before.updated_at == since,
+        };
+        if !authorized {
+            return Ok(Published::Unauthorized);
+        }
+        let moved = pictures::move_by_id(
+            &transaction,
+            publication.picture,
+            publication.publish,
+            publication.due_at,
+        );
+        if !moved.await? {
+            return Ok(Published::Swept);
+        }
+        if avatar.is_named_by(&before) {
+            transaction.commit().await?;
+            return Ok(Published::Done(before));
+        }
+        let replaced = before.avatar_digest.as_deref();
+        if let Some(replaced) = replaced.filter(|replaced| *replaced != avatar.digest) {
+            pictures::move_of_user(
+                &transaction,
+                owner.user,
+                Some(replaced),
+                publication.replace,
+                publication.replaced_due_at,
+            )
+            .await?;
+        }
+        Entity::update_many()
+            .col_expr(Column::AvatarDigest, Expr::value(avatar.digest))
+            .col_expr(Column::AvatarSizes, Expr::value(avatar.sizes))
+            .col_expr(Column::AvatarFormat, Expr::value(avatar.format))
+            .col_expr(Column::UpdatedAt, Expr::value(publication.now))
+            .filter(Column::Id.eq(owner.user))
+            .exec(&transaction)
+            .await?;
+        let after = find_active_for_update(&transaction, owner.user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(Published::Done(after))
+    }
+
+    /// Takes the picture off a user's row. All stored pictures of the user become due.
+    ///
+    /// # Errors
+    /// [`Failure::UserNotFound`] if the account is deleted, or has changed after
+    /// `unchanged_since`.
+    pub async fn remove_avatar(&self, removal: &Removal) -> Result<User, Failure> {
+        with_retries(|| self.try_remove_avatar(removal)).await
+    }
+
+    async fn try_remove_avatar(&self, removal: &Removal) -> Result<User, AttemptError> {
+        let transaction = self.begin().await?;
+        let unchanged = |user: &User| {
+            let since = removal.unchanged_since;
+            since.is_none_or(|since| user.updated_at == since)
+        };
+        let before = find_active_for_update(&transaction, removal.user)
+            .await?
+            .filter(unchanged)
+            .ok_or(Failure::UserNotFound)?;
+        if before.avatar_digest.is_some() {
+            clear_avatar(&transaction, removal, 0).await?;
+        }
+        remove_pictures(&transaction, removal).await?;
+        let after = find_active_for_update(&transaction, removal.user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(after)
+    }
+
+    /// Deletes an account: its name stays taken, its sessions end, its pictures become due.
+    ///
+    /// # Errors
+    /// [`Failure::UserNotFound`] if it is deleted already.
+    pub async fn delete_user(&self, removal: &Removal) -> Result<User, Failure> {
+        with_retries(|| self.try_delete_user(removal)).await
+    }
+
+    async fn try_delete_user(&self, removal: &Removal) -> Result<User, AttemptError> {
+        let transaction = self.begin().await?;
+        find_active_for_update(&transaction, removal.user)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        clear_avatar(&transaction, removal, removal.now).await?;
+        sessions::revoke_all(&transaction, removal.user, removal.now).await?;
+        remove_pictures(&transaction, removal).await?;
+        let after = Entity::find_by_id(removal.user)
+            .one(&transaction)
+            .await?
+            .ok_or(Failure::UserNotFound)?;
+        transaction.commit().await?;
+        Ok(after)
+    }
+
+    /// Moves the row of a picture that its user's row names, and inserts `row` if there is none.
+    /// Returns false, and changes nothing, if the user's row does not name the picture.
+    ///
+    /// # Errors
+    /// The database cannot be reached.
+    pub async fn restore_picture(
+        &self,
+        row: PictureRow,
+        restore: Transition,
+    ) -> Result<bool, Failure> {
+        with_retries(|| self.try_restore_picture(&row, restore)).await
+    }
+
+    async fn try_restore_picture(
+        &self,
+        row: &PictureRow,
+        restore: Transition,
+    ) -> Result<bool, AttemptError> {
+        let transaction = self.begin().await?;
+        let user = find_active_for_update(&transaction, row.user_id).await?;
+        if user.and_then(|user| user.avatar_digest).as_deref() != Some(&*row.digest) {
+            return Ok(false);
+        }
+        let digest = Some(&*row.digest);
+        let moved =
+            pictures::move_of_user(&transaction, row.user_id, digest, restore, row.due_at).await?;
+        if moved == 0 {
+            insert::<pictures::Entity, _>(&transaction, row.clone()).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
 }
 
 impl NewAvatar<'_> {
@@ -201,8 +261,8 @@ impl NewAvatar<'_> {
     }
 }
 
-/// The account, held against changes by others until the transaction ends.
-pub(super) async fn undeleted(
+/// Reads an account that is not deleted, and locks its row until the transaction ends.
+async fn find_active_for_update(
     transaction: &DatabaseTransaction,
     user: i64,
 ) -> Result<Option<User>, AttemptError> {
@@ -213,19 +273,29 @@ pub(super) async fn undeleted(
         .await?)
 }
 
+async fn remove_pictures(
+    transaction: &DatabaseTransaction,
+    removal: &Removal,
+) -> Result<(), AttemptError> {
+    let user = removal.user;
+    pictures::move_of_user(transaction, user, None, removal.remove, removal.now).await?;
+    // A replaced picture that is being uploaded again must not keep its grace if that upload fails.
+    pictures::limit_writing(transaction, user, removal.writing_due_at).await?;
+    Ok(())
+}
+
 async fn clear_avatar(
     transaction: &DatabaseTransaction,
-    user: i64,
-    now: Milliseconds,
+    removal: &Removal,
     deleted_at: Milliseconds,
 ) -> Result<(), AttemptError> {
     Entity::update_many()
         .col_expr(Column::AvatarDigest, Expr::value(None::<String>))
         .col_expr(Column::AvatarSizes, Expr::value(None::<String>))
         .col_expr(Column::AvatarFormat, Expr::value(None::<String>))
-        .col_expr(Column::UpdatedAt, Expr::value(now))
+        .col_expr(Column::UpdatedAt, Expr::value(removal.now))
         .col_expr(Column::DeletedAt, Expr::value(deleted_at))
-        .filter(Column::Id.eq(user))
+        .filter(Column::Id.eq(removal.user))
         .exec(transaction)
         .await?;
     Ok(())
@@ -236,7 +306,8 @@ impl Database {
     /// Inserts a session, unless the user's password has changed since it was checked.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] if the password has changed or the account is deleted, or the database fails.
+    /// [`Failure::BadCredentials`] if the password has changed or the account is deleted, or the
+    /// database fails.
     pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
         with_retries(|| self.try_insert_session(session, user)).await
     }
@@ -257,8 +328,8 @@ impl Database {
     /// Sets a new password and revokes all sessions of the user.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] if the password has changed since `user` was read or the account is deleted, or the
-    /// database fails.
+    /// [`Failure::BadCredentials`] if the password has changed since `user` was read or the account
+    /// is deleted, or the database fails.
     pub async fn set_password(
         &self,
         user: &User,

@@ -1,6 +1,8 @@
 //! Accounts.
 
-use sea_orm::{Condition, entity::prelude::*};
+use std::collections::HashSet;
+
+use sea_orm::{Condition, PaginatorTrait, QueryOrder, QuerySelect, Select, entity::prelude::*};
 
 use super::{
     handle::Database,
@@ -25,7 +27,8 @@ pub struct Model {
     pub username_key: String,
     /// A bcrypt hash.
     pub password_hash: String,
-    /// Number of passwords that the account has had. A new hash of the same password does not change it.
+    /// Number of passwords that the account has had. A new hash of the same password does not
+    /// change it.
     pub password_generation: i64,
     /// The digest of the current picture; absent for the default picture.
     pub avatar_digest: Option<String>,
@@ -82,7 +85,8 @@ impl Database {
         let Err(error) = insert::<Entity, _>(&self.writer, user.clone()).await else {
             return Ok(user);
         };
-        // The primary key is unique as well. A second row with the same identifier would be a bug of the service.
+        // The primary key is unique as well. A second row with the same identifier would be a bug
+        // of the service.
         let with_that_name = Entity::find().filter(Column::UsernameKey.eq(&user.username_key));
         if is_duplicate(&error) && with_that_name.one(&self.writer).await?.is_some() {
             return Err(Failure::UsernameTaken);
@@ -109,7 +113,55 @@ impl Database {
             .await?)
     }
 
-    /// Replaces the hash by another one of the same password, unless hash or password have changed meanwhile.
+    /// Returns up to `max` accounts whose identifier is greater than `after`, in its order. Deleted
+    /// ones are included.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn users_after(&self, after: i64, max: u64) -> Result<Vec<User>, Failure> {
+        Ok(page(after, max).all(&self.reader).await?)
+    }
+
+    /// Returns up to `max` accounts with a picture, as [`Self::users_after`] does.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn users_with_pictures_after(
+        &self,
+        after: i64,
+        max: u64,
+    ) -> Result<Vec<User>, Failure> {
+        let page = page(after, max).filter(Column::AvatarDigest.is_not_null());
+        Ok(page.all(&self.reader).await?)
+    }
+
+    /// Counts the accounts with a picture.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn count_users_with_pictures(&self) -> Result<u64, Failure> {
+        let named = Entity::find().filter(Column::AvatarDigest.is_not_null());
+        Ok(named.count(&self.reader).await?)
+    }
+
+    /// Returns the digests that the rows of these users name, each with its user.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn named_digests(&self, users: &[i64]) -> Result<HashSet<(i64, String)>, Failure> {
+        let named = Entity::find()
+            .filter(Column::Id.is_in(users.iter().copied()))
+            .filter(Column::AvatarDigest.is_not_null())
+            .all(&self.writer)
+            .await?;
+        let named = named.into_iter();
+        Ok(named
+            .filter_map(|user| Some((user.id, user.avatar_digest?)))
+            .collect())
+    }
+
+    /// Replaces the hash by another one of the same password, unless hash or password have changed
+    /// meanwhile.
     ///
     /// # Errors
     /// The database fails.
@@ -130,4 +182,11 @@ pub(super) fn has_same_password(user: &User) -> Condition {
         .add(Column::Id.eq(user.id))
         .add(Column::PasswordGeneration.eq(user.password_generation))
         .add(Column::DeletedAt.eq(0))
+}
+
+fn page(after: i64, max: u64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(max)
 }

@@ -1,4 +1,4 @@
-//! Proving that every picture that a row names is there, whole, and the one that it says.
+//! The check of all pictures that accounts have: are they there, whole, and the ones named?
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,9 +6,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use veraicon_picture::Policy;
 
-use super::{BATCH, Progress};
+use super::{BATCH, Maintenance, Progress};
 use crate::{
-    avatars::Avatars,
     database::{User, pictures::State},
     digest::Digest,
     failure::Failure,
@@ -16,33 +15,35 @@ use crate::{
     workers::{Shaped, Workers},
 };
 
-/// Accounts that are looked at side by side.
-const ABREAST: usize = 8;
-/// The side of what a picture is shaped into to prove that it decodes: as little work beside decoding as there can be.
-const PROOF: u32 = 16;
+/// Accounts that are checked in parallel.
+const PARALLEL: usize = 8;
+/// Side in pixels of the output that proves that a picture decodes. A small one keeps the work
+/// beside decoding small.
+const PROOF_SIDE: u32 = 16;
 
-/// What to do about what is found.
+/// Repairs to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// Nothing.
+    /// None: faults are only reported.
     None,
-    /// What loses nothing: rows are put right, and missing sizes are made from the largest one that is left.
-    Mend,
-    /// And accounts of whose picture nothing is left go back to the default one.
-    MendAndReset,
+    /// Repairs that lose nothing: wrong rows are corrected, and missing sizes are made again from
+    /// the largest one that is left.
+    Lossless,
+    /// In addition, accounts whose picture is gone in all sizes go back to the default picture.
+    ResetLost,
 }
 
-/// What came of it.
+/// Counts of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FsckReport {
     /// Accounts with a picture.
     pub accounts: u64,
-    /// Those among them whose picture is not whole.
+    /// Accounts among them whose picture is not whole.
     pub broken: u64,
-    /// Rows that say of a picture what is not so.
+    /// Wrong rows of pictures.
     pub rows: u64,
-    /// What was put right, of both.
-    pub cured: u64,
+    /// Faults of both kinds that were repaired.
+    pub repaired: u64,
 }
 
 #[derive(Default)]
@@ -50,26 +51,27 @@ struct Counts {
     accounts: AtomicU64,
     broken: AtomicU64,
     rows: AtomicU64,
-    cured: AtomicU64,
+    repaired: AtomicU64,
 }
 
-/// One size of a picture as the store has it.
-struct Size {
+/// One size of a picture, with its bytes if the store has it.
+struct StoredSize {
     size: u32,
     bytes: Option<Bytes>,
 }
 
-impl Avatars {
-    /// Reads every picture that an account has, and decodes it.
+impl Maintenance {
+    /// Reads and decodes every picture that an account has.
     ///
-    /// `proof` are workers by [`proof_policy`]; the service's own make anew what is missing.
+    /// `proof` are workers with [`proof_policy`]. Missing sizes are made by the workers of the
+    /// service's own policy.
     ///
     /// # Errors
-    /// Store or database is out of reach.
-    pub async fn check(
+    /// Store or database cannot be reached.
+    pub async fn fsck(
         &self,
         proof: &Workers,
-        cure: Repair,
+        repair: Repair,
         progress: &dyn Progress,
     ) -> Result<FsckReport, Failure> {
         let counts = Counts::default();
@@ -82,31 +84,32 @@ impl Avatars {
             let page = page.await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            self.check_states(&page, cure, &counts, progress).await?;
+            self.check_states(&page, repair, &counts, progress).await?;
             stream::iter(page)
-                .map(|user| self.check_account(user, proof, cure, &counts, progress))
-                .buffer_unordered(ABREAST)
+                .map(|user| self.check_account(user, proof, repair, &counts, progress))
+                .buffer_unordered(PARALLEL)
                 .try_for_each(|()| {
                     progress.advance(1);
                     std::future::ready(Ok(()))
                 })
                 .await?;
         }
-        self.check_unnamed(cure, &counts, progress).await?;
+        self.check_unreferenced(repair, &counts, progress).await?;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Ok(FsckReport {
             accounts: read(&counts.accounts),
             broken: read(&counts.broken),
             rows: read(&counts.rows),
-            cured: read(&counts.cured),
+            repaired: read(&counts.repaired),
         })
     }
 
-    /// Every picture that is named is kept as live: else the sweep would be told that it may go.
+    /// Checks that every picture that an account names has a live row. Without one, a sweep could
+    /// remove it.
     async fn check_states(
         &self,
         page: &[User],
-        cure: Repair,
+        repair: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -125,20 +128,19 @@ impl Avatars {
             add(&counts.rows);
             let state = row.map_or("is missing", |_| "is not live");
             progress.find(&format!("{}: the row of its picture {state}", name(user)));
-            if cure != Repair::None {
-                let id = self.ids.next().await?;
-                if self.database.keep_named(id, user.id, digest).await? {
-                    add(&counts.cured);
+            if repair != Repair::None {
+                if self.lifecycle.restore(user.id, digest).await? {
+                    add(&counts.repaired);
                 }
             }
         }
         Ok(())
     }
 
-    /// Every picture that is kept as live is named: else nobody would ever remove it.
-    async fn check_unnamed(
+    /// Checks that every live row is named by its user. Otherwise nobody would ever remove it.
+    async fn check_unreferenced(
         &self,
-        cure: Repair,
+        repair: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -150,7 +152,8 @@ impl Avatars {
             };
             after = last.id;
             let users: Vec<_> = page.iter().map(|row| row.user_id).collect();
-            // Users are read after the rows: a row becomes live in the transaction that names it.
+            // Users are read after the rows: a row becomes live in the transaction in which its
+            // user names it.
             let named = self.database.named_digests(&users).await?;
             progress.advance(page.len() as u64);
             for row in page.iter().filter(|row| row.state == State::Live) {
@@ -162,14 +165,12 @@ impl Avatars {
                 }
                 add(&counts.rows);
                 progress.find(&format!(
-                    "avatars/{}/{}: kept, though no account names it",
+                    "avatars/{}/{}: its row is live, but no account names it",
                     row.user_id, row.digest
                 ));
-                if cure != Repair::None {
-                    self.database
-                        .retire_unnamed(row.id, self.clock.now())
-                        .await?;
-                    add(&counts.cured);
+                if repair != Repair::None {
+                    self.lifecycle.unreference(row).await?;
+                    add(&counts.repaired);
                 }
             }
         }
@@ -179,7 +180,7 @@ impl Avatars {
         &self,
         user: User,
         proof: &Workers,
-        cure: Repair,
+        repair: Repair,
         counts: &Counts,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -190,16 +191,16 @@ impl Avatars {
         let key = PictureKey::new(user.id, expected);
         let sizes = try_join_all(user.sizes().map(async |size| {
             let bytes = self.storage.get(&key, size, format).await?;
-            Ok::<_, Failure>(Size { size, bytes })
+            Ok::<_, Failure>(StoredSize { size, bytes })
         }));
         let sizes = sizes.await?;
         let mut wrong = Vec::new();
-        let mut sound = Vec::new();
-        for Size { size, bytes } in &sizes {
+        let mut intact = Vec::new();
+        for StoredSize { size, bytes } in &sizes {
             match bytes {
                 None => wrong.push(format!("{size}.{format} is missing")),
                 Some(bytes) => match decode(proof, bytes).await {
-                    Ok(_) => sound.push(bytes),
+                    Ok(_) => intact.push(bytes),
                     Err(
                         failure @ (Failure::NotAnImage { .. }
                         | Failure::ImageTruncated { .. }
@@ -209,49 +210,49 @@ impl Avatars {
                         "{size}.{format} does not decode: {}",
                         failure.reason()
                     )),
-                    // That says nothing of the picture.
+                    // A failure of the service says nothing about the picture.
                     Err(failure) => {
                         add(&counts.broken);
                         let reason = failure.reason();
                         let name = name(&user);
                         progress.find(&format!(
-                            "{name}: {size}.{format} cannot be judged: {reason}"
+                            "{name}: {size}.{format} cannot be checked: {reason}"
                         ));
                         return Ok(());
                     }
                 },
             }
         }
-        let remade = !wrong.is_empty();
+        let incomplete = !wrong.is_empty();
         if wrong.is_empty()
             && Digest::of(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *key.digest()
         {
-            wrong.push("its bytes are not those that its digest names".into());
+            wrong.push("its bytes do not match its digest".into());
         }
-        // What was replaced or removed while it was read is no fault.
+        // A picture that was replaced or removed while it was read is no fault.
         if wrong.is_empty() || self.has_changed(&user).await? {
             return Ok(());
         }
         add(&counts.broken);
         progress.find(&format!("{}: {}", name(&user), wrong.join("; ")));
-        let cured = match (cure, sound.first()) {
+        let repaired = match (repair, intact.first()) {
             (Repair::None, _) => false,
-            (_, Some(largest)) if remade => {
+            (_, Some(largest)) if incomplete => {
                 let Shaped { squares, .. } = decode(&self.workers, largest).await?;
-                self.replace(&user, squares).await?
+                self.avatars.replace(&user, squares).await?
             }
-            (Repair::MendAndReset, None) if sizes.iter().all(|size| size.bytes.is_none()) => {
-                self.remove_unchanged(&user).await?
+            (Repair::ResetLost, None) if sizes.iter().all(|size| size.bytes.is_none()) => {
+                self.avatars.remove_unchanged(&user).await?
             }
             _ => false,
         };
-        if cured {
-            add(&counts.cured);
+        if repaired {
+            add(&counts.repaired);
         }
         Ok(())
     }
 
-    /// Whether the account's picture is another by now.
+    /// Returns true if the account has changed since it was read.
     async fn has_changed(&self, user: &User) -> Result<bool, Failure> {
         let now = self.database.user(user.id).await?;
         Ok(now.is_none_or(|now| {
@@ -260,11 +261,12 @@ impl Avatars {
     }
 }
 
-/// Takes what is stored, whatever limits uploads have today, and does as little as possible beside decoding it.
+/// Returns a policy that decodes what is stored, whatever the limits of uploads are today, and
+/// does little else.
 #[must_use]
 pub fn proof_policy(policy: &Policy) -> Policy {
     Policy {
-        sizes: vec![PROOF],
+        sizes: vec![PROOF_SIDE],
         format: policy.format,
         quality: policy.quality,
         ..Policy::default()
@@ -272,11 +274,11 @@ pub fn proof_policy(policy: &Policy) -> Policy {
 }
 
 async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
-    let (seat, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
+    let (permit, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
     body.extend(bytes).map_err(Failure::internal)?;
     let body = body.seal().map_err(Failure::internal)?;
-    let picture = body.picture(&body);
-    workers.shape(seat, picture, None).await
+    let picture = body.picture(0..body.len()).map_err(Failure::internal)?;
+    workers.shape(permit, picture, None).await
 }
 
 fn add(count: &AtomicU64) {

@@ -1,44 +1,42 @@
-//! Removing objects that no row names: what a crash, a late store or a restored database has left behind.
+//! Garbage collection: removing objects without a row, which a crash, a slow bucket or a restored
+//! database has left behind.
 
 use std::collections::HashSet;
 
-use super::{BATCH, Progress};
+use super::{BATCH, Maintenance, Progress};
 use crate::{
-    avatars::Avatars,
     failure::Failure,
     storage::{Listed, PictureKey},
 };
 
-/// What came of it.
+/// Counts of a garbage collection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
-    /// Pictures that the store holds, orphans too.
+    /// Pictures in the store, orphans included.
     pub pictures: u64,
-    /// Pictures whose time was over: replaced, or given up.
+    /// Pictures that were due before: replaced, removed or abandoned.
     pub due: u64,
-    /// Pictures that no row names, older than the grace.
+    /// Pictures without a row, older than the grace.
     pub orphans: u64,
-    /// Pictures that no row names, and that are too young to be called orphans.
+    /// Pictures without a row that are not older than the grace. They may belong to an upload of a
+    /// moment ago.
     pub young: u64,
-    /// Objects among the pictures that are none; they are left alone.
-    pub foreign: u64,
-    /// Pictures that were removed.
+    /// Objects that are not part of any picture. They are never removed.
+    pub unknown: u64,
+    /// Removed pictures.
     pub removed: u64,
 }
 
-impl Avatars {
-    /// Looks through the store for pictures that no row names and that are older than the grace. With `remove` they get a
-    /// row, by which the sweep removes them as it does all others: never one that a user's row names.
+impl Maintenance {
+    /// Looks through the store for pictures that have no row and are older than the grace. With
+    /// `remove` they get a row, by which a sweep removes them like all others. So it never removes
+    /// one that a user's row names.
     ///
     /// # Errors
-    /// Store or database is out of reach; the rest is left for the next time.
-    pub async fn collect(
-        &self,
-        remove: bool,
-        progress: &dyn Progress,
-    ) -> Result<GcReport, Failure> {
-        let mut collected = GcReport {
-            due: self.database.count_due_pictures(self.clock.now()).await?,
+    /// Store or database cannot be reached. The rest is left for the next run.
+    pub async fn gc(&self, remove: bool, progress: &dyn Progress) -> Result<GcReport, Failure> {
+        let mut report = GcReport {
+            due: self.lifecycle.count_due().await?,
             ..GcReport::default()
         };
         progress.expect(self.database.count_pictures().await.unwrap_or(0));
@@ -50,13 +48,13 @@ impl Avatars {
             match listed {
                 Some(Listed::Picture(key, objects)) => batch.push((key, objects)),
                 Some(Listed::Unknown(object)) => {
-                    collected.foreign += 1;
-                    progress.find(&format!("{object}: not an object of a picture; left alone"));
+                    report.unknown += 1;
+                    progress.find(&format!("{object}: not part of any picture; left alone"));
                 }
                 None => {}
             }
             if batch.len() >= BATCH || ended {
-                self.collect_from(&batch, remove, &mut collected, progress)
+                self.collect_batch(&batch, remove, &mut report, progress)
                     .await?;
                 progress.advance(batch.len() as u64);
                 batch.clear();
@@ -66,20 +64,20 @@ impl Avatars {
             }
         }
         if remove {
-            collected.removed = self.sweep(None).await? as u64;
+            report.removed = self.avatars.sweep(None).await? as u64;
         }
-        Ok(collected)
+        Ok(report)
     }
 
-    async fn collect_from(
+    async fn collect_batch(
         &self,
         batch: &[(PictureKey, Vec<String>)],
         remove: bool,
-        collected: &mut GcReport,
+        report: &mut GcReport,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
-        collected.pictures += batch.len() as u64;
-        // Rows are read after the store was: an upload has its row before its first object.
+        report.pictures += batch.len() as u64;
+        // Rows are read after the store: an upload has its row before its first object.
         let users: Vec<_> = batch.iter().map(|(key, _)| key.user()).collect();
         let rows = self.database.pictures_of(&users).await?.into_iter();
         let known = rows.map(|row| Ok(PictureKey::new(row.user_id, row.digest()?)));
@@ -87,25 +85,21 @@ impl Avatars {
         let named = self.database.named_digests(&users).await?;
         for (key, objects) in batch.iter().filter(|(key, _)| !known.contains(key)) {
             if named.contains(&(key.user(), key.digest().to_string())) {
-                progress.find(&format!("{key}: in use without a row; see veraicon fsck"));
+                progress.find(&format!("{key}: in use, but has no row; run veraicon fsck"));
                 continue;
             }
             let Some(written) = self.storage.last_modified(objects).await? else {
                 continue;
             };
-            if self.clock.now().saturating_sub(written) < self.grace {
-                collected.young += 1;
+            if self.clock.now().saturating_sub(written) < self.lifecycle.grace() {
+                report.young += 1;
                 continue;
             }
-            collected.orphans += 1;
-            progress.find(&format!(
-                "{key}: no row names it; objects: {}",
-                objects.len()
-            ));
+            report.orphans += 1;
+            progress.find(&format!("{key}: has no row; objects: {}", objects.len()));
             if remove {
-                let (id, now) = (self.ids.next().await?, self.clock.now());
-                self.database
-                    .adopt_picture(id, key.user(), key.digest().as_str(), now)
+                self.lifecycle
+                    .adopt(key.user(), key.digest().as_str())
                     .await?;
             }
         }

@@ -1,31 +1,30 @@
-//! Moving all pictures to another store, while the service goes on.
+//! Copying all pictures to another store, while the service runs.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use veraicon_picture::OutputFormat;
 
-use super::{BATCH, Progress};
+use super::{BATCH, Maintenance, Progress};
 use crate::{
-    avatars::Avatars,
-    database::{Stored, pictures::State},
+    database::{PictureRow, pictures::State},
     digest::Digest,
     failure::Failure,
     storage::{PictureKey, Storage},
 };
 
-/// Pictures that are copied side by side.
-const ABREAST: usize = 16;
+/// Pictures that are copied in parallel.
+const PARALLEL: usize = 16;
 
-/// What came of one pass.
+/// Counts of one pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MoveReport {
-    /// Pictures that rows name, used ones and those in their grace.
+    /// Pictures that have a row: in use, or in their grace.
     pub pictures: u64,
-    /// Objects that were copied; all others were there already.
+    /// Objects that were copied. All others were in the target already.
     pub copied: u64,
-    /// Their bytes.
+    /// Bytes of the copied objects.
     pub bytes: u64,
-    /// Pictures in use that are not whole where they come from; `fsck` tells more.
+    /// Pictures in use that are not whole in the source. `fsck` says more about them.
     pub broken: u64,
 }
 
@@ -44,13 +43,15 @@ impl MoveReport {
     }
 }
 
-impl Avatars {
-    /// Copies every object that `to` does not have. With `verify` all are read back from there and compared, those that
-    /// were there too, and pictures in use are held to their digests. Begun again, it copies what is still missing.
+impl Maintenance {
+    /// Copies every object that `to` does not have. A later pass copies what is still missing.
+    ///
+    /// With `verify` all objects are read back from `to` and compared, and pictures in use are
+    /// compared with their digests.
     ///
     /// # Errors
-    /// A store or the database is out of reach, or an object came back as another.
-    pub async fn relocate(
+    /// A store or the database cannot be reached, or a copy differs from its source.
+    pub async fn move_storage(
         &self,
         to: &Storage,
         verify: bool,
@@ -65,11 +66,11 @@ impl Avatars {
                 return Ok(total);
             };
             after = last.id;
-            // What is being removed needs no copy.
+            // A picture that is being removed needs no copy.
             let pictures = page.into_iter().filter(|row| row.state != State::Sweeping);
             total = stream::iter(pictures)
-                .map(|row| self.relocate_one(row, to, verify, progress))
-                .buffer_unordered(ABREAST)
+                .map(|row| self.copy_picture(row, to, verify, progress))
+                .buffer_unordered(PARALLEL)
                 .try_fold(total, async |total, one: MoveReport| {
                     progress.advance(1);
                     Ok(MoveReport {
@@ -83,19 +84,19 @@ impl Avatars {
         }
     }
 
-    async fn relocate_one(
+    async fn copy_picture(
         &self,
-        row: Stored,
+        row: PictureRow,
         to: &Storage,
         verify: bool,
         progress: &dyn Progress,
     ) -> Result<MoveReport, Failure> {
         let key = PictureKey::new(row.user_id, row.digest()?);
         let mut from = self.storage.sizes(&key).await?;
-        // Largest first, as the digest has them.
+        // Largest first, the order of the digest.
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         if from.is_empty() && row.state == State::Live && self.is_unchanged(&row).await? {
-            progress.find(&format!("{key}: not there"));
+            progress.find(&format!("{key}: is missing"));
             return Ok(MoveReport {
                 pictures: 1,
                 broken: 1,
@@ -113,7 +114,7 @@ impl Avatars {
             if is_there && !verify {
                 continue;
             }
-            // What is gone by now was removed meanwhile.
+            // An object that is gone by now was removed meanwhile.
             let Some(bytes) = self.storage.get(&key, size, format.extension()).await? else {
                 continue;
             };
@@ -131,7 +132,7 @@ impl Avatars {
 
     async fn verify(
         &self,
-        row: &Stored,
+        row: &PictureRow,
         key: &PictureKey,
         to: &Storage,
         all: &[(u32, OutputFormat, Bytes)],
@@ -143,14 +144,14 @@ impl Avatars {
             if copy.as_ref() == Some(bytes) {
                 continue;
             }
-            // A copy that was cut off, or an object that was there and is another.
+            // A copy that was cut off, or another object under the same key.
             progress.find(&format!(
-                "{key}/{size}: not the same over there; copied anew"
+                "{key}/{size}: differs in the target; copied again"
             ));
             one.copy(to, key, *format, *size, bytes).await?;
             if to.get(key, *size, format.extension()).await?.as_ref() != Some(bytes) {
                 return Err(Failure::internal(format!(
-                    "{key}/{size} does not come back as it was sent"
+                    "{key}/{size} differs after it was copied"
                 )));
             }
         }
@@ -158,7 +159,7 @@ impl Avatars {
         let whole = Digest::of(all.iter().map(|(_, _, bytes)| &**bytes)) == *key.digest();
         if named && !whole && self.is_unchanged(row).await? {
             one.broken += 1;
-            progress.find(&format!("{key}: not whole where it comes from"));
+            progress.find(&format!("{key}: is not whole in the source"));
         }
         Ok(())
     }

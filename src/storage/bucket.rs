@@ -14,7 +14,8 @@ use super::location::{Bucket, Provider};
 
 /// Number of times that a request is repeated after a temporary error.
 const RETRIES: usize = 2;
-/// Delay before the first repetition. Doubles, and gets a random part, so that nodes do not repeat at the same time.
+/// Delay before the first repetition. Doubles, and gets a random part, so that nodes do not repeat
+/// at the same time.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// Longest delay before a repetition, without the random part.
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
@@ -22,7 +23,8 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// Settings for access to a store.
 #[derive(Clone, Debug)]
 pub struct StorageOptions {
-    /// Credentials of the bucket. If absent, the environment variables and files of the provider apply.
+    /// Credentials of the bucket. If absent, the environment variables and files of the provider
+    /// apply.
     pub credentials: Option<BucketCredentials>,
     /// Most time that one request may take. A store that has lost its quorum never answers.
     pub timeout: Duration,
@@ -76,8 +78,8 @@ pub(super) fn open(bucket: &Bucket, options: &StorageOptions) -> opendal::Result
             Operator::new(set_if_some(builder, secret_key, Cos::secret_key))?
         }
     };
-    // OpenDAL's default HTTP client is global. Its connections break when the runtime that opened them ends, as it
-    // does after each test.
+    // OpenDAL's default HTTP client is global. Its connections break when the runtime that opened
+    // them ends, as it does after each test.
     let client = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
     let operator = operator.with_context(OperationContext::new().with_http_transport(client));
     let timeout = TimeoutLayer::new()
@@ -90,9 +92,10 @@ pub(super) fn open(bucket: &Bucket, options: &StorageOptions) -> opendal::Result
         .with_jitter()
         .with_notify(|event: RetryEvent<'_>| {
             let (operation, error) = (event.op, event.err);
-            tracing::warn!(%operation, %error, "a request to the object store failed and is repeated");
+            tracing::warn!(%operation, %error, "a request to the object store failed; trying again");
         });
-    // The timeout is the inner layer, so it applies to each attempt and not to all of them together.
+    // The timeout is the inner layer, so it applies to each attempt and not to all of them
+    // together.
     let without_retry = operator.layer(timeout);
     Ok(BucketOperators {
         with_retry: without_retry.clone().layer(retry),

@@ -56,7 +56,8 @@ impl PictureCache {
         self.objects.get(object).await
     }
 
-    /// Returns an object of this size. Reads it with `read` if it is not cached; parallel calls share one read.
+    /// Returns an object of this size. Reads it with `read` if it is not cached; parallel calls
+    /// share one read.
     pub(super) async fn get<Read>(
         &self,
         object: &str,
@@ -72,7 +73,8 @@ impl PictureCache {
             if self.removals.load(Ordering::SeqCst) == removals {
                 return Ok(bytes);
             }
-            // A picture was removed during the read. It may be this one, and then these bytes are stale.
+            // A picture was removed during the read. It may be this one, and then these bytes are
+            // stale.
             self.objects.invalidate(object).await;
         }
         read().await.map_err(Arc::new)
@@ -80,8 +82,8 @@ impl PictureCache {
 
     /// Removes a picture that is no longer in the store.
     pub(super) async fn remove(&self, key: &PictureKey) {
-        // Before the loop: a parallel `get` that inserts the picture after the loop then sees the new number, and
-        // removes it again.
+        // Before the loop: a parallel `get` that inserts the picture after the loop then sees the
+        // new number, and removes it again.
         self.removals.fetch_add(1, Ordering::SeqCst);
         for size in self.sizes.iter() {
             let object = key.object(*size, self.format.extension());

@@ -6,11 +6,12 @@ use opendal::ErrorKind;
 
 use crate::failure::Failure;
 
-/// Maps an error to `Unavailable` if the store cannot be reached or is full, and to `Internal` otherwise.
+/// Maps an error to `Unavailable` if the store cannot be reached or is full, and to `Internal`
+/// otherwise.
 pub(super) fn store_failure(error: impl Into<Arc<opendal::Error>>) -> Failure {
     let error = error.into();
-    // The retry layer marks a temporary error as persistent after its last attempt. These kinds never pass by
-    // themselves: somebody must correct the settings or the permissions.
+    // The retry layer marks a temporary error as persistent after its last attempt. These kinds
+    // never pass by themselves: somebody must correct the settings or the permissions.
     let needs_operator = matches!(
         error.kind(),
         ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid | ErrorKind::Unsupported

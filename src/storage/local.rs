@@ -13,7 +13,8 @@ use crate::clock::Milliseconds;
 /// Age at which an unfinished file is removed. No upload takes this long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns the folder for unfinished files. It is inside the store, since a rename works only within one file system.
+/// Returns the folder for unfinished files. It is inside the store, since a rename works only
+/// within one file system.
 pub(super) fn unfinished(folder: &Path) -> PathBuf {
     folder.join(".unfinished")
 }
@@ -34,7 +35,8 @@ pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_durably(parent)?;
-    // Other users of the machine must not read the password hashes and the signing key in the data directory.
+    // Other users of the machine must not read the password hashes and the signing key in the data
+    // directory.
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -43,7 +45,8 @@ pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Syncs the folder `below` and all its parents up to `root`, so that the names in them survive a power loss.
+/// Syncs the folder `below` and all its parents up to `root`, so that the names in them survive a
+/// power loss.
 pub(super) async fn sync_folders(root: &Path, below: &str) -> io::Result<()> {
     let (root, mut folder) = (root.to_owned(), root.join(below));
     blocking(move || {
@@ -58,7 +61,8 @@ pub(super) async fn sync_folders(root: &Path, below: &str) -> io::Result<()> {
     .await
 }
 
-/// Syncs a folder, so that removals from it survive a power loss. Succeeds if the folder does not exist.
+/// Syncs a folder, so that removals from it survive a power loss. Succeeds if the folder does not
+/// exist.
 pub(super) async fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = folder.to_owned();
     blocking(move || match File::open(folder) {

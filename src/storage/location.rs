@@ -9,7 +9,8 @@ const FOLDER: &str = "fs://";
 /// The URLs that are allowed.
 const ALLOWED: &str =
     "allowed: fs://PATH, or s3://, oss:// or cos:// and BUCKET/PREFIX?endpoint=URL&region=NAME";
-/// The region in the signatures for a store without regions. Most S3-compatible servers expect this one.
+/// The region in the signatures for a store without regions. Most S3-compatible servers expect this
+/// one.
 const NO_REGION: &str = "us-east-1";
 
 /// The location of a store.
@@ -53,7 +54,8 @@ impl StorageLocation {
     /// Parses a URL.
     ///
     /// # Errors
-    /// The URL is invalid. The message says why, lists what is allowed, and contains no user name or password.
+    /// The URL is invalid. The message says why, lists what is allowed, and contains no user name
+    /// or password.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix(FOLDER) {
             return if path.is_empty() {
@@ -89,8 +91,7 @@ impl Bucket {
         // URLs appear in logs and on the screen, so they must not contain secrets.
         if !url.username().is_empty() || url.password().is_some() {
             return Err(
-                "credentials belong into storage.access_key and storage.secret_key, not into the URL"
-                    .into(),
+                "credentials belong in storage.access_key and storage.secret_key, not here".into(),
             );
         }
         // Other characters would be percent-encoded here and not by all stores.
@@ -137,7 +138,8 @@ impl Bucket {
                 }
             }
         }
-        // Without an endpoint, Amazon's is derived from the region. The other providers have no such rule.
+        // Without an endpoint, Amazon's is derived from the region. The other providers have no
+        // such rule.
         if bucket.endpoint.is_none() && !(provider == Provider::S3 && has_region) {
             return Err(match provider {
                 Provider::S3 => "one of the parameters region and endpoint is required",

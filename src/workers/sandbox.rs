@@ -1,142 +1,124 @@
-//! How a worker closes itself in, and how it finds out whether that holds.
+//! The sandbox of a worker process.
 //!
-//! What is closed off: files, the network, other processes and threads, programs, executable memory, capabilities. What
-//! is bounded: address space, processor time, descriptors. Denied calls fail; nothing is killed for trying.
+//! It denies files, the network, other processes and threads, other programs, executable memory and capabilities. It limits
+//! address space, CPU time and file descriptors. A denied system call fails with an error and does not kill the process.
 
-#[cfg(target_os = "linux")]
 mod filter;
-#[cfg(target_os = "linux")]
 mod self_test;
 
-use std::{io, os::fd::RawFd};
+use std::{fs, io};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
-    budget,
-    protocol::{AddressSpace, Ready, Sandbox, Start},
+    budget::{HEAP_GAPS, IDLE_BYTES},
+    protocol::{AddressSpace, Ready, SOCKET, Start},
 };
 
-/// The descriptor of a worker's socket: standard input.
-pub(super) const SOCKET: RawFd = 0;
-/// Descriptors of a worker: its socket, and one upload.
-const MOST_DESCRIPTORS: u64 = 2;
+/// Maximum number of descriptors: the socket, and one upload.
+const MAX_DESCRIPTORS: u64 = 2;
+/// Number of descriptors to close if the limit on open files is higher or absent.
+const MAX_INHERITED: u64 = 1 << 20;
 
-/// Closes this process in, for good, and tries to get out.
-pub(super) fn close(start: &Start) -> io::Result<Ready> {
-    let address_space = address_space(start);
-    close_others();
-    for (resource, most) in [
+/// Puts this process into the sandbox, from which there is no return, and tests it.
+pub(super) fn enter(start: &Start) -> io::Result<Ready> {
+    // First, because it reads a file.
+    let address_space = address_space(start)?;
+    let default_limit = address_space.for_job(start.max_body_bytes, start.initial_grant);
+    close_inherited();
+    for (resource, max) in [
         (Resource::Core, 0),
+        // No file can grow.
         (Resource::Fsize, 0),
-        (Resource::Nofile, MOST_DESCRIPTORS),
+        (Resource::Nofile, MAX_DESCRIPTORS),
+        (Resource::Nproc, 0),
     ] {
-        limit(resource, most, most)?;
+        limit(resource, max, max)?;
     }
-    // At the first a signal says why, a second later the kernel kills.
-    let seconds = start.processor_seconds;
+    // The soft limit sends SIGXCPU, whose exit status names the cause. The hard limit kills a second later.
+    let seconds = start.cpu_seconds;
     limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
-    if let Some(space) = address_space {
-        limit(Resource::As, usual(space, start), space.most)?;
-    }
-    #[cfg(target_os = "linux")]
-    {
-        limit(Resource::Nproc, 0, 0)?;
-        ignore_signals();
-        yield_to_others();
-    }
-    let sandbox = close_in(start, address_space)?;
+    // The service sets the soft limit anew for each job (prlimit(2)). This process cannot: the filter denies the call.
+    limit(Resource::As, default_limit, address_space.max)?;
+    ignore_signals();
+    set_batch_scheduling();
+    // Last: the steps above need system calls that the filter denies.
+    let landlock_allows_files = filter::enter()?;
     Ok(Ready {
-        sandbox,
+        sandbox: self_test::run(landlock_allows_files, default_limit, address_space.max),
         address_space,
     })
 }
 
-/// Closes all descriptors but the socket, whatever the service was started with.
-#[expect(unsafe_code, reason = "the standard library has no call for it")]
-fn close_others() {
+/// Closes all descriptors but the socket. The service may have been started with open descriptors.
+#[expect(
+    unsafe_code,
+    reason = "the standard library cannot close descriptors that it did not open"
+)]
+fn close_inherited() {
     const FIRST: libc::c_uint = SOCKET as libc::c_uint + 1;
-    #[cfg(target_os = "linux")]
-    // SAFETY: nothing here holds any of them.
+    // SAFETY: no object in this process owns one of these descriptors.
     if unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, 0) } == 0 {
         return;
     }
-    // For systems without the call (Linux before 5.9): as many as can be open.
-    let most = getrlimit(Resource::Nofile).maximum.unwrap_or(1 << 20);
-    for descriptor in FIRST..most.min(1 << 20) as libc::c_uint {
-        // SAFETY: as above; where it is not open nothing happens.
+    // Kernels before 5.9 do not have the call.
+    let max = getrlimit(Resource::Nofile).maximum.unwrap_or(MAX_INHERITED);
+    for descriptor in FIRST..max.min(MAX_INHERITED) as libc::c_uint {
+        // SAFETY: as above. A descriptor that is not open causes an error only.
         unsafe { libc::close(descriptor.cast_signed()) };
     }
 }
 
-/// The address space at a picture that takes no more than is granted to all, in bytes.
-fn usual(space: AddressSpace, start: &Start) -> u64 {
-    space.for_job(start.body, start.grant)
-}
-
-/// Lowers a limit; one that is lower already stays.
-fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
+/// Lowers a limit. Keeps an inherited limit that is lower, since only root could raise it.
+fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let inherited = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     Ok(setrlimit(
         resource,
         Rlimit {
-            current: Some(current.min(inherited)),
-            maximum: Some(maximum.min(inherited)),
+            current: Some(soft.min(inherited)),
+            maximum: Some(hard.min(inherited)),
         },
     )?)
 }
 
-/// Of this process (proc(5), `/proc/self/statm`).
-#[cfg(target_os = "linux")]
-fn address_space(start: &Start) -> Option<AddressSpace> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split(' ').next()?.parse().ok()?;
-    let own = pages * rustix::param::page_size() as u64 + budget::IDLE + budget::GAPS;
-    let most = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
-    Some(AddressSpace {
-        own,
-        most: most.min(own + start.body + start.memory),
+/// Measures the address space of this process, and computes its limits.
+fn address_space(start: &Start) -> io::Result<AddressSpace> {
+    // The first number is the size in pages (proc(5)).
+    let text = fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = text
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse().ok())
+        .ok_or_else(|| io::Error::other(format!("/proc/self/statm is malformed: {text:?}")))?;
+    let idle = pages * rustix::param::page_size() as u64 + IDLE_BYTES + HEAP_GAPS;
+    let inherited = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
+    Ok(AddressSpace {
+        idle,
+        max: inherited.min(idle + start.max_body_bytes + start.max_picture_bytes),
     })
 }
 
-#[cfg(not(target_os = "linux"))]
-fn address_space(_start: &Start) -> Option<AddressSpace> {
-    None
-}
-
-/// A service manager and a terminal send these to all processes of the service; it alone decides when a worker ends.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the standard library has no call for it")]
+/// Ignores the signals that a terminal and a service manager send to all processes of the service.
+///
+/// The service decides when a worker ends. Uploads in progress must not fail during a graceful shutdown.
+#[expect(unsafe_code, reason = "the standard library does not wrap signal(2)")]
 fn ignore_signals() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // SAFETY: no handler of ours is involved.
+        // SAFETY: no signal handler is installed.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }
 }
 
-/// Has the threads that serve requests run as soon as they can, without giving up any time (sched(7), `SCHED_BATCH`).
-/// Where it fails, all is as fair as before.
-#[cfg(target_os = "linux")]
-#[expect(unsafe_code, reason = "the standard library has no call for it")]
-fn yield_to_others() {
+/// Lets the threads that serve requests run first when they wake up (sched(7), `SCHED_BATCH`).
+///
+/// A batch process gets the same share of CPU time as others. It only does not preempt them when it wakes up. If the call
+/// fails, nothing but latency is lost.
+#[expect(
+    unsafe_code,
+    reason = "the standard library does not wrap sched_setscheduler(2)"
+)]
+fn set_batch_scheduling() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the call reads the structure that it is given.
+    // SAFETY: the pointer is valid during the call, which only reads from it.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
-}
-
-/// Closes off what can be, and tries to get out.
-#[cfg(target_os = "linux")]
-fn close_in(start: &Start, space: Option<AddressSpace>) -> io::Result<Sandbox> {
-    let opens_file = filter::close()?;
-    let share = space.map(|space| (usual(space, start), space.most));
-    Ok(self_test::run(opens_file, share))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn close_in(_start: &Start, _space: Option<AddressSpace>) -> io::Result<Sandbox> {
-    let anything = "anything: this system has no sandbox";
-    Ok(Sandbox {
-        denied: Vec::new(),
-        possible: vec![anything.into()],
-    })
 }

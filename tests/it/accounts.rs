@@ -1,3 +1,5 @@
+//! Accounts: registration, login, changed passwords, logout and deletion.
+
 use std::collections::HashSet;
 
 use reqwest::Method;
@@ -6,15 +8,16 @@ use veraicon::config::Registration;
 
 use crate::{
     picture,
-    service::{PASSWORD, Send, Service, Session},
+    service::{PASSWORD, RequestExt, Service, Session},
 };
 
 #[tokio::test]
-async fn register_and_login_answer_with_the_user() {
+async fn register_and_login_return_the_user() {
     let service = Service::start().await;
     let registered = service.register("west2-online").await;
     insta::assert_json_snapshot!(registered.body, { ".data.id" => "[id]", ".data.avatar_url" => "[url]", ".data.avatar_urls.*" => "[url]" });
     let id = registered.data()["id"].as_str().unwrap();
+    // JavaScript numbers are exact up to 2^53, so identifiers must be JSON strings.
     assert!(id.parse::<i64>().unwrap() > 1 << 53, "{id}");
     let login = service.login("west2-online", PASSWORD).await;
     assert_eq!(login.succeeded().data(), registered.data());
@@ -32,7 +35,7 @@ async fn register_and_login_answer_with_the_user() {
 }
 
 #[tokio::test]
-async fn a_name_is_taken_in_any_case_and_any_width() {
+async fn names_are_unique_regardless_of_case_and_width() {
     let service = Service::start().await;
     service.register("Straße-老王").await.succeeded();
     for same in ["straße-老王", "STRAßE-老王", "Ｓtraße-老王"] {
@@ -49,13 +52,13 @@ async fn a_name_is_taken_in_any_case_and_any_width() {
 }
 
 #[tokio::test]
-async fn of_ten_who_want_one_name_at_once_one_gets_it() {
+async fn one_of_ten_concurrent_registrations_of_a_name_succeeds() {
     let service = Service::start().await;
-    let answers = (0..10).map(|_| service.register("popular"));
-    let answers = futures_util::future::join_all(answers).await;
-    let reasons: Vec<_> = answers
+    let responses = (0..10).map(|_| service.register("popular"));
+    let responses = futures_util::future::join_all(responses).await;
+    let reasons: Vec<_> = responses
         .iter()
-        .map(|answer| answer.body["base"]["reason"].as_str())
+        .map(|response| response.body["base"]["reason"].as_str())
         .collect();
     assert_eq!(
         reasons.iter().filter(|reason| reason.is_none()).count(),
@@ -73,7 +76,7 @@ async fn of_ten_who_want_one_name_at_once_one_gets_it() {
 }
 
 #[tokio::test]
-async fn names_and_passwords_that_break_the_rules_are_refused_with_the_rule() {
+async fn invalid_names_and_passwords_are_refused_with_the_rule() {
     let service = Service::start().await;
     let refused = async |username: &str, password: &str| {
         let form = json!({ "username": username, "password": password });
@@ -82,7 +85,7 @@ async fn names_and_passwords_that_break_the_rules_are_refused_with_the_rule() {
             .header("Accept-Language", "en");
         request
             .json(&form)
-            .answer()
+            .submit()
             .await
             .refused("invalid_field")
             .message()
@@ -122,7 +125,7 @@ async fn names_and_passwords_that_break_the_rules_are_refused_with_the_rule() {
         service
             .post("/user/register")
             .json(&form)
-            .answer()
+            .submit()
             .await
             .succeeded();
         service.login(&name, &password).await.succeeded();
@@ -130,7 +133,7 @@ async fn names_and_passwords_that_break_the_rules_are_refused_with_the_rule() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_and_a_wrong_password_are_one_answer() {
+async fn an_unknown_user_and_a_wrong_password_get_the_same_response() {
     let service = Service::start().await;
     service.register("known").await.succeeded();
     let wrong = service.login("known", "wrong horse 9").await;
@@ -152,15 +155,15 @@ async fn registration_can_be_closed() {
 }
 
 #[tokio::test]
-async fn info_is_of_oneself_or_of_another() {
+async fn info_returns_oneself_or_another_user() {
     let service = Service::start().await;
     let other = service.register("other").await;
     let session = service.user("myself").await;
     let info = async |query: &str| {
         service
             .get(&format!("/user/info{query}"))
-            .with(&session)
-            .answer()
+            .with_session(&session)
+            .submit()
             .await
     };
     assert_eq!(info("").await.succeeded().data()["username"], "myself");
@@ -182,14 +185,16 @@ async fn info_is_of_oneself_or_of_another() {
 }
 
 #[tokio::test]
-async fn a_new_password_ends_all_sessions_and_begins_one() {
+async fn a_password_change_ends_all_sessions_and_starts_a_new_one() {
     let service = Service::start().await;
     let here = service.user("mover").await;
     let there = Session::of(service.login("mover", PASSWORD).await.succeeded());
     let change = async |session: &Session, old: &str, new: &str| {
         let form = json!({ "old_password": old, "new_password": new });
-        let request = service.request(Method::PUT, "/user/password").with(session);
-        request.json(&form).answer().await
+        let request = service
+            .request(Method::PUT, "/user/password")
+            .with_session(session);
+        request.json(&form).submit().await
     };
     change(&here, "wrong horse 9", "battery staple 9")
         .await
@@ -203,14 +208,14 @@ async fn a_new_password_ends_all_sessions_and_begins_one() {
     for ended in [&here, &there] {
         service
             .get("/user/info")
-            .with(ended)
-            .answer()
+            .with_session(ended)
+            .submit()
             .await
             .refused("token_invalid");
         let refresh = service
             .post("/user/refresh")
             .header("Refresh-Token", &ended.refresh);
-        refresh.answer().await.refused("token_invalid");
+        refresh.submit().await.refused("token_invalid");
     }
     service
         .login("mover", PASSWORD)
@@ -220,38 +225,42 @@ async fn a_new_password_ends_all_sessions_and_begins_one() {
 }
 
 #[tokio::test]
-async fn logging_out_ends_this_session_alone() {
+async fn logout_ends_only_this_session() {
     let service = Service::start().await;
     let here = service.user("leaver").await;
     let there = Session::of(service.login("leaver", PASSWORD).await.succeeded());
-    let answer = service.post("/user/logout").with(&here).answer().await;
+    let response = service
+        .post("/user/logout")
+        .with_session(&here)
+        .submit()
+        .await;
     assert_eq!(
-        answer.succeeded().body,
+        response.succeeded().body,
         json!({ "base": { "code": 10000, "msg": "success" } })
     );
-    service.shuts_out(&here).await;
+    service.assert_signed_out(&here).await;
     service.info(&there).await;
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_with_its_pictures_and_its_name_stays_taken() {
+async fn deleting_an_account_removes_its_pictures_and_keeps_its_name_taken() {
     let service = Service::start().await;
     let session = service.user("leaver").await;
     let picture = service.upload(&session, picture::numbered(1)).await;
     let url = &picture.succeeded().data()["avatar_url"];
     assert_eq!(service.fetch(url).await.status(), 200);
-    service.pass(std::time::Duration::from_secs(60));
+    service.advance(std::time::Duration::from_secs(60));
     let deleted = service
         .request(Method::DELETE, "/user")
-        .with(&session)
-        .answer()
+        .with_session(&session)
+        .submit()
         .await;
     assert_eq!(
         deleted.succeeded().data()["deleted_at"],
         "2026-05-01 08:01:00"
     );
     assert_eq!(service.fetch(url).await.status(), 404);
-    service.shuts_out(&session).await;
+    service.assert_signed_out(&session).await;
     service
         .login("leaver", PASSWORD)
         .await
@@ -261,7 +270,7 @@ async fn a_deleted_account_is_gone_with_its_pictures_and_its_name_stays_taken() 
     assert_eq!(
         service
             .get(&format!("/user/{id}/avatar"))
-            .answer()
+            .submit()
             .await
             .status,
         404
@@ -269,11 +278,11 @@ async fn a_deleted_account_is_gone_with_its_pictures_and_its_name_stays_taken() 
 }
 
 #[tokio::test]
-async fn identifiers_differ() {
+async fn identifiers_are_unique() {
     let service = Service::start().await;
     let mut seen = HashSet::new();
     for index in 0..20 {
-        let answer = service.register(&format!("user{index}")).await;
-        assert!(seen.insert(answer.data()["id"].as_str().unwrap().to_owned()));
+        let response = service.register(&format!("user{index}")).await;
+        assert!(seen.insert(response.data()["id"].as_str().unwrap().to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! nginx before nodes, databases and gateways, as the sample configurations have it.
+//! nginx as load balancer of nodes, databases and gateways, with the sample configurations.
 
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -9,17 +9,17 @@ use tokio::{
 
 const NODES: &str = include_str!("../../nginx.example.conf");
 const DATABASES: &str = include_str!("../../nginx.database.example.conf");
-/// Where Debian keeps modules.
+/// Path of nginx's stream module on Debian.
 const STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
-/// What is balanced, by port.
+/// Ports of the balanced servers.
 pub(crate) struct Servers {
     pub(crate) nodes: Vec<u16>,
     pub(crate) databases: Vec<u16>,
     pub(crate) gateways: Vec<u16>,
 }
 
-/// The ports that lead to them.
+/// Ports on which nginx listens.
 #[derive(Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) nodes: u16,
@@ -27,32 +27,32 @@ pub(crate) struct Ports {
     pub(crate) store: u16,
 }
 
-/// Starts nginx, which ends with the value that is returned. `folder` is for its files.
+/// Starts nginx with its files in `folder`. Dropping the returned value stops it.
 pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Child {
     let address = |port| format!("127.0.0.1:{port}");
     let mut nodes = NODES.to_owned();
-    put(&mut nodes, "443 ssl", &address(ports.nodes));
+    replace(&mut nodes, "443 ssl", &address(ports.nodes));
     for (number, port) in servers.nodes.iter().enumerate() {
-        put(
+        replace(
             &mut nodes,
             &format!("10.0.0.1{}:10001", number + 1),
             &address(*port),
         );
     }
-    let encrypted = |line: &&str| line.trim_start().starts_with("ssl_certificate");
-    let nodes: Vec<_> = nodes.lines().filter(|line| !encrypted(line)).collect();
+    let is_certificate = |line: &&str| line.trim_start().starts_with("ssl_certificate");
+    let nodes: Vec<_> = nodes.lines().filter(|line| !is_certificate(line)).collect();
     let mut databases = DATABASES.to_owned();
-    put(&mut databases, "10.0.0.1:3306", &address(ports.database));
+    replace(&mut databases, "10.0.0.1:3306", &address(ports.database));
     for (number, port) in servers.databases.iter().enumerate() {
-        put(
+        replace(
             &mut databases,
             &format!("10.0.0.2{}:3306", number + 1),
             &address(*port),
         );
     }
-    // There may be fewer than in the samples.
-    let given = |line: &&str| !line.contains(" 10.0.0.");
-    let databases: Vec<_> = databases.lines().filter(given).collect();
+    // A test may have fewer servers than the samples. Remove the remaining sample addresses.
+    let is_replaced = |line: &&str| !line.contains(" 10.0.0.");
+    let databases: Vec<_> = databases.lines().filter(is_replaced).collect();
     let gateways = gateways(servers, ports);
     let home = folder.display();
     let temporary: Vec<_> = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -97,12 +97,12 @@ pub(crate) async fn start(folder: &Path, servers: &Servers, ports: Ports) -> Chi
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let said = fs::read_to_string(log).unwrap();
-    assert!(said.is_empty(), "{said}");
+    let errors = fs::read_to_string(log).unwrap();
+    assert!(errors.is_empty(), "{errors}");
     child.unwrap()
 }
 
-/// The server that leads to gateways, where there are some.
+/// Returns the nginx server block for the gateways, or an empty text if there are none.
 fn gateways(servers: &Servers, ports: Ports) -> String {
     if servers.gateways.is_empty() {
         return String::new();
@@ -123,7 +123,7 @@ fn gateways(servers: &Servers, ports: Ports) -> String {
     )
 }
 
-fn put(text: &mut String, placeholder: &str, value: &str) {
-    assert!(text.contains(placeholder), "{placeholder} in {text}");
+fn replace(text: &mut String, placeholder: &str, value: &str) {
+    assert!(text.contains(placeholder), "no {placeholder} in {text}");
     *text = text.replace(placeholder, value);
 }

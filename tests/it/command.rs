@@ -1,4 +1,4 @@
-//! The command itself.
+//! The `veraicon` command: serving, key rotation, configuration errors and output.
 
 use std::process::{Output, Stdio};
 
@@ -25,7 +25,7 @@ async fn run(arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn alone_it_serves_says_where_and_ends_cleanly() {
+async fn without_arguments_it_serves_prints_its_url_and_exits_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let mut child = veraicon()
@@ -85,7 +85,7 @@ async fn alone_it_serves_says_where_and_ends_cleanly() {
 }
 
 #[tokio::test]
-async fn the_signing_key_is_made_once_and_is_its_owners_alone() {
+async fn the_signing_key_is_created_once_and_only_readable_by_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
@@ -111,7 +111,7 @@ async fn the_signing_key_is_made_once_and_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_key_is_rotated_by_command_and_is_never_in_the_log() {
+async fn a_key_is_rotated_by_command_and_never_logged() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let data = data.to_str().unwrap();
@@ -136,8 +136,8 @@ async fn a_key_is_rotated_by_command_and_is_never_in_the_log() {
         }
     }
     assert!(!text(&started.stderr).is_empty());
-    let forgotten = command(&["rotate-key", "--forget"]).await;
-    assert!(forgotten.status.success());
+    let removed = command(&["rotate-key", "--forget"]).await;
+    assert!(removed.status.success());
     assert_eq!(keys().lines().count(), 1);
     assert!(!both.contains(keys().trim_end()));
 
@@ -148,7 +148,7 @@ async fn a_key_is_rotated_by_command_and_is_never_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_wrong_setting_ends_it_before_anything_starts() {
+async fn an_invalid_setting_stops_the_command_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let output = veraicon()
@@ -164,7 +164,7 @@ async fn a_wrong_setting_ends_it_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn check_config_prints_the_settings_in_force_and_no_secret() {
+async fn check_config_prints_the_effective_settings_without_secrets() {
     let secret = "a secret that is long enough to be one";
     let output = veraicon()
         .args(["check-config", "--set", "pictures.sizes=300,100"])

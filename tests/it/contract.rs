@@ -1,41 +1,44 @@
-//! The document adds to the seed and takes nothing from it, and names exactly the routes that there are.
+//! Checks that the OpenAPI document only adds to the seed document and lists exactly the existing
+//! routes.
+
+use std::collections::BTreeSet;
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::service::Service;
 
-/// What was asked for, in OpenAPI 3.0.1.
+/// The OpenAPI 3.0.1 document that was given before the service was written.
 fn seed() -> Value {
     serde_json::from_str(include_str!("seed.json")).unwrap()
 }
 
-/// The paths at which `whole` lacks something of `part` or says otherwise.
-fn missing(part: &Value, whole: &Value, path: &str, found: &mut Vec<String>) {
-    match (part, whole) {
-        (Value::Object(part), Value::Object(whole)) => {
-            for (key, value) in part {
+/// Collects the JSON paths at which `document` lacks a value of `seed` or has a different one.
+fn missing(seed: &Value, document: &Value, path: &str, found: &mut Vec<String>) {
+    match (seed, document) {
+        (Value::Object(seed), Value::Object(document)) => {
+            for (key, value) in seed {
                 let path = format!("{path}/{key}");
-                match whole.get(key) {
+                match document.get(key) {
                     Some(other) => missing(value, other, &path, found),
                     None => found.push(path),
                 }
             }
         }
-        (Value::Array(part), Value::Array(whole)) => {
-            for (index, value) in part.iter().enumerate() {
-                let there = whole.iter().any(|other| {
+        (Value::Array(seed), Value::Array(document)) => {
+            for (index, value) in seed.iter().enumerate() {
+                let present = document.iter().any(|other| {
                     let mut lacks = Vec::new();
                     missing(value, other, "", &mut lacks);
                     lacks.is_empty()
                 });
-                if !there {
+                if !present {
                     found.push(format!("{path}/{index}"));
                 }
             }
         }
         (Value::String(empty), Value::String(_)) if empty.is_empty() => {}
-        _ if part == whole => {}
+        _ if seed == document => {}
         _ => found.push(path.to_owned()),
     }
 }
@@ -47,9 +50,10 @@ fn the_document_differs_from_the_seed_only_by_addition() {
     missing(&seed(), &document, "", &mut found);
     let allowed = [
         "/openapi",
-        // Under HTTP 200 stand success, with data, and failure, without: both are alternatives of one schema.
+        // HTTP 200 covers success with `data` and failure without it. The schema lists both as
+        // alternatives.
         "/paths//user/avatar/upload/put/responses/200/content/application/json/schema/required/1",
-        // The password is never in an answer.
+        // No response contains the password.
         "/components/schemas/用户/required/2",
     ];
     let unexpected: Vec<_> = found
@@ -60,7 +64,7 @@ fn the_document_differs_from_the_seed_only_by_addition() {
 }
 
 #[tokio::test]
-async fn the_document_is_served_and_names_this_service_first() {
+async fn the_document_is_served_with_this_service_as_the_first_server() {
     let service = Service::start_with(|config| {
         config.server.public_url = Some("https://example.com/douyin".into());
     })
@@ -81,7 +85,7 @@ async fn the_document_is_served_and_names_this_service_first() {
 }
 
 #[tokio::test]
-async fn every_operation_of_the_document_is_a_route_and_no_other_method_is() {
+async fn the_routes_are_exactly_the_operations_of_the_document() {
     let service = Service::start().await;
     let document = veraicon::http::openapi_document("http://localhost:10001");
     for (template, item) in document["paths"].as_object().unwrap() {
@@ -115,15 +119,16 @@ fn every_reason_is_in_the_document() {
     let reasons = document["components"]["schemas"]["Reason"]["enum"]
         .as_array()
         .unwrap();
-    let source = include_str!("../../src/failure.rs");
-    let (_, arms) = source.split_once("pub const fn reason").unwrap();
-    let (arms, _) = arms.split_once("\n}\n").unwrap();
-    let mut words: Vec<_> = arms
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(|word| json!(word))
-        .collect();
-    words.dedup();
-    assert_eq!(&words, reasons);
+    let documented: BTreeSet<_> = reasons.iter().filter_map(Value::as_str).collect();
+    let mut used = BTreeSet::new();
+    for source in [
+        include_str!("../../src/failure.rs"),
+        include_str!("../../src/http/error.rs"),
+    ] {
+        let (_, arms) = source.split_once("const fn reason").unwrap();
+        let (arms, _) = arms.split_once("\n    }\n").unwrap();
+        used.extend(arms.split('"').skip(1).step_by(2));
+    }
+    assert_eq!(used, documented);
+    assert_eq!(documented.len(), reasons.len(), "a reason is repeated");
 }

@@ -1,4 +1,4 @@
-//! A database of its own for each test, on the server that the environment names.
+//! A separate database for each test, on the server in `TEST_DATABASE_URL`.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -10,36 +10,38 @@ use sea_orm::{
     Statement, TransactionTrait,
 };
 
-/// `postgres://…` or `mysql://…`, without the name of a database; absent, tests use the embedded one.
+/// Environment variable with `postgres://…` or `mysql://…`, without a database name. If unset,
+/// tests use the embedded database.
 pub(crate) const SERVER: &str = "TEST_DATABASE_URL";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Makes an empty database on the server of the environment, and returns its URL.
+/// Creates an empty database on the server in [`SERVER`] and returns its URL. Returns `None` if no
+/// server is set.
 pub(crate) async fn create() -> Option<String> {
     let server = std::env::var(SERVER).ok()?;
     Some(create_on(&server).await)
 }
 
-/// Makes an empty database, and returns its URL.
+/// Creates an empty database and returns its URL.
 pub(crate) async fn create_on(server: &str) -> String {
     let name = format!(
         "test_{}_{}",
         std::process::id(),
         NEXT.fetch_add(1, Ordering::Relaxed)
     );
-    administer(server, &format!("CREATE DATABASE {name}")).await;
+    run_statement(server, &format!("CREATE DATABASE {name}")).await;
     format!("{server}/{name}")
 }
 
-/// Ends all connections to a database that [`create`] made, as a server does that is shut down.
+/// Closes all connections to a database that [`create`] made, as a server does on shutdown.
 pub(crate) async fn end_connections(url: &str) {
     let (server, name) = url.rsplit_once('/').unwrap();
     if server.starts_with("postgres") {
         let end = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         );
-        administer(server, &end).await;
+        run_statement(server, &end).await;
         return;
     }
     let connection = connect(server).await;
@@ -51,43 +53,44 @@ pub(crate) async fn end_connections(url: &str) {
         .unwrap();
     for row in rows {
         let id: i64 = row.try_get("", "id").unwrap();
-        // It may have ended by itself.
+        // The connection may already be closed.
         let _ = connection.execute_unprepared(&format!("KILL {id}")).await;
     }
     connection.close().await.unwrap();
 }
 
-/// A transaction that stands in the way of the service, and that the server would rather keep than another.
-pub(crate) struct Rival {
+/// A transaction that conflicts with the service. In a deadlock, the server rolls back the
+/// service's transaction.
+pub(crate) struct ConflictingTransaction {
     transaction: DatabaseTransaction,
-    /// Looks on meanwhile.
+    /// A second connection, which watches for waiting transactions.
     observer: DatabaseConnection,
     name: String,
 }
 
-impl Rival {
+impl ConflictingTransaction {
     pub(crate) async fn begin(url: &str) -> Self {
         let (server, name) = url.rsplit_once('/').unwrap();
         let mut options = ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         let connection = Database::connect(options).await.unwrap();
-        let rival = Self {
+        let conflicting = Self {
             transaction: connection.begin().await.unwrap(),
             observer: connect(server).await,
             name: name.to_owned(),
         };
         if server.starts_with("postgres") {
-            // Whoever looks for a deadlock first is rolled back.
-            rival.run("SET deadlock_timeout = '1min'").await;
+            // PostgreSQL rolls back the transaction whose `deadlock_timeout` ends first.
+            conflicting.run("SET deadlock_timeout = '1min'").await;
         } else {
-            // Whoever has changed more rows goes on.
-            rival
-                .run("CREATE TEMPORARY TABLE weight (n BIGINT) ENGINE=InnoDB")
+            // InnoDB rolls back the transaction that has changed fewer rows.
+            conflicting
+                .run("CREATE TEMPORARY TABLE changes (n BIGINT) ENGINE=InnoDB")
                 .await;
-            let many = "INSERT INTO weight SELECT seq FROM seq_1_to_1000";
-            rival.run(many).await;
+            let many = "INSERT INTO changes SELECT seq FROM seq_1_to_1000";
+            conflicting.run(many).await;
         }
-        rival
+        conflicting
     }
 
     pub(crate) async fn run(&self, statement: &str) {
@@ -97,8 +100,8 @@ impl Rival {
             .unwrap();
     }
 
-    /// Returns when another transaction waits for a lock.
-    pub(crate) async fn is_waited_for(&self) {
+    /// Waits until another transaction waits for a lock.
+    pub(crate) async fn wait_for_blocked(&self) {
         let backend = self.observer.get_database_backend();
         let waiting = match backend {
             DbBackend::Postgres => format!(
@@ -119,7 +122,7 @@ impl Rival {
             .unwrap()
             .is_none()
         {
-            // InnoDB shows what it showed last to whoever asks again within a tenth of a second.
+            // InnoDB caches `innodb_trx` for 0.1 s after each query.
             tokio::time::sleep(Duration::from_millis(150)).await;
         }
     }
@@ -130,7 +133,7 @@ impl Rival {
     }
 }
 
-async fn administer(server: &str, statement: &str) {
+async fn run_statement(server: &str, statement: &str) {
     let connection = connect(server).await;
     connection.execute_unprepared(statement).await.unwrap();
     connection.close().await.unwrap();

@@ -1,4 +1,4 @@
-//! The order in which an upload reaches the disk, as the kernel sees it.
+//! The order of the system calls that write an upload to disk, traced with strace.
 
 use std::{path::Path, process::Stdio};
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{picture, service::file};
 
-/// What matters of a line of the trace, in the order of completion.
+/// A relevant system call, in the order of completion.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Synced(String),
@@ -19,7 +19,7 @@ enum Step {
 }
 
 #[tokio::test]
-async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
+async fn every_object_and_its_folders_are_synced_before_the_database_commits() {
     let folder = tempfile::tempdir().unwrap();
     let (data, trace) = (folder.path().join("data"), folder.path().join("trace"));
     let mut strace = Command::new("strace")
@@ -76,21 +76,21 @@ async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
         .put(format!("{url}/user/avatar/upload"))
         .header("Access-Token", &login.headers()["access-token"])
         .multipart(multipart::Form::new().part("data", file(picture::numbered(1))));
-    let answer: serde_json::Value = upload.send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer["base"]["code"], 10000, "{answer}");
+    let response: serde_json::Value = upload.send().await.unwrap().json().await.unwrap();
+    assert_eq!(response["base"]["code"], 10000, "{response}");
     let steps = steps(&trace, &data).split_off(before);
-    end(&trace, strace).await;
+    stop(&trace, strace).await;
     let position = |step: &Step| {
         steps
             .iter()
             .position(|other| other == step)
-            .unwrap_or_else(|| panic!("no {step:?} in {steps:#?}"))
+            .unwrap_or_else(|| panic!("{step:?} is missing in {steps:#?}"))
     };
     let last_commit = steps
         .iter()
         .rposition(|step| matches!(step, Step::Synced(path) if path.starts_with("veraicon.db")))
         .unwrap();
-    let avatar = url::Url::parse(answer["data"]["avatar_url"].as_str().unwrap()).unwrap();
+    let avatar = url::Url::parse(response["data"]["avatar_url"].as_str().unwrap()).unwrap();
     let picture_folder = Path::new("objects")
         .join(avatar.path().trim_start_matches('/'))
         .parent()
@@ -111,7 +111,7 @@ async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
             .count();
         assert_eq!(
             synced, 1,
-            "{size}.webp is synced before it is renamed: {steps:#?}"
+            "{size}.webp is not synced exactly once before its rename: {steps:#?}"
         );
         last_rename = last_rename.max(renamed);
     }
@@ -122,14 +122,14 @@ async fn every_object_and_its_folders_are_safe_before_the_database_commits() {
         let synced = position(&Step::Synced(ancestor.display().to_string()));
         assert!(
             last_rename < synced && synced < last_commit,
-            "{} is synced in time: {steps:#?}",
+            "{} is not synced between the last rename and the last commit: {steps:#?}",
             ancestor.display()
         );
     }
 }
 
-/// Ends the traced service, and with it the tracer.
-async fn end(trace: &Path, mut strace: Child) {
+/// Stops the traced service, which also ends strace.
+async fn stop(trace: &Path, mut strace: Child) {
     let text = std::fs::read_to_string(trace).unwrap();
     let (process, _) = text.split_once(' ').unwrap();
     let status = Command::new("kill")
@@ -141,7 +141,7 @@ async fn end(trace: &Path, mut strace: Child) {
     strace.wait().await.unwrap();
 }
 
-/// The completed calls of a trace, with paths as they are below the data folder.
+/// Parses the completed calls of a trace. Paths are relative to the data folder.
 fn steps(trace: &Path, data: &Path) -> Vec<Step> {
     let data = data.canonicalize().unwrap();
     let data = format!("{}/", data.display());
@@ -153,7 +153,7 @@ fn steps(trace: &Path, data: &Path) -> Vec<Step> {
             continue;
         };
         let call = call.trim_start();
-        let whole = if let Some(begun) = call.strip_suffix("<unfinished ...>") {
+        let completed = if let Some(begun) = call.strip_suffix("<unfinished ...>") {
             unfinished.insert(thread.to_owned(), begun.to_owned());
             continue;
         } else if call.starts_with("<...") {
@@ -162,15 +162,15 @@ fn steps(trace: &Path, data: &Path) -> Vec<Step> {
         } else {
             call.to_owned()
         };
-        if !whole.trim_end().ends_with("= 0") {
+        if !completed.trim_end().ends_with("= 0") {
             continue;
         }
-        if whole.starts_with("fsync(") || whole.starts_with("fdatasync(") {
-            if let Some((_, path)) = whole.split_once(&data) {
+        if completed.starts_with("fsync(") || completed.starts_with("fdatasync(") {
+            if let Some((_, path)) = completed.split_once(&data) {
                 steps.push(Step::Synced(path.split('>').next().unwrap().to_owned()));
             }
-        } else if whole.starts_with("rename") {
-            let target = whole.rsplit('"').nth(1).unwrap();
+        } else if completed.starts_with("rename") {
+            let target = completed.rsplit('"').nth(1).unwrap();
             if let Some((_, path)) = target.split_once("/data/") {
                 steps.push(Step::Renamed(path.to_owned()));
             }

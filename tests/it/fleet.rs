@@ -1,4 +1,5 @@
-//! Nodes as processes of their own, which can be killed, and clients that note what they were told meanwhile.
+//! Nodes that run as separate processes and can be killed, and clients that upload to them and
+//! check that no acknowledged picture is lost.
 
 use std::{
     collections::HashMap,
@@ -27,19 +28,19 @@ use crate::{
     service::{PASSWORD, file},
 };
 
-/// How many different pictures a client sends, one after the other.
+/// Number of different pictures that a client uploads in turn.
 const PICTURES: u8 = 20;
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// A test that waits for longer than this has failed.
-const STANDSTILL: Duration = Duration::from_secs(180);
-/// The pause of a client whose request was not answered at all.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Time that a client waits for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time without progress after which a test fails.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(180);
+/// Delay before a client retries a request that got no response.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// The settings of nodes, as variables of their environment.
+/// Settings of the nodes, as environment variables.
 pub(crate) type Settings = Vec<(&'static str, String)>;
 
-/// Nodes with the same settings, each on a port that stays.
+/// Nodes with the same settings. Each node keeps its port when it is restarted.
 pub(crate) struct Fleet {
     pub(crate) folder: TempDir,
     pub(crate) ports: Vec<u16>,
@@ -47,55 +48,58 @@ pub(crate) struct Fleet {
     children: Vec<Option<Child>>,
 }
 
-/// Users of whom each sends one picture after the other.
+/// Clients that upload in parallel. Each client is one user who uploads one picture after the
+/// other.
 pub(crate) struct Load {
     client: Client,
     names: Vec<String>,
     stop: Arc<AtomicBool>,
     counts: watch::Receiver<Counts>,
-    told: Arc<Mutex<HashMap<String, Told>>>,
+    expected: Arc<Mutex<HashMap<String, Expected>>>,
     clients: Vec<JoinHandle<()>>,
 }
 
-/// How many uploads had which end.
+/// Number of uploads by result.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) acknowledged: u32,
-    /// Answered with 503.
+    /// Uploads that got a 503 response.
     pub(crate) refused: u32,
-    /// Not answered, or by a balancer.
+    /// Uploads without a response, or with an error response from the load balancer.
     pub(crate) lost: u32,
-    /// How often a user to whom a picture had been acknowledged still had it, or what was sent since, after an upload that
-    /// was refused or lost.
-    pub(crate) held: u32,
+    /// Number of successful checks after a refused or lost upload: the user still had the
+    /// acknowledged picture, or a later one.
+    pub(crate) verified: u32,
 }
 
-/// What a user was told, by what the pictures' URLs say of their content.
+/// Pictures that a user may have now, identified by the content digest in their URLs.
 #[derive(Clone, Debug, Default)]
-struct Told {
-    /// The last picture that was acknowledged.
+struct Expected {
+    /// The last picture whose upload was acknowledged.
     acknowledged: Option<String>,
-    /// Pictures that were sent since then; each may have become the user's picture, or not.
+    /// Pictures that were uploaded since then without acknowledgement. Each of them may have been
+    /// stored.
     sent: Vec<String>,
 }
 
-impl Told {
-    /// Whether nothing that was acknowledged is lost, where the user has this picture now; one that is drawn where the
-    /// user has none.
-    fn allows(&self, picture: Option<&str>) -> bool {
+impl Expected {
+    /// Returns true if no acknowledged picture is lost when the user has this picture now. `None`
+    /// is the default picture.
+    fn matches(&self, picture: Option<&str>) -> bool {
         self.acknowledged.as_deref() == picture
             || self.sent.iter().any(|sent| Some(sent.as_str()) == picture)
     }
 }
 
-/// What names the content in a picture's URL; nothing where it is drawn.
+/// Returns the content digest in a picture's URL, or `None` for a default picture.
 fn content(url: &str) -> Option<&str> {
     let (_, key) = url.split_once("/avatars/")?;
     let content = key.split('/').nth(1)?;
     (!key.contains("/default-")).then_some(content)
 }
 
-/// Settings that a test's nodes have: quick passwords, no limits on how often, and no grace to speak of.
+/// Settings of a single test node: fast password hashes, no rate limits, and a short grace period
+/// for replaced pictures.
 pub(crate) fn settings() -> Settings {
     vec![
         ("VERAICON_ACCOUNTS__BCRYPT_COST", "4".to_owned()),
@@ -124,7 +128,7 @@ pub(crate) fn shared(database: String, store: String) -> Settings {
     settings
 }
 
-/// Ports that nothing listens on.
+/// Returns free TCP ports.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let bound: Vec<_> = (0..count)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
@@ -138,7 +142,7 @@ pub(crate) fn url(port: u16) -> String {
 }
 
 impl Fleet {
-    /// Nodes that are not started yet. `folder` is where each has a folder of its own.
+    /// Creates nodes without starting them. Each node gets its own data folder inside `folder`.
     pub(crate) fn new(folder: TempDir, settings: Settings, ports: Vec<u16>) -> Self {
         Self {
             folder,
@@ -169,7 +173,7 @@ impl Fleet {
         path.display().to_string()
     }
 
-    /// The same settings for this process, as those of the first node.
+    /// Loads the first node's settings into this process.
     pub(crate) fn config(&self) -> Config {
         let overrides = Overrides {
             values: vec![("data_dir".to_owned(), self.data_dir(0))],
@@ -200,12 +204,12 @@ impl Fleet {
         }
     }
 
-    /// SIGKILL.
+    /// Kills a node with SIGKILL.
     pub(crate) async fn kill(&mut self, node: usize) {
         self.children[node].take().unwrap().kill().await.unwrap();
     }
 
-    /// Asks all nodes to end, and waits until they have done so well.
+    /// Stops all nodes with SIGTERM, and checks that they exit successfully.
     pub(crate) async fn stop_all(&mut self) {
         for child in &mut self.children {
             let mut child = child.take().unwrap();
@@ -214,7 +218,7 @@ impl Fleet {
         }
     }
 
-    /// What a command of the first node prints, and whether it succeeds.
+    /// Runs a command with the first node's settings. Returns whether it succeeded, and its output.
     pub(crate) async fn print(&self, arguments: &[&str]) -> (bool, String) {
         let output = self.command(0).args(arguments).output().await.unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -233,9 +237,9 @@ pub(crate) async fn signal(name: &str, process: &str) {
 }
 
 impl Load {
-    /// Registers so many users, and lets each send one picture after the other, to another URL each time.
+    /// Registers `users` users and starts their uploads. Each user uses the URLs in turn.
     pub(crate) async fn start(urls: Vec<String>, users: usize) -> Self {
-        let client = Client::builder().timeout(PATIENCE).build().unwrap();
+        let client = Client::builder().timeout(RESPONSE_TIMEOUT).build().unwrap();
         let names: Vec<_> = (0..users).map(|number| format!("user{number}")).collect();
         for name in &names {
             let form = json!({ "username": name, "password": PASSWORD });
@@ -245,25 +249,25 @@ impl Load {
             assert!(register.send().await.unwrap().status().is_success());
         }
         let contents = Arc::new(contents(&client, &urls[0], &names[0]).await);
-        let (counting, counts) = watch::channel(Counts::default());
+        let (counts_sender, counts) = watch::channel(Counts::default());
         let mut load = Self {
             client,
             names,
             stop: Arc::default(),
             counts,
-            told: Arc::default(),
+            expected: Arc::default(),
             clients: Vec::new(),
         };
-        let (counting, urls) = (Arc::new(counting), Arc::new(urls));
+        let (counts_sender, urls) = (Arc::new(counts_sender), Arc::new(urls));
         for (number, name) in load.names.iter().enumerate() {
             let user = User {
                 client: load.client.clone(),
                 name: name.clone(),
                 urls: Arc::clone(&urls),
                 stop: Arc::clone(&load.stop),
-                counting: Arc::clone(&counting),
+                counts: Arc::clone(&counts_sender),
                 contents: Arc::clone(&contents),
-                told: Arc::clone(&load.told),
+                expected: Arc::clone(&load.expected),
             };
             load.clients.push(tokio::spawn(user.run(number)));
         }
@@ -274,22 +278,22 @@ impl Load {
         *self.counts.borrow()
     }
 
-    /// Waits until so many more uploads have been acknowledged.
-    pub(crate) async fn acknowledged(&self, more: u32) {
-        self.more(more, |counts| counts.acknowledged).await;
+    /// Waits until `more` further uploads are acknowledged.
+    pub(crate) async fn wait_acknowledged(&self, more: u32) {
+        self.wait_for(more, |counts| counts.acknowledged).await;
     }
 
-    /// Waits until so many more uploads have been refused.
-    pub(crate) async fn refused(&self, more: u32) {
-        self.more(more, |counts| counts.refused).await;
+    /// Waits until `more` further uploads are refused.
+    pub(crate) async fn wait_refused(&self, more: u32) {
+        self.wait_for(more, |counts| counts.refused).await;
     }
 
-    async fn more(&self, more: u32, count: impl Fn(&Counts) -> u32) {
-        let enough = count(&self.counts()) + more;
+    async fn wait_for(&self, more: u32, count: impl Fn(&Counts) -> u32) {
+        let target = count(&self.counts()) + more;
         let mut counts = self.counts.clone();
-        let reached = counts.wait_for(|counts| count(counts) >= enough);
-        let reached = tokio::time::timeout(STANDSTILL, reached).await;
-        assert!(reached.is_ok(), "nothing goes on: {:?}", self.counts());
+        let reached = counts.wait_for(|counts| count(counts) >= target);
+        let reached = tokio::time::timeout(PROGRESS_TIMEOUT, reached).await;
+        assert!(reached.is_ok(), "no progress: {:?}", self.counts());
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -299,12 +303,12 @@ impl Load {
         }
     }
 
-    /// Holds that every user has the picture that was acknowledged last, and that all of its sizes are served and whole.
-    /// Returns the keys of what is stored of them, in order.
+    /// Checks that every user has the last acknowledged picture, and that all its sizes are served
+    /// and can be decoded. Returns the sorted object keys of these pictures.
     pub(crate) async fn check(&self, node: &str) -> Vec<String> {
         assert!(
-            self.counts().held > 0,
-            "nothing that ended had anything in hand"
+            self.counts().verified > 0,
+            "no check ran after a refused or lost upload"
         );
         let mut objects = Vec::new();
         for name in &self.names {
@@ -320,32 +324,35 @@ impl Load {
                 assert!(picture.status().is_success(), "{name}: {url}");
                 picture::decode(&picture.bytes().await.unwrap());
                 let (_, key) = url.split_once("/avatars/").unwrap();
-                // Who was never acknowledged one has a picture that is not stored.
+                // A user without an acknowledged upload has a default picture, which is not stored.
                 if !key.contains("/default-") {
                     objects.push(format!("avatars/{key}"));
                 }
             }
-            let told = &self.told.lock().unwrap()[name];
+            let expected = &self.expected.lock().unwrap()[name];
             let now = content(info["data"]["avatar_url"].as_str().unwrap());
-            assert!(told.allows(now), "{name} was told {told:?} and has {now:?}");
+            assert!(
+                expected.matches(now),
+                "{name} has {now:?}, expected {expected:?}"
+            );
         }
         objects.sort_unstable();
         objects
     }
 }
 
-/// What names the content of each picture that clients send, in order; the first user uploads all of them.
+/// Uploads all test pictures as the first user, and returns their content digests in order.
 async fn contents(client: &Client, url: &str, name: &str) -> Vec<String> {
     let token = login(client, url, name).await.unwrap();
     let mut contents = Vec::new();
     for seed in 0..PICTURES {
-        let answer: Value = upload(client, url, &token, seed)
+        let response: Value = upload(client, url, &token, seed)
             .await
             .unwrap()
             .json()
             .await
             .unwrap();
-        let picture = answer["data"]["avatar_url"].as_str().unwrap();
+        let picture = response["data"]["avatar_url"].as_str().unwrap();
         contents.push(content(picture).unwrap().to_owned());
     }
     contents
@@ -363,125 +370,130 @@ async fn upload(
     upload.send().await
 }
 
-/// One user who uploads.
+/// A user who uploads one picture after the other.
 struct User {
     client: Client,
     name: String,
     urls: Arc<Vec<String>>,
     stop: Arc<AtomicBool>,
-    counting: Arc<watch::Sender<Counts>>,
+    counts: Arc<watch::Sender<Counts>>,
     contents: Arc<Vec<String>>,
-    told: Arc<Mutex<HashMap<String, Told>>>,
+    expected: Arc<Mutex<HashMap<String, Expected>>>,
 }
 
 impl User {
-    async fn run(self, mut turn: usize) {
+    async fn run(self, mut request: usize) {
         let (mut seed, mut token) = (0, None);
-        self.tell(|told| {
-            if turn == 0 {
-                // The first user has sent all of them already.
-                told.sent.clone_from(&self.contents);
+        self.update(|expected| {
+            if request == 0 {
+                // `contents` has already uploaded all pictures as the first user.
+                expected.sent.clone_from(&self.contents);
             }
         });
         while !self.stop.load(Ordering::Relaxed) {
-            turn += 1;
-            let url = &self.urls[turn % self.urls.len()];
+            request += 1;
+            let url = &self.urls[request % self.urls.len()];
             if token.is_none() {
                 token = login(&self.client, url, &self.name).await;
             }
             let Some(known) = &token else {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_DELAY).await;
                 continue;
             };
             seed = (seed + 1) % PICTURES;
             let content = &self.contents[usize::from(seed)];
-            self.tell(|told| told.sent.push(content.clone()));
+            self.update(|expected| expected.sent.push(content.clone()));
             let pause = match upload(&self.client, url, known, seed).await {
-                Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
                     self.count(|counts| counts.refused += 1);
-                    let seconds = answer.headers().get(RETRY_AFTER);
+                    let seconds = response.headers().get(RETRY_AFTER);
                     let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-                    seconds.map_or(PAUSE, Duration::from_secs)
+                    seconds.map_or(RETRY_DELAY, Duration::from_secs)
                 }
-                Ok(answer) => {
-                    let answer: Value = answer.json().await.unwrap_or_default();
-                    if answer["base"]["reason"] == "token_invalid" {
+                Ok(response) => {
+                    let response: Value = response.json().await.unwrap_or_default();
+                    if response["base"]["reason"] == "token_invalid" {
                         token = None;
                     }
-                    match answer["data"]["avatar_url"].as_str() {
-                        Some(picture) => self.note(picture),
-                        None => self.lost(),
+                    match response["data"]["avatar_url"].as_str() {
+                        Some(picture) => self.acknowledge(picture),
+                        None => self.count_lost(),
                     }
                 }
-                Err(_) => self.lost(),
+                Err(_) => self.count_lost(),
             };
             tokio::time::sleep(pause).await;
             if let Some(token) = &token {
-                let look = tokio::time::timeout(STANDSTILL, self.look(token, turn));
-                assert!(look.await.is_ok(), "no node tells what {} has", self.name);
-            }
-        }
-    }
-
-    /// Looks what this user has, where it is not known for sure, as soon as a node tells.
-    async fn look(&self, token: &str, turn: usize) {
-        let told = self.told.lock().unwrap()[&self.name].clone();
-        if told.sent.is_empty() {
-            return;
-        }
-        for node in turn.. {
-            let info = self.urls[node % self.urls.len()].clone() + "/user/info";
-            let info = self.client.get(info).header("Access-Token", token);
-            let answer = match info.send().await {
-                Ok(answer) => answer.json::<Value>().await.unwrap_or_default(),
-                Err(_) => Value::Null,
-            };
-            if let Some(picture) = answer["data"]["avatar_url"].as_str() {
-                let now = content(picture);
+                let verified = tokio::time::timeout(PROGRESS_TIMEOUT, self.verify(token, request));
                 assert!(
-                    told.allows(now),
-                    "{} was told {told:?} and has {now:?}",
+                    verified.await.is_ok(),
+                    "no node returns the picture of {}",
                     self.name
                 );
-                self.count(|counts| counts.held += u32::from(told.acknowledged.is_some()));
-                return;
             }
-            if answer["base"]["reason"] == "token_invalid" {
-                return;
-            }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Told)) {
-        let mut all = self.told.lock().unwrap();
-        change(all.entry(self.name.clone()).or_default());
+    /// Checks the user's current picture if an upload is unacknowledged. Tries the nodes in turn
+    /// until one responds.
+    async fn verify(&self, token: &str, request: usize) {
+        let expected = self.expected.lock().unwrap()[&self.name].clone();
+        if expected.sent.is_empty() {
+            return;
+        }
+        for node in request.. {
+            let info = self.urls[node % self.urls.len()].clone() + "/user/info";
+            let info = self.client.get(info).header("Access-Token", token);
+            let response = match info.send().await {
+                Ok(response) => response.json::<Value>().await.unwrap_or_default(),
+                Err(_) => Value::Null,
+            };
+            if let Some(picture) = response["data"]["avatar_url"].as_str() {
+                let now = content(picture);
+                assert!(
+                    expected.matches(now),
+                    "{} has {now:?}, expected {expected:?}",
+                    self.name
+                );
+                self.count(|counts| counts.verified += u32::from(expected.acknowledged.is_some()));
+                return;
+            }
+            if response["base"]["reason"] == "token_invalid" {
+                return;
+            }
+            tokio::time::sleep(RETRY_DELAY).await;
+        }
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Expected)) {
+        let mut expected = self.expected.lock().unwrap();
+        change(expected.entry(self.name.clone()).or_default());
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
-        self.counting.send_modify(change);
+        self.counts.send_modify(change);
     }
 
-    fn note(&self, picture: &str) -> Duration {
+    fn acknowledge(&self, picture: &str) -> Duration {
         let content = content(picture).unwrap().to_owned();
-        self.tell(|told| {
-            told.acknowledged = Some(content);
-            told.sent.clear();
+        self.update(|expected| {
+            expected.acknowledged = Some(content);
+            expected.sent.clear();
         });
         self.count(|counts| counts.acknowledged += 1);
         Duration::ZERO
     }
 
-    fn lost(&self) -> Duration {
+    fn count_lost(&self) -> Duration {
         self.count(|counts| counts.lost += 1);
-        PAUSE
+        RETRY_DELAY
     }
 }
 
 async fn login(client: &Client, url: &str, name: &str) -> Option<String> {
     let form = json!({ "username": name, "password": PASSWORD });
     let login = client.post(format!("{url}/user/login")).json(&form);
-    let answer = login.send().await.ok()?;
-    let token = answer.headers().get("access-token")?;
+    let response = login.send().await.ok()?;
+    let token = response.headers().get("access-token")?;
     Some(token.to_str().ok()?.to_owned())
 }

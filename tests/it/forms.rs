@@ -1,7 +1,9 @@
+//! Request bodies of forms: the supported content types, and the refusal of malformed bodies.
+
 use reqwest::multipart;
 use serde_json::json;
 
-use crate::service::{PASSWORD, Send, Service};
+use crate::service::{PASSWORD, RequestExt, Service};
 
 #[tokio::test]
 async fn forms_are_read_as_json_urlencoded_and_multipart() {
@@ -17,13 +19,13 @@ async fn forms_are_read_as_json_urlencoded_and_multipart() {
     service
         .post("/user/register")
         .json(&json)
-        .answer()
+        .submit()
         .await
         .succeeded();
     service
         .post("/user/register")
         .form(&form("urlencoded"))
-        .answer()
+        .submit()
         .await
         .succeeded();
     let parts = form("multipart")
@@ -34,7 +36,7 @@ async fn forms_are_read_as_json_urlencoded_and_multipart() {
     service
         .post("/user/register")
         .multipart(parts)
-        .answer()
+        .submit()
         .await
         .succeeded();
     for name in ["json", "urlencoded", "multipart"] {
@@ -43,19 +45,19 @@ async fn forms_are_read_as_json_urlencoded_and_multipart() {
 }
 
 #[tokio::test]
-async fn broken_forms_each_have_their_answer() {
+async fn malformed_forms_are_refused_with_their_reason() {
     let service = Service::start().await;
     let send = async |media_type: &str, body: &str| {
         let request = service
             .post("/user/login")
             .header("Content-Type", media_type);
-        let answer = request
+        let response = request
             .header("Accept-Language", "en")
             .body(body.to_owned())
-            .answer()
+            .submit()
             .await;
-        let base = &answer.body["base"];
-        assert_eq!(answer.status, 200);
+        let base = &response.body["base"];
+        assert_eq!(response.status, 200);
         format!(
             "{}: {}",
             base["reason"].as_str().unwrap(),
@@ -87,12 +89,12 @@ async fn broken_forms_each_have_their_answer() {
 }
 
 #[tokio::test]
-async fn a_form_without_a_type_is_refused() {
+async fn a_form_without_a_content_type_is_refused() {
     let service = Service::start().await;
     service
         .post("/user/login")
         .body("{}")
-        .answer()
+        .submit()
         .await
         .refused("unsupported_content_type");
 }

@@ -1,11 +1,12 @@
-//! Random orders of renewals, lost answers, replays and log-outs, held against what the contract says of them.
+//! Property tests of token rotation: random sequences of renewals, lost responses, replays and
+//! logouts, compared with a model.
 
 use std::{net::Ipv4Addr, time::Duration};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use secrecy::{ExposeSecret, SecretString};
 use veraicon::{
-    auth::{session::Renewal, token::TokenPair},
+    auth::{session::PendingRotation, token::TokenPair},
     database::User,
 };
 
@@ -14,20 +15,20 @@ use crate::service::{PASSWORD, Service};
 const STEPS: usize = 40;
 const GRACE: u64 = 30_000;
 
-/// One service for all cases: each has a session of its own, and time only goes on.
-struct Ground {
+/// The service that all cases share. Each case has its own session. The clock is never reset.
+struct Harness {
     service: Service,
     user: User,
 }
 
-impl Ground {
+impl Harness {
     async fn new() -> Self {
         let service = Service::start().await;
         service.register("someone").await.succeeded();
         let password = PASSWORD.to_owned().into();
         let accounts = &service.app.accounts;
-        let opened = accounts.open("someone", &password, Ipv4Addr::LOCALHOST.into());
-        let user = opened.await.unwrap();
+        let authenticated = accounts.authenticate("someone", &password, Ipv4Addr::LOCALHOST.into());
+        let user = authenticated.await.unwrap();
         Self { service, user }
     }
 
@@ -40,133 +41,135 @@ impl Ground {
         self.service.app.sessions.end(session).await.unwrap();
     }
 
-    fn pass(&self, milliseconds: u64) {
-        self.service.pass(Duration::from_millis(milliseconds));
+    fn advance(&self, milliseconds: u64) {
+        self.service.advance(Duration::from_millis(milliseconds));
     }
 
-    /// Judges a refresh token, as the head of a request does.
-    async fn judge(&self, token: &SecretString) -> Option<Renewal> {
-        let caller = self.service.app.sessions.renew(token).await.ok()?;
-        caller.renewal
+    /// Checks a refresh token, as the service does when the head of a request arrives.
+    async fn verify(&self, token: &SecretString) -> Option<PendingRotation> {
+        let caller = self.service.app.sessions.verify_refresh(token).await.ok()?;
+        caller.pending_rotation
     }
 
-    /// Hands out what a judged token yields, as the answer to the request does.
-    async fn answer(&self, renewal: Renewal) -> Option<TokenPair> {
-        self.service.app.sessions.hand_out(renewal).await.ok()
+    /// Issues the new tokens of a renewal, as the service does when it responds.
+    async fn respond(&self, renewal: PendingRotation) -> Option<TokenPair> {
+        self.service.app.sessions.rotate(renewal).await.ok()
     }
 
-    /// The session that an access token opens.
-    async fn open(&self, access: &SecretString) -> Option<i64> {
+    /// Returns the session of a valid access token.
+    async fn session_of(&self, access: &SecretString) -> Option<i64> {
         let sessions = &self.service.app.sessions;
         let caller = sessions.authenticate(Some(access), None).await.ok()?;
         Some(caller.session)
     }
 }
 
-/// Runs a property on random values, each on the same ground.
-fn hold<S: Strategy>(strategy: S, property: impl AsyncFn(&Ground, S::Value)) {
+/// Checks a property for random values, all on one service.
+fn check_property<S: Strategy>(strategy: S, property: impl AsyncFn(&Harness, S::Value)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let ground = runtime.block_on(Ground::new());
+    let harness = runtime.block_on(Harness::new());
     let config = ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
     TestRunner::new(config)
         .run(&strategy, |value| {
-            runtime.block_on(property(&ground, value));
+            runtime.block_on(property(&harness, value));
             Ok(())
         })
         .unwrap();
 }
 
-/// What anyone who holds some of a session's tokens may do.
+/// An action of someone who has some of a session's tokens.
 #[derive(Clone, Debug)]
-enum Move {
-    /// A request comes in with one of the refresh tokens handed out so far; 0 is the newest.
-    Send {
+enum Action {
+    /// A request arrives with one of the issued refresh tokens; age 0 is the newest.
+    Request {
         age: usize,
     },
-    /// One of the requests that are being served is answered.
-    Answer {
+    /// The service responds to one of the pending requests.
+    Respond {
         which: usize,
     },
-    Pass {
+    Advance {
         milliseconds: u64,
     },
     LogOut,
 }
 
-fn moves() -> impl Strategy<Value = Vec<Move>> {
+fn actions() -> impl Strategy<Value = Vec<Action>> {
     let time = prop_oneof![0..2_u64, GRACE - 1..GRACE + 2, 0..3 * GRACE];
     let one = prop_oneof![
-        8 => (0..4_usize).prop_map(|age| Move::Send { age: age.saturating_sub(1) }),
-        8 => any::<usize>().prop_map(|which| Move::Answer { which }),
-        4 => time.prop_map(|milliseconds| Move::Pass { milliseconds }),
-        1 => Just(Move::LogOut),
+        8 => (0..4_usize).prop_map(|age| Action::Request { age: age.saturating_sub(1) }),
+        8 => any::<usize>().prop_map(|which| Action::Respond { which }),
+        4 => time.prop_map(|milliseconds| Action::Advance { milliseconds }),
+        1 => Just(Action::LogOut),
     ];
     prop::collection::vec(one, 1..STEPS)
 }
 
-/// The contract, in memory.
+/// The model of the token contract.
 struct Model {
     newest: usize,
-    rotated: u64,
+    rotated_at: u64,
     live: bool,
     now: u64,
 }
 
 impl Model {
-    /// The token before the newest is good for the grace; any older one ends the session.
-    fn judge(&mut self, generation: usize) -> bool {
-        let in_grace = generation + 1 == self.newest && self.now - self.rotated <= GRACE;
+    /// Accepts the newest token, and the one before it within the grace period. Any older token
+    /// ends the session.
+    fn verify(&mut self, generation: usize) -> bool {
+        let in_grace = generation + 1 == self.newest && self.now - self.rotated_at <= GRACE;
         self.live &= generation == self.newest || in_grace;
         self.live
     }
 
-    /// The first answer moves on; the others yield the same, and nothing where more was handed out since.
-    fn answer(&mut self, generation: usize) -> Option<usize> {
+    /// Rotates on the first response for a token. Later responses return the same tokens, or none
+    /// if newer ones were issued.
+    fn respond(&mut self, generation: usize) -> Option<usize> {
         if !self.live || generation + 1 < self.newest {
             return None;
         }
         if generation == self.newest {
             self.newest += 1;
-            self.rotated = self.now;
+            self.rotated_at = self.now;
         }
         Some(self.newest)
     }
 }
 
 #[test]
-fn any_order_of_events_ends_as_the_contract_says() {
-    hold(moves(), async |ground, moves| {
-        let first = ground.begin().await;
-        let session = ground.open(&first.access).await.unwrap();
+fn any_sequence_of_actions_matches_the_model() {
+    check_property(actions(), async |harness, actions| {
+        let first = harness.begin().await;
+        let session = harness.session_of(&first.access).await.unwrap();
         let mut model = Model {
             newest: 0,
-            rotated: 0,
+            rotated_at: 0,
             live: true,
             now: 0,
         };
         let mut newest = first.access;
-        let mut handed_out = 0;
+        let mut issued_at = 0;
         // The index of a token is its generation.
         let mut tokens = vec![first.refresh];
-        let mut served: Vec<(usize, Renewal)> = Vec::new();
-        for step in moves {
+        let mut pending: Vec<(usize, PendingRotation)> = Vec::new();
+        for step in actions {
             match step {
-                Move::Send { age } => {
+                Action::Request { age } => {
                     let generation = tokens.len().saturating_sub(age + 1);
-                    let renewal = ground.judge(&tokens[generation]).await;
-                    assert_eq!(renewal.is_some(), model.judge(generation));
-                    served.extend(renewal.map(|renewal| (generation, renewal)));
+                    let renewal = harness.verify(&tokens[generation]).await;
+                    assert_eq!(renewal.is_some(), model.verify(generation));
+                    pending.extend(renewal.map(|renewal| (generation, renewal)));
                 }
-                Move::Answer { which } => {
-                    if served.is_empty() {
+                Action::Respond { which } => {
+                    if pending.is_empty() {
                         continue;
                     }
-                    let (generation, renewal) = served.swap_remove(which % served.len());
-                    let pair = ground.answer(renewal).await;
-                    let expected = model.answer(generation);
+                    let (generation, renewal) = pending.swap_remove(which % pending.len());
+                    let pair = harness.respond(renewal).await;
+                    let expected = model.respond(generation);
                     assert_eq!(pair.is_some(), expected.is_some());
                     if let (Some(pair), Some(expected)) = (pair, expected) {
                         if expected == tokens.len() {
@@ -177,32 +180,36 @@ fn any_order_of_events_ends_as_the_contract_says() {
                             tokens[expected].expose_secret()
                         );
                         newest = pair.access;
-                        handed_out = model.now;
+                        issued_at = model.now;
                     }
                 }
-                Move::Pass { milliseconds } => {
-                    ground.pass(milliseconds);
+                Action::Advance { milliseconds } => {
+                    harness.advance(milliseconds);
                     model.now += milliseconds;
                 }
-                Move::LogOut => {
-                    ground.log_out(session).await;
+                Action::LogOut => {
+                    harness.log_out(session).await;
                     model.live = false;
                 }
             }
         }
-        // Whatever ended the session ended all that was ever handed out in it.
-        let fresh = model.now - handed_out < 15 * 60 * 1000;
-        assert_eq!(ground.open(&newest).await.is_some(), model.live && fresh);
+        // Once the session has ended, none of its tokens is valid.
+        let fresh = model.now - issued_at < 15 * 60 * 1000;
+        assert_eq!(
+            harness.session_of(&newest).await.is_some(),
+            model.live && fresh
+        );
         if !model.live {
             for token in &tokens {
-                assert!(ground.judge(token).await.is_none());
+                assert!(harness.verify(token).await.is_none());
             }
         }
     });
 }
 
-/// What befalls an honest client: it sends what it was last given, several requests at a time, over a network that
-/// delays and loses; it asks again within the grace where an answer was lost.
+/// An event of a correct client. It sends the tokens that it received last, with several requests
+/// in parallel, over a network that delays requests and loses responses. After a lost response it
+/// retries within the grace period.
 #[derive(Clone, Debug)]
 enum Event {
     Request,
@@ -210,130 +217,134 @@ enum Event {
     Arrival {
         which: usize,
     },
-    /// The service is done with a request; the answer arrives, or is lost.
-    Answer {
+    /// The service responds to a request. The response arrives or is lost.
+    Response {
         which: usize,
         lost: bool,
     },
-    /// Less than the network's delay.
-    Moment {
+    /// A delay of the network, shorter than the grace period.
+    ShortDelay {
         milliseconds: u64,
     },
-    /// Longer than the grace; as long as an upload may take, and shorter than an access token's life.
-    While,
-    /// So long that the access token's time is over.
-    LongTime,
+    /// A delay as long as an upload: longer than the grace period, shorter than an access token's
+    /// lifetime.
+    LongDelay,
+    /// A delay after which the access token has expired.
+    AccessExpiry,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let one = prop_oneof![
         6 => Just(Event::Request),
         6 => any::<usize>().prop_map(|which| Event::Arrival { which }),
-        6 => any::<(usize, bool)>().prop_map(|(which, lost)| Event::Answer { which, lost }),
-        2 => (0..3000_u64).prop_map(|milliseconds| Event::Moment { milliseconds }),
-        1 => Just(Event::While),
-        2 => Just(Event::LongTime),
+        6 => any::<(usize, bool)>().prop_map(|(which, lost)| Event::Response { which, lost }),
+        2 => (0..3000_u64).prop_map(|milliseconds| Event::ShortDelay { milliseconds }),
+        1 => Just(Event::LongDelay),
+        2 => Just(Event::AccessExpiry),
     ];
     prop::collection::vec(one, 1..2 * STEPS)
 }
 
 struct Client<'a> {
-    ground: &'a Ground,
-    held: TokenPair,
-    on_the_way: Vec<TokenPair>,
-    /// Uploads may take a while: they are judged at their start.
-    served: Vec<Option<Renewal>>,
-    /// Whether the last answer was lost.
-    owed: bool,
-    /// The time that has passed since all was quiet.
-    passed: u64,
+    harness: &'a Harness,
+    tokens: TokenPair,
+    in_flight: Vec<TokenPair>,
+    /// Requests whose tokens were checked on arrival and that have no response yet, such as long
+    /// uploads.
+    pending: Vec<Option<PendingRotation>>,
+    /// Whether the last response was lost.
+    last_lost: bool,
+    /// Milliseconds since the access token was last renewed.
+    elapsed: u64,
 }
 
 impl Client<'_> {
     async fn arrive(&mut self, which: usize) {
-        let sent = self.on_the_way.swap_remove(which);
-        let sessions = &self.ground.service.app.sessions;
+        let sent = self.in_flight.swap_remove(which);
+        let sessions = &self.harness.service.app.sessions;
         let caller = sessions
             .authenticate(Some(&sent.access), Some(&sent.refresh))
             .await;
-        // Were this refused, a live user would be logged out.
-        self.served.push(caller.unwrap().renewal);
+        // A refusal here would log out a correct client.
+        self.pending.push(caller.unwrap().pending_rotation);
     }
 
-    async fn answer(&mut self, which: usize, lost: bool) {
-        let Some(renewal) = self.served.swap_remove(which) else {
+    async fn respond(&mut self, which: usize, lost: bool) {
+        let Some(renewal) = self.pending.swap_remove(which) else {
             return;
         };
-        let Some(pair) = self.ground.answer(renewal).await else {
-            // Newer tokens than this answer could bring were on other answers.
+        let Some(pair) = self.harness.respond(renewal).await else {
+            // Other responses have already carried newer tokens.
             return;
         };
-        self.owed = lost;
+        self.last_lost = lost;
         if !lost {
-            self.held = pair;
+            self.tokens = pair;
         }
     }
 
-    /// Lets all that is on the way arrive, and asks again where an answer was lost.
-    async fn catch_up(&mut self) {
-        if self.owed {
-            self.on_the_way.push(self.held.clone());
+    /// Delivers all requests in flight. Retries first if the last response was lost.
+    async fn settle(&mut self) {
+        if self.last_lost {
+            self.in_flight.push(self.tokens.clone());
         }
-        while !self.on_the_way.is_empty() {
+        while !self.in_flight.is_empty() {
             self.arrive(0).await;
-            self.answer(self.served.len() - 1, false).await;
+            self.respond(self.pending.len() - 1, false).await;
         }
     }
 
-    fn pass(&mut self, milliseconds: u64) {
-        self.passed += milliseconds;
-        self.ground.pass(milliseconds);
+    fn advance(&mut self, milliseconds: u64) {
+        self.elapsed += milliseconds;
+        self.harness.advance(milliseconds);
     }
 
-    /// Lets everything come to its end, and then time pass until the access token's is over.
-    async fn long_time(&mut self) {
-        self.catch_up().await;
-        while !self.served.is_empty() {
-            self.answer(0, false).await;
+    /// Completes all requests, then advances the clock until the access token has expired.
+    async fn expire_access(&mut self) {
+        self.settle().await;
+        while !self.pending.is_empty() {
+            self.respond(0, false).await;
         }
-        self.pass(20 * 60 * 1000);
-        self.passed = 0;
+        self.advance(20 * 60 * 1000);
+        self.elapsed = 0;
     }
 }
 
 #[test]
-fn no_race_and_no_lost_answer_logs_an_honest_client_out() {
-    hold(events(), async |ground, events| {
+fn races_and_lost_responses_never_log_out_a_correct_client() {
+    check_property(events(), async |harness, events| {
         let mut client = Client {
-            ground,
-            held: ground.begin().await,
-            on_the_way: Vec::new(),
-            served: Vec::new(),
-            owed: false,
-            passed: 0,
+            harness,
+            tokens: harness.begin().await,
+            in_flight: Vec::new(),
+            pending: Vec::new(),
+            last_lost: false,
+            elapsed: 0,
         };
         for event in events {
             match event {
-                Event::Request => client.on_the_way.push(client.held.clone()),
-                Event::Arrival { which } if !client.on_the_way.is_empty() => {
-                    client.arrive(which % client.on_the_way.len()).await;
+                Event::Request => client.in_flight.push(client.tokens.clone()),
+                Event::Arrival { which } if !client.in_flight.is_empty() => {
+                    client.arrive(which % client.in_flight.len()).await;
                 }
-                Event::Answer { which, lost } if !client.served.is_empty() => {
-                    client.answer(which % client.served.len(), lost).await;
+                Event::Response { which, lost } if !client.pending.is_empty() => {
+                    client.respond(which % client.pending.len(), lost).await;
                 }
-                Event::Arrival { .. } | Event::Answer { .. } => {}
-                Event::Moment { milliseconds } if client.passed + milliseconds <= GRACE => {
-                    client.pass(milliseconds);
+                Event::Arrival { .. } | Event::Response { .. } => {}
+                Event::ShortDelay { milliseconds } if client.elapsed + milliseconds <= GRACE => {
+                    client.advance(milliseconds);
                 }
-                Event::While if client.passed <= GRACE => {
-                    client.catch_up().await;
-                    client.pass(4 * 60 * 1000);
+                Event::LongDelay if client.elapsed <= GRACE => {
+                    client.settle().await;
+                    client.advance(4 * 60 * 1000);
                 }
-                Event::Moment { .. } | Event::While | Event::LongTime => client.long_time().await,
+                Event::ShortDelay { .. } | Event::LongDelay | Event::AccessExpiry => {
+                    client.expire_access().await
+                }
             }
         }
-        client.long_time().await;
-        client.on_the_way.push(client.held.clone());
-        client.catch_up().await;
+        client.expire_access().await;
+        client.in_flight.push(client.tokens.clone());
+        client.settle().await;
     });
 }

@@ -1,4 +1,4 @@
-//! Signing keys, and what tokens say.
+//! Signing keys, their rotation, and the claims of tokens.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ use veraicon::{
     config::Config,
 };
 
-use crate::service::{Answer, START, Send, Service, Session};
+use crate::service::{ApiResponse, RequestExt, START, Service, Session};
 
 const OLD: &str = "an old secret that is long enough to be one";
 const NEW: &str = "a new secret that is long enough to be one";
@@ -23,11 +23,11 @@ fn keys<'a>(current: &'a str, previous: &'a [&str]) -> impl FnOnce(&mut Config) 
     }
 }
 
-async fn renew(service: &Service, session: &Session) -> Answer {
+async fn renew(service: &Service, session: &Session) -> ApiResponse {
     let request = service.post("/user/refresh");
     request
         .header("Refresh-Token", &session.refresh)
-        .answer()
+        .submit()
         .await
 }
 
@@ -37,7 +37,7 @@ fn header(token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn tokens_of_the_key_before_are_good_and_renewed_under_the_new_one() {
+async fn tokens_of_a_previous_key_are_valid_and_renewed_with_the_new_key() {
     let service = Service::start_with(keys(OLD, &[])).await;
     let session = service.user("someone").await;
     let idle = service.user("idle").await;
@@ -52,19 +52,19 @@ async fn tokens_of_the_key_before_are_good_and_renewed_under_the_new_one() {
     for token in [&renewed.access, &renewed.refresh] {
         assert_eq!(header(token)["kid"], Secret::new(&NEW.into()).id());
     }
-    // Another node may still sign with the old key: what either signs, both take.
+    // Another node may still sign with the old key. Both nodes must accept both keys.
     service.info(&renewed).await;
     let service = service.restarted(keys(OLD, &[NEW])).await;
     service.info(&renewed).await;
 
     let service = service.restarted(keys(NEW, &[])).await;
     service.info(&renewed).await;
-    service.shuts_out(&session).await;
+    service.assert_signed_out(&session).await;
     renew(&service, &idle).await.refused("token_invalid");
     renew(&service, &renewed).await.succeeded();
 }
 
-/// An access token of the service's own key, with claims of the test's.
+/// Signs an access token with the service's key and changed claims.
 fn forge(change: impl FnOnce(&mut Value), session: &Session) -> String {
     let mut claims: Value = jsonwebtoken::dangerous::insecure_decode(&session.access)
         .unwrap()
@@ -75,22 +75,22 @@ fn forge(change: impl FnOnce(&mut Value), session: &Session) -> String {
         kid: Some(secret.id()),
         ..Header::new(Algorithm::HS256)
     };
-    let key = EncodingKey::from_secret(&secret.key(&[b"veraicon access token"]));
+    let key = EncodingKey::from_secret(&secret.derive_key(&[b"veraicon access token"]));
     jsonwebtoken::encode(&header, &claims, &key).unwrap()
 }
 
 #[tokio::test]
-async fn a_token_says_what_it_is_for_and_is_good_for_nothing_else() {
+async fn every_claim_of_a_token_is_required_and_checked() {
     let service = Service::start_with(keys(OLD, &[])).await;
     let session = service.user("someone").await;
     let ask = async |token: String| {
         let request = service.get("/user/info").header("Access-Token", token);
-        request.answer().await
+        request.submit().await
     };
     ask(forge(|_| {}, &session)).await.succeeded();
     let refused = async |change: &dyn Fn(&mut Value)| {
-        let answer = ask(forge(change, &session)).await;
-        answer.refused("token_invalid");
+        let response = ask(forge(change, &session)).await;
+        response.refused("token_invalid");
     };
     for claim in ["iss", "aud", "sub", "sid", "typ", "nbf", "exp"] {
         refused(&|claims| {
@@ -110,14 +110,14 @@ async fn a_token_says_what_it_is_for_and_is_good_for_nothing_else() {
 }
 
 #[tokio::test]
-async fn thirty_seconds_of_leeway_are_for_not_before_and_none_for_expiry() {
+async fn not_before_has_thirty_seconds_of_leeway_and_expiry_has_none() {
     let service = Service::start_with(keys(OLD, &[])).await;
     let session = service.user("someone").await;
     let ask = async |claim: &str, milliseconds: i32| {
         let time = f64::from(milliseconds) / 1000.0 + 1_777_593_600.0;
         let token = forge(|claims| claims[claim] = json!(time), &session);
         let request = service.get("/user/info").header("Access-Token", token);
-        request.answer().await
+        request.submit().await
     };
     assert_eq!(START, 1_777_593_600_000);
     ask("nbf", 30_000).await.succeeded();
@@ -128,7 +128,7 @@ async fn thirty_seconds_of_leeway_are_for_not_before_and_none_for_expiry() {
 }
 
 #[tokio::test]
-async fn a_life_of_one_second_is_exact_wherever_in_a_second_it_begins() {
+async fn a_lifetime_of_one_second_is_exact_at_any_subsecond_offset() {
     let service = Service::start_with(|config| {
         config.tokens.access_ttl = "1s".parse().unwrap();
         config.tokens.refresh_ttl = "2s".parse().unwrap();
@@ -136,22 +136,22 @@ async fn a_life_of_one_second_is_exact_wherever_in_a_second_it_begins() {
     .await;
     service.register("someone").await.succeeded();
     for offset in [1, 123, 499, 500, 501, 998] {
-        service.pass(Duration::from_millis(offset));
+        service.advance(Duration::from_millis(offset));
         let login = service.login("someone", crate::service::PASSWORD).await;
         let session = Session::of(login.succeeded());
         assert_eq!(login.body["token"]["expires_in"], 1);
-        service.pass(Duration::from_millis(999));
+        service.advance(Duration::from_millis(999));
         service.info(&session).await;
-        service.pass(Duration::from_millis(1));
+        service.advance(Duration::from_millis(1));
         service
             .get("/user/info")
-            .with(&session)
-            .answer()
+            .with_session(&session)
+            .submit()
             .await
             .refused("token_expired");
-        service.pass(Duration::from_millis(999));
+        service.advance(Duration::from_millis(999));
         let renewed = Session::of(renew(&service, &session).await.succeeded());
-        service.pass(Duration::from_secs(2));
+        service.advance(Duration::from_secs(2));
         renew(&service, &renewed).await.refused("token_expired");
     }
 }
@@ -166,7 +166,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn rotation_puts_a_new_key_first_and_keeps_the_others_until_their_tokens_are_over() {
+fn rotation_puts_a_new_key_first_and_keeps_old_keys_until_their_tokens_have_expired() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.key");
     let texts = |secrets: Vec<SecretString>| {
@@ -184,7 +184,7 @@ fn rotation_puts_a_new_key_first_and_keeps_the_others_until_their_tokens_are_ove
     assert_eq!(key::rotate(&path, START + 29 * DAY, 30 * DAY).unwrap(), 2);
     let third = load(START + 29 * DAY);
     assert_eq!(third[1..], second);
-    // The first was retired thirty days ago, the second one day.
+    // The first key was retired thirty days ago, the second one day ago.
     assert_eq!(key::rotate(&path, START + 30 * DAY, 30 * DAY).unwrap(), 2);
     assert_eq!(load(START + 30 * DAY)[1..], third[..2]);
     assert_eq!(mode(&path), 0o600);
@@ -194,12 +194,12 @@ fn rotation_puts_a_new_key_first_and_keeps_the_others_until_their_tokens_are_ove
 }
 
 #[test]
-fn a_key_is_retired_by_the_start_that_takes_up_the_next() {
+fn a_key_is_retired_when_the_service_first_loads_its_successor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.key");
     key::load_or_create(&path, START).unwrap();
     key::rotate(&path, START, 30 * DAY).unwrap();
-    // The service went on signing with the first.
+    // The service signed with the first key until this start.
     key::load_or_create(&path, START + 20 * DAY).unwrap();
     assert_eq!(key::rotate(&path, START + 30 * DAY, 30 * DAY).unwrap(), 2);
     key::load_or_create(&path, START + 31 * DAY).unwrap();
@@ -233,7 +233,7 @@ fn every_key_in_the_file_must_be_long_enough() {
 }
 
 #[test]
-fn a_key_file_that_others_may_read_is_its_owners_alone_again() {
+fn permissions_of_a_readable_key_file_are_restricted_to_the_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens.key");
     fs::write(&path, NEW).unwrap();

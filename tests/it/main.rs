@@ -1,4 +1,4 @@
-//! The service as its users meet it: over HTTP, each test with its own database and folder.
+//! Integration tests of the service over HTTP. Each test has its own database and data folder.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,9 @@ mod forms;
 mod interleavings;
 mod keys;
 mod kills;
+mod maintenance;
 mod migrations;
+mod modules;
 mod nodes;
 mod object_store;
 mod passwords;
@@ -28,6 +30,5 @@ mod sessions;
 mod settings;
 mod throttle;
 mod tokens;
-mod upkeep;
 mod uploads;
 mod workers;

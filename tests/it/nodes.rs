@@ -1,29 +1,36 @@
-//! Several nodes on one database and one store. The embedded database takes but one node, so that these tests need a server.
+//! Several nodes on one database and one object store. These tests need a database server, since
+//! the embedded database supports a single node.
 
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use sea_orm::ConnectionTrait;
+use veraicon::{
+    database::{Database, DatabaseLocation},
+    node::NodeLease,
+};
 
 use crate::{
     database, picture,
-    service::{Answer, Send, Service},
+    service::{ApiResponse, RequestExt, Service},
 };
 
-fn id(user: &Answer) -> i64 {
+fn id(user: &ApiResponse) -> i64 {
     user.data()["id"].as_str().unwrap().parse().unwrap()
 }
 
-/// The number of the node that made a user's identifier.
-fn node_of(user: &Answer) -> i64 {
+/// Returns the number of the node that generated a user's identifier.
+fn node_of(user: &ApiResponse) -> i64 {
+    // An identifier has 10 bits of node number above 12 bits of sequence number.
     (id(user) >> 12) & 0x3ff
 }
 
-/// Two nodes, or nothing where there is no database server to share.
+/// Starts two nodes. Returns `None` if there is no database server to share.
 async fn two_nodes() -> Option<(Service, Service)> {
     let first = Service::start().await;
     if first.app.config.database.url.is_none() {
         eprintln!(
-            "not run: {} names no database server (scripts/with-postgres and scripts/with-mariadb start one)",
+            "skipped: {} is not set (scripts/with-postgres and scripts/with-mariadb start a server)",
             database::SERVER
         );
         return None;
@@ -42,7 +49,7 @@ async fn two_nodes() -> Option<(Service, Service)> {
 }
 
 #[tokio::test]
-async fn what_one_node_does_the_other_knows_at_once() {
+async fn changes_on_one_node_are_visible_on_the_other_at_once() {
     let Some((first, second)) = two_nodes().await else {
         return;
     };
@@ -52,9 +59,17 @@ async fn what_one_node_does_the_other_knows_at_once() {
     let again = second.upload(&session, picture::numbered(2)).await;
     let url = &again.succeeded().data()["avatar_url"];
     assert_eq!(first.fetch(url).await.status(), StatusCode::OK);
-    let logout = second.post("/user/logout").with(&session).answer().await;
+    let logout = second
+        .post("/user/logout")
+        .with_session(&session)
+        .submit()
+        .await;
     logout.succeeded();
-    let refused = first.get("/user/info").with(&session).answer().await;
+    let refused = first
+        .get("/user/info")
+        .with_session(&session)
+        .submit()
+        .await;
     refused.refused("token_invalid");
 }
 
@@ -63,7 +78,7 @@ async fn nodes_make_different_identifiers_within_the_same_millisecond() {
     let Some((first, second)) = two_nodes().await else {
         return;
     };
-    // The clocks are held: time tells the identifiers apart no more than it would on two machines.
+    // Both test clocks show the same time, so the identifiers differ only by node number.
     let one = first.register("one").await;
     let other = second.register("other").await;
     assert_eq!(id(one.succeeded()) >> 22, id(other.succeeded()) >> 22);
@@ -71,7 +86,7 @@ async fn nodes_make_different_identifiers_within_the_same_millisecond() {
 }
 
 #[tokio::test]
-async fn a_node_that_ended_leaves_its_number_to_the_next() {
+async fn a_new_node_gets_the_number_of_a_stopped_one() {
     let Some((mut first, second)) = two_nodes().await else {
         return;
     };
@@ -79,27 +94,27 @@ async fn a_node_that_ended_leaves_its_number_to_the_next() {
     let before = node_of(first.register("before").await.succeeded());
     first.stop().await;
     let third = Service::start_with(|config| config.database.url = url).await;
-    third.pass(Duration::from_millis(1));
+    third.advance(Duration::from_millis(1));
     let after = node_of(third.register("after").await.succeeded());
     assert_eq!(after, before);
-    assert_ne!(after, node_of(second.register("beside").await.succeeded()));
+    assert_ne!(after, node_of(second.register("other").await.succeeded()));
 }
 
 #[tokio::test]
-async fn one_name_asked_for_on_two_nodes_at_once_is_given_once() {
+async fn a_name_registered_on_two_nodes_at_once_is_given_once() {
     let Some((first, second)) = two_nodes().await else {
         return;
     };
-    let (one, other) = tokio::join!(first.register("wanted"), second.register("Wanted"));
+    let (one, other) = tokio::join!(first.register("popular"), second.register("Popular"));
     let taken = [one, other]
         .iter()
-        .filter(|answer| answer.body["base"]["reason"] == "username_taken")
+        .filter(|response| response.body["base"]["reason"] == "username_taken")
         .count();
     assert_eq!(taken, 1);
 }
 
 #[tokio::test]
-async fn connections_that_the_server_ended_are_made_anew() {
+async fn connections_closed_by_the_server_are_reopened() {
     use secrecy::ExposeSecret;
     let Some((first, _second)) = two_nodes().await else {
         return;
@@ -109,8 +124,8 @@ async fn connections_that_the_server_ended_are_made_anew() {
     database::end_connections(url.expose_secret()).await;
     let removed = first
         .request(Method::DELETE, "/user/avatar")
-        .with(&session)
-        .answer()
+        .with_session(&session)
+        .submit()
         .await;
     removed.succeeded();
     first
@@ -120,15 +135,16 @@ async fn connections_that_the_server_ended_are_made_anew() {
 }
 
 #[tokio::test]
-async fn what_the_database_rolled_back_for_a_deadlock_is_done_again() {
+async fn a_transaction_rolled_back_for_a_deadlock_is_retried() {
     let Some((service, _second)) = two_nodes().await else {
         return;
     };
     let session = service.user("someone").await;
     let upload = service.upload(&session, picture::numbered(1)).await;
     let user = id(upload.succeeded());
-    let other = database::Rival::begin(&service.database_url()).await;
-    // The other transaction has the picture's row; the removal takes the user's row, and waits for that.
+    let other = database::ConflictingTransaction::begin(&service.database_url()).await;
+    // The other transaction locks the picture's row. The removal locks the user's row and then
+    // waits for the picture's.
     other
         .run(&format!(
             "UPDATE pictures SET due_at = due_at - 1 WHERE user_id = {user}"
@@ -136,11 +152,12 @@ async fn what_the_database_rolled_back_for_a_deadlock_is_done_again() {
         .await;
     let removal = service
         .request(Method::DELETE, "/user/avatar")
-        .with(&session)
-        .answer();
-    let contest = async {
-        other.is_waited_for().await;
-        // Now each waits for the other. That this ends well can only mean that the removal was rolled back.
+        .with_session(&session)
+        .submit();
+    let conflict = async {
+        other.wait_for_blocked().await;
+        // Now each waits for the other. The update below can only succeed if the removal is rolled
+        // back.
         other
             .run(&format!(
                 "UPDATE users SET updated_at = updated_at WHERE id = {user}"
@@ -148,8 +165,45 @@ async fn what_the_database_rolled_back_for_a_deadlock_is_done_again() {
             .await;
         other.commit().await;
     };
-    let (removed, ()) = tokio::join!(removal, contest);
+    let (removed, ()) = tokio::join!(removal, conflict);
     removed.succeeded();
     let (now, before) = (service.info(&session).await, upload.data());
     assert_ne!(now["avatar_url"], before["avatar_url"]);
+}
+
+/// A database in a file, with a direct connection to its tables.
+async fn embedded() -> (tempfile::TempDir, Database, sea_orm::DatabaseConnection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("veraicon.db");
+    let url = format!("sqlite://{}", path.display());
+    let database = Database::open(&DatabaseLocation::File(path)).await.unwrap();
+    let tables = sea_orm::Database::connect(url).await.unwrap();
+    (folder, database, tables)
+}
+
+#[tokio::test]
+async fn a_lost_number_is_replaced_in_every_handle_to_the_lease() {
+    let (_folder, database, tables) = embedded().await;
+    let (lease, node) = NodeLease::acquire(database.clone()).await.unwrap();
+    assert_eq!(node.number, 0);
+    // A command keeps one handle while another one renews the lease in the background.
+    let handle = lease.clone();
+    let taken_over = "UPDATE leases SET holder = 'another node' WHERE name = 'node-0'";
+    tables.execute_unprepared(taken_over).await.unwrap();
+    let renewed = lease.renew().await.unwrap().unwrap();
+    assert_eq!(renewed.number, 1);
+    assert!(handle.others_active().await.unwrap());
+
+    let ended = "DELETE FROM leases WHERE name = 'node-0'";
+    tables.execute_unprepared(ended).await.unwrap();
+    // The number in force is the process's own.
+    assert!(!handle.others_active().await.unwrap());
+    let (observer, node) = NodeLease::acquire(database).await.unwrap();
+    assert_eq!(node.number, 0);
+    assert!(observer.others_active().await.unwrap());
+    handle.release().await;
+    assert!(!observer.others_active().await.unwrap());
+    // A renewal that comes after the release does not take a number again.
+    assert!(lease.renew().await.unwrap().is_none());
+    assert!(!observer.others_active().await.unwrap());
 }

@@ -1,4 +1,5 @@
-//! Object stores: a part of a bucket for each test, on the server that the environment names; and what a bucket is sent.
+//! Object stores: a separate bucket prefix for each test on the server in `TEST_S3_URL`, and tests
+//! of the S3 requests.
 
 use std::sync::{
     Arc, Mutex,
@@ -24,15 +25,16 @@ use crate::{
     service::{Service, Session},
 };
 
-/// The URL of a server that speaks S3 and has a bucket "pictures"; absent, tests use a folder.
+/// Environment variable with the URL of an S3 server that has a bucket "pictures". If unset, tests
+/// use a folder.
 pub(crate) const SERVER: &str = "TEST_S3_URL";
-/// What opens that server.
+/// Credentials of that server.
 pub(crate) const ACCESS_KEY: &str = "test";
 pub(crate) const SECRET_KEY: &str = "test-secret";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// An empty part of the bucket, as `storage.url`.
+/// Returns an unused bucket prefix as `storage.url`, or `None` if no server is set.
 pub(crate) fn create() -> Option<String> {
     let server = std::env::var(SERVER).ok()?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +44,7 @@ pub(crate) fn create() -> Option<String> {
     ))
 }
 
-/// The keys of all objects that a store holds as pictures.
+/// Returns the sorted keys of all objects in a store.
 pub(crate) async fn keys(storage: &Storage) -> Vec<String> {
     let mut listing = storage.list().await.unwrap();
     let mut all = Vec::new();
@@ -57,12 +59,12 @@ pub(crate) async fn keys(storage: &Storage) -> Vec<String> {
 }
 
 impl Service {
-    /// The keys of all objects that are stored.
+    /// Returns the sorted keys of all stored objects.
     pub(crate) async fn objects(&self) -> Vec<String> {
         keys(&self.app.storage).await
     }
 
-    /// The store itself, to be read and changed past the service.
+    /// Opens the store directly, so that tests can read and change it without the service.
     pub(crate) fn store(&self) -> Operator {
         match self.app.config.storage_location().unwrap() {
             StorageLocation::Folder(folder) => {
@@ -77,7 +79,8 @@ impl Service {
                     .endpoint(bucket.endpoint.as_deref().unwrap())
                     .access_key_id(ACCESS_KEY)
                     .secret_access_key(SECRET_KEY);
-                // One of its own: the library's is every test's, and ends with one of them.
+                // OpenDAL's default client is shared by all tests, and its runtime ends with one of
+                // them.
                 let client = ReqwestTransport::new(reqwest::Client::new());
                 let context = OperationContext::new();
                 let context = context.with_http_transport(HttpTransporter::new(client));
@@ -87,10 +90,11 @@ impl Service {
     }
 }
 
-/// A store that takes everything, has nothing, and falls silent on request, as one does that has lost its quorum.
+/// An S3 stub that accepts every write and has no objects. On request it stops responding, like a
+/// store without quorum.
 #[derive(Clone, Default)]
 struct Stub {
-    seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
     silent: Arc<AtomicBool>,
 }
 
@@ -104,7 +108,7 @@ impl Stub {
         }
         let path = format!("{} {}", request.method(), request.uri().path());
         let headers = request.headers().clone();
-        self.seen.lock().unwrap().push((path, headers));
+        self.requests.lock().unwrap().push((path, headers));
         let status = match *request.method() {
             Method::PUT => StatusCode::OK,
             _ => StatusCode::NOT_FOUND,
@@ -112,7 +116,7 @@ impl Stub {
         (status, [("etag", "\"1\"")])
     }
 
-    /// A service that stores in it and waits so long for it, and a user.
+    /// Starts a service that uses this store with the given timeout, and a user.
     async fn start(&self, timeout: &str) -> (Service, Session) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -134,16 +138,19 @@ impl Stub {
 }
 
 #[tokio::test]
-async fn objects_say_what_they_are_and_that_they_never_change() {
+async fn objects_are_stored_with_content_type_and_immutable_cache_control() {
     let stub = Stub::default();
     let (service, session) = stub.start("100ms").await;
-    let answer = service.upload(&session, picture::numbered(1)).await;
-    let url = answer.succeeded().data()["avatar_url"].as_str().unwrap();
+    let response = service.upload(&session, picture::numbered(1)).await;
+    let url = response.succeeded().data()["avatar_url"].as_str().unwrap();
     let key = url.split_once("/avatars/").unwrap().1;
-    let mut seen = stub.seen.lock().unwrap();
-    seen.retain(|(path, _)| path.starts_with("PUT /pictures/some/where/avatars/"));
-    assert_eq!(seen.len(), 4);
-    let (_, headers) = seen.iter().find(|(path, _)| path.ends_with(key)).unwrap();
+    let mut requests = stub.requests.lock().unwrap();
+    requests.retain(|(path, _)| path.starts_with("PUT /pictures/some/where/avatars/"));
+    assert_eq!(requests.len(), 4);
+    let (_, headers) = requests
+        .iter()
+        .find(|(path, _)| path.ends_with(key))
+        .unwrap();
     assert_eq!(headers["content-type"], "image/webp");
     assert_eq!(
         headers["cache-control"],
@@ -154,42 +161,48 @@ async fn objects_say_what_they_are_and_that_they_never_change() {
 }
 
 #[tokio::test]
-async fn a_store_that_never_answers_makes_uploads_fail_in_time() {
+async fn uploads_time_out_when_the_store_does_not_respond() {
     let stub = Stub::default();
     let (service, session) = stub.start("100ms").await;
     stub.silent.store(true, Ordering::Relaxed);
     let before = service.info(&session).await;
-    let answer = service.upload(&session, picture::numbered(1)).await;
-    assert_eq!(answer.body["base"]["reason"], "unavailable");
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.headers.contains_key("retry-after"));
+    let response = service.upload(&session, picture::numbered(1)).await;
+    assert_eq!(response.body["base"]["reason"], "unavailable");
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers.contains_key("retry-after"));
     assert_eq!(service.info(&session).await, before);
     let ready = service.get("/health/ready").send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
-async fn a_node_stores_so_many_pictures_at_once_and_declares_no_more() {
-    const TURNS: u8 = 32;
+async fn concurrent_writes_to_the_store_are_limited() {
+    const PERMITS: u8 = 32;
     let stub = Stub::default();
-    // Uploads must all be there before the first one is given up on, after three times this.
+    // All uploads must arrive before the first one fails, which happens after three timeouts.
     let (service, session) = stub.start("1s").await;
     stub.silent.store(true, Ordering::Relaxed);
-    let uploads = (0..TURNS + 8).map(|seed| service.upload(&session, picture::numbered(seed)));
-    let answers = futures_util::future::join_all(uploads).await;
-    let with = |reason: &str| {
-        let reasons = answers.iter().map(|answer| &answer.body["base"]["reason"]);
+    let uploads = (0..PERMITS + 8).map(|seed| service.upload(&session, picture::numbered(seed)));
+    let responses = futures_util::future::join_all(uploads).await;
+    let count = |reason: &str| {
+        let reasons = responses
+            .iter()
+            .map(|response| &response.body["base"]["reason"]);
         reasons.filter(|found| *found == reason).count()
     };
-    assert_eq!((with("unavailable"), with("busy")), (usize::from(TURNS), 8));
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer.headers.contains_key("retry-after"))
+    assert_eq!(
+        (count("unavailable"), count("busy")),
+        (usize::from(PERMITS), 8)
     );
-    // What the store may still do has a row each; who had no turn left nothing.
+    assert!(
+        responses
+            .iter()
+            .all(|response| response.headers.contains_key("retry-after"))
+    );
+    // Each write that the store may still apply has a row. Uploads without a write permit have
+    // none.
     let declared = service.app.database.count_pictures().await.unwrap();
-    assert_eq!(declared, u64::from(TURNS));
+    assert_eq!(declared, u64::from(PERMITS));
 }
 
 /// A store that refuses every request, as one does when the secret key is wrong. Returns its URL.
@@ -248,9 +261,9 @@ async fn a_wrong_secret_key_is_named_as_the_cause() {
 }
 
 #[test]
-fn a_url_names_a_place_or_says_what_is_wrong() {
-    let place = |url: &str| StorageLocation::parse(url).map(|place| place.to_string());
-    for (url, shown) in [
+fn a_store_url_is_parsed_or_refused_with_the_problem() {
+    let parse = |url: &str| StorageLocation::parse(url).map(|location| location.to_string());
+    for (url, displayed) in [
         ("fs:///var/lib/objects", "fs:///var/lib/objects"),
         ("s3://b?region=eu-central-1", "s3://b/"),
         ("s3://b/a/c/?endpoint=http://127.0.0.1:9000", "s3://b/a/c"),
@@ -263,7 +276,7 @@ fn a_url_names_a_place_or_says_what_is_wrong() {
             "cos://b-1250000000/",
         ),
     ] {
-        assert_eq!(place(url).as_deref(), Ok(shown), "{url}");
+        assert_eq!(parse(url).as_deref(), Ok(displayed), "{url}");
     }
     for (url, problem) in [
         ("fs://", "the path is missing"),
@@ -276,11 +289,11 @@ fn a_url_names_a_place_or_says_what_is_wrong() {
         ("s3://b?endpoint=b.example.com", "endpoint"),
         ("s3://key:hunter2@b?region=r", "storage.secret_key"),
     ] {
-        let told = place(url).unwrap_err();
+        let message = parse(url).unwrap_err();
         assert!(
-            told.contains(problem) && told.contains("allowed: fs://PATH"),
-            "{url}: {told}"
+            message.contains(problem) && message.contains("allowed: fs://PATH"),
+            "{url}: {message}"
         );
-        assert!(!told.contains("hunter2"), "{told}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! How passwords are kept, and what their hashing leaves to others.
+//! Password hashes: their cost, normalisation, and limits on concurrent hashing.
 
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -10,7 +10,7 @@ use veraicon::auth::password::{NewPassword, Passwords};
 
 use crate::{
     picture,
-    service::{PASSWORD, Send, Service, Session},
+    service::{PASSWORD, RequestExt, Service, Session},
 };
 
 impl Service {
@@ -23,7 +23,7 @@ impl Service {
 }
 
 #[tokio::test]
-async fn a_hash_of_another_cost_is_made_anew_at_the_next_login_and_sessions_go_on() {
+async fn a_hash_of_another_cost_is_replaced_at_the_next_login_and_sessions_stay_valid() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     service.register("other").await.succeeded();
@@ -37,7 +37,7 @@ async fn a_hash_of_another_cost_is_made_anew_at_the_next_login_and_sessions_go_o
         .await
         .refused("bad_credentials");
     assert_eq!(service.cost_of("someone").await, "$2b$04$");
-    // All at once, of which each would make the hash anew.
+    // Five concurrent logins, each of which tries to replace the hash.
     let logins = join_all((0..5).map(|_| service.login("someone", PASSWORD))).await;
     for login in &logins {
         service.info(&Session::of(login.succeeded())).await;
@@ -52,7 +52,7 @@ async fn a_hash_of_another_cost_is_made_anew_at_the_next_login_and_sessions_go_o
 }
 
 #[tokio::test]
-async fn a_new_password_may_be_set_while_a_login_makes_the_hash_of_the_old_one_anew() {
+async fn a_password_can_be_changed_while_a_login_replaces_the_old_hash() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let before = service.app.database.user_by_key("someone").await.unwrap();
@@ -61,12 +61,12 @@ async fn a_new_password_may_be_set_while_a_login_makes_the_hash_of_the_old_one_a
         .restarted(|config| config.accounts.bcrypt_cost = 5)
         .await;
     service.login("someone", PASSWORD).await.succeeded();
-    // As a request would that read the account before that log-in.
+    // This request read the account before the login replaced the hash.
     let (old, new) = (PASSWORD.into(), "battery staple 9".into());
     let accounts = &service.app.accounts;
     accounts.change_password(&before, &old, &new).await.unwrap();
-    service.shuts_out(&session).await;
-    // And one that comes later than the new password cannot bring the old one back.
+    service.assert_signed_out(&session).await;
+    // A hash replacement that arrives after the password change must not restore the old password.
     let database = &service.app.database;
     database
         .rehash_password(&before, before.password_hash.clone())
@@ -83,12 +83,12 @@ async fn a_new_password_may_be_set_while_a_login_makes_the_hash_of_the_old_one_a
 }
 
 #[tokio::test]
-async fn a_password_is_one_in_whatever_form_it_is_typed() {
+async fn unicode_forms_of_a_password_are_equivalent() {
     let service = Service::start().await;
-    // A wide space, and a letter with its mark apart (RFC 8265, section 4.2).
+    // An ideographic space, and a letter with a combining accent (RFC 8265, section 4.2).
     let form = json!({ "username": "someone", "password": "cafe\u{301}\u{3000}9999" });
     let register = service.post("/user/register").json(&form);
-    register.answer().await.succeeded();
+    register.submit().await.succeeded();
     service.login("someone", "café 9999").await.succeeded();
     for other in ["cafe 9999", "CAFÉ 9999", "café9999"] {
         service
@@ -99,19 +99,23 @@ async fn a_password_is_one_in_whatever_form_it_is_typed() {
 }
 
 #[tokio::test]
-async fn so_many_hashes_wait_and_the_next_is_turned_away_at_once() {
+async fn a_hash_is_refused_at_once_when_the_queue_is_full() {
     let passwords = Passwords::new(4, 2).unwrap();
-    let mut places: Vec<_> = (0..18).map(|_| passwords.enter().unwrap()).collect();
-    assert_eq!(passwords.enter().unwrap_err().reason(), "busy");
+    let mut permits: Vec<_> = (0..18)
+        .map(|_| passwords.acquire_permit().unwrap())
+        .collect();
+    assert_eq!(passwords.acquire_permit().unwrap_err().reason(), "busy");
     let password = NewPassword::parse("password", &PASSWORD.into()).unwrap();
-    let hash = passwords.hash(places.remove(0), password).await.unwrap();
-    let place = passwords.enter().unwrap();
-    let matches = passwords.verify(place, &PASSWORD.into(), Some(&hash)).await;
+    let hash = passwords.hash(permits.remove(0), password).await.unwrap();
+    let permit = passwords.acquire_permit().unwrap();
+    let matches = passwords
+        .verify(permit, &PASSWORD.into(), Some(&hash))
+        .await;
     assert!(matches.unwrap());
 }
 
 #[test]
-fn passwords_are_hashed_while_all_threads_for_blocking_work_are_taken() {
+fn passwords_are_hashed_while_all_blocking_threads_are_busy() {
     const THREADS: usize = 4;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -122,33 +126,34 @@ fn passwords_are_hashed_while_all_threads_for_blocking_work_are_taken() {
     runtime.block_on(async {
         let service = Service::start().await;
         service.register("someone").await.succeeded();
-        // As by a disk that does not answer.
-        let (release, held) = mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let mut stuck = Vec::new();
+        // Blocks all threads, like a disk that does not respond.
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
+        let mut threads = Vec::new();
         for _ in 0..THREADS {
-            let held = Arc::clone(&held);
-            let (taken, taking) = oneshot::channel();
-            stuck.push(tokio::task::spawn_blocking(move || {
-                taken.send(()).unwrap();
-                held.lock().unwrap().recv()
+            let blocked = Arc::clone(&blocked);
+            let (started, starting) = oneshot::channel();
+            threads.push(tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                blocked.lock().unwrap().recv()
             }));
-            taking.await.unwrap();
+            starting.await.unwrap();
         }
         service.login("someone", PASSWORD).await.succeeded();
         drop(release);
-        for thread in stuck {
+        for thread in threads {
             thread.await.unwrap().unwrap_err();
         }
     });
 }
 
 #[tokio::test]
-async fn uploads_go_on_while_all_places_for_hashes_are_taken() {
+async fn uploads_succeed_while_all_hash_permits_are_taken() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    let taken: Vec<_> = std::iter::from_fn(|| service.app.passwords.enter().ok()).collect();
-    assert!(!taken.is_empty());
+    let permits: Vec<_> =
+        std::iter::from_fn(|| service.app.passwords.acquire_permit().ok()).collect();
+    assert!(!permits.is_empty());
     assert_eq!(service.login("someone", PASSWORD).await.status, 503);
     service
         .upload(&session, picture::numbered(1))
@@ -156,9 +161,9 @@ async fn uploads_go_on_while_all_places_for_hashes_are_taken() {
         .succeeded();
     let form = json!({ "old_password": PASSWORD, "new_password": PASSWORD });
     let request = service.request(Method::PUT, "/user/password");
-    let answer = request.with(&session).json(&form).answer().await;
-    assert_eq!(answer.status, 503);
-    drop(taken);
-    // What was turned away counts as no attempt.
+    let response = request.with_session(&session).json(&form).submit().await;
+    assert_eq!(response.status, 503);
+    drop(permits);
+    // Refused logins do not count as attempts.
     service.login("someone", PASSWORD).await.succeeded();
 }

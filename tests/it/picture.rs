@@ -1,4 +1,4 @@
-//! Pictures made for tests.
+//! Generated test pictures.
 
 use std::io::Cursor;
 
@@ -9,7 +9,7 @@ pub(crate) const GREEN: Rgb<u8> = Rgb([30, 200, 40]);
 pub(crate) const BLUE: Rgb<u8> = Rgb([30, 40, 220]);
 pub(crate) const WHITE: Rgb<u8> = Rgb([250, 250, 250]);
 
-/// Red, green, blue, white: upper left, upper right, lower left, lower right.
+/// Returns a picture with one colour in each quarter: red and green above blue and white.
 pub(crate) fn quarters(width: u32, height: u32) -> DynamicImage {
     let colour = |x, y| match (x < width / 2, y < height / 2) {
         (true, true) => RED,
@@ -20,7 +20,7 @@ pub(crate) fn quarters(width: u32, height: u32) -> DynamicImage {
     RgbImage::from_fn(width, height, colour).into()
 }
 
-/// A square that no encoder makes small.
+/// Returns a square of noise, which compresses badly.
 pub(crate) fn noise(side: u32) -> DynamicImage {
     let mut state = 1_u32;
     let image = RgbImage::from_fn(side, side, |_, _| {
@@ -32,7 +32,7 @@ pub(crate) fn noise(side: u32) -> DynamicImage {
     DynamicImage::ImageRgb8(image)
 }
 
-/// A picture that differs from those of other seeds in every part.
+/// Returns a PNG whose pixels depend on the seed everywhere.
 pub(crate) fn numbered(seed: u8) -> Vec<u8> {
     let colour = |x: u32, y: u32| {
         let [x, y] = [x, y].map(|value| u8::try_from(value).unwrap());
@@ -41,7 +41,7 @@ pub(crate) fn numbered(seed: u8) -> Vec<u8> {
     encode(&RgbImage::from_fn(96, 96, colour).into(), ImageFormat::Png)
 }
 
-/// A red disc on nothing.
+/// Returns a red disc on a transparent background.
 pub(crate) fn with_alpha(side: u32) -> DynamicImage {
     let centre = i64::from(side / 2);
     let inside = |x: u32, y: u32| {
@@ -63,14 +63,14 @@ pub(crate) fn encode(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// A JPEG whose EXIF says that it lies on its side, and where it was taken.
+/// Returns a JPEG with EXIF orientation 6 (rotated), and with a position in the description.
 pub(crate) fn sideways_jpeg(image: &DynamicImage) -> Vec<u8> {
     let jpeg = encode(image, ImageFormat::Jpeg);
     let mut tiff = b"MM\0*\0\0\0\x08".to_vec();
     tiff.extend([0, 2]);
     tiff.extend([1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0]);
-    // An ASCII tag that stands for all that must not leave the service.
-    let place = b"48.8584 N 2.2945 E\0";
+    // An ASCII tag with private data, which must not appear in any output.
+    let position = b"48.8584 N 2.2945 E\0";
     tiff.extend([
         1,
         0x0E,
@@ -79,14 +79,14 @@ pub(crate) fn sideways_jpeg(image: &DynamicImage) -> Vec<u8> {
         0,
         0,
         0,
-        u8::try_from(place.len()).unwrap(),
+        u8::try_from(position.len()).unwrap(),
         0,
         0,
         0,
         38,
     ]);
     tiff.extend([0; 4]);
-    tiff.extend(place);
+    tiff.extend(position);
     let length = u16::try_from(tiff.len() + 8).unwrap();
     let mut bytes = jpeg[..2].to_vec();
     bytes.extend([0xFF, 0xE1]);
@@ -101,14 +101,14 @@ pub(crate) fn decode(bytes: &[u8]) -> DynamicImage {
     image::load_from_memory_with_format(bytes, ImageFormat::WebP).unwrap()
 }
 
-/// Whether a pixel has about this colour, as lossy coding leaves it.
+/// Checks that a pixel has this colour, with a tolerance for lossy compression.
 #[track_caller]
-pub(crate) fn assert_colour(image: &DynamicImage, x: u32, y: u32, wanted: Rgb<u8>) {
+pub(crate) fn assert_colour(image: &DynamicImage, x: u32, y: u32, expected: Rgb<u8>) {
     let found = image.to_rgb8()[(x, y)];
     let near = found
         .0
         .iter()
-        .zip(wanted.0)
-        .all(|(found, wanted)| found.abs_diff(wanted) < 24);
-    assert!(near, "at {x}, {y}: {found:?}, not {wanted:?}");
+        .zip(expected.0)
+        .all(|(found, expected)| found.abs_diff(expected) < 24);
+    assert!(near, "pixel {x}, {y} is {found:?}, expected {expected:?}");
 }

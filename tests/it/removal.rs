@@ -1,10 +1,12 @@
+//! Removal of replaced and deleted pictures.
+
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 
 use crate::{
     picture,
-    service::{Send, Service},
+    service::{RequestExt, Service},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,18 +18,18 @@ impl Service {
 }
 
 #[tokio::test]
-async fn a_replaced_picture_stays_for_the_grace_and_then_goes() {
+async fn a_replaced_picture_is_removed_after_the_grace_period() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let old = service.upload(&session, picture::numbered(1)).await;
     let new = service.upload(&session, picture::numbered(2)).await;
-    service.pass(DAY - Duration::from_millis(1));
+    service.advance(DAY - Duration::from_millis(1));
     assert_eq!(service.sweep().await, 0);
     assert_eq!(
         service.fetch(&old.data()["avatar_url"]).await.status(),
         StatusCode::OK
     );
-    service.pass(Duration::from_millis(1));
+    service.advance(Duration::from_millis(1));
     assert_eq!(service.sweep().await, 1);
     assert_eq!(
         service.fetch(&old.data()["avatar_url"]).await.status(),
@@ -41,7 +43,7 @@ async fn a_replaced_picture_stays_for_the_grace_and_then_goes() {
 }
 
 #[tokio::test]
-async fn going_back_to_an_old_picture_saves_it_from_the_sweep() {
+async fn a_picture_that_is_uploaded_again_is_not_swept() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let first = service.upload(&session, picture::numbered(1)).await;
@@ -53,7 +55,7 @@ async fn going_back_to_an_old_picture_saves_it_from_the_sweep() {
         .upload(&session, picture::numbered(1))
         .await
         .succeeded();
-    service.pass(DAY);
+    service.advance(DAY);
     assert_eq!(service.sweep().await, 1);
     assert_eq!(
         service.fetch(&first.data()["avatar_url"]).await.status(),
@@ -62,17 +64,17 @@ async fn going_back_to_an_old_picture_saves_it_from_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_removed_picture_goes_at_once() {
+async fn a_deleted_picture_is_removed_at_once() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let default = service.info(&session).await;
     let old = service.upload(&session, picture::numbered(1)).await;
-    let present = service.upload(&session, picture::numbered(2)).await;
+    let current = service.upload(&session, picture::numbered(2)).await;
     let remove = async || {
         service
             .request(Method::DELETE, "/user/avatar")
-            .with(&session)
-            .answer()
+            .with_session(&session)
+            .submit()
             .await
     };
     let removed = remove().await;
@@ -80,9 +82,9 @@ async fn a_removed_picture_goes_at_once() {
         removed.succeeded().data()["avatar_urls"],
         default["avatar_urls"]
     );
-    for gone in [&old, &present] {
+    for removed in [&old, &current] {
         assert_eq!(
-            service.fetch(&gone.data()["avatar_url"]).await.status(),
+            service.fetch(&removed.data()["avatar_url"]).await.status(),
             StatusCode::NOT_FOUND
         );
     }
@@ -91,7 +93,7 @@ async fn a_removed_picture_goes_at_once() {
     let again = service.upload(&session, picture::numbered(2)).await;
     assert_eq!(
         again.succeeded().data()["avatar_url"],
-        present.data()["avatar_url"]
+        current.data()["avatar_url"]
     );
     assert_eq!(
         service.fetch(&again.data()["avatar_url"]).await.status(),
@@ -100,7 +102,7 @@ async fn a_removed_picture_goes_at_once() {
 }
 
 #[tokio::test]
-async fn removing_and_uploading_the_same_picture_at_once_never_leaves_a_name_without_a_picture() {
+async fn concurrent_removal_and_upload_of_a_picture_never_leave_a_broken_url() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     for _ in 0..100 {
@@ -108,11 +110,11 @@ async fn removing_and_uploading_the_same_picture_at_once_never_leaves_a_name_wit
         let again = service.upload(&session, picture::numbered(1));
         let remove = service
             .request(Method::DELETE, "/user/avatar")
-            .with(&session)
-            .answer();
+            .with_session(&session)
+            .submit();
         let (upload, again, remove) = tokio::join!(upload, again, remove);
-        for answer in [upload, again, remove] {
-            answer.succeeded();
+        for response in [upload, again, remove] {
+            response.succeeded();
         }
         let user = service.info(&session).await;
         for url in user["avatar_urls"].as_object().unwrap().values() {

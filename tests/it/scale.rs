@@ -1,5 +1,5 @@
-//! Three nodes behind nginx over a cluster of databases and one of disks, parts of which die under load.
-//! `scripts/scale` starts what these tests need.
+//! Three nodes behind nginx with clustered databases and object stores, parts of which are killed
+//! under load. `scripts/scale` starts the servers that these tests need.
 
 use std::{env, fs, io::Write, path::PathBuf, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
     object_store, service,
 };
 
-/// Uploads in flight at any time.
+/// Number of users who upload in parallel.
 const USERS: usize = 300;
-/// Uploads that must be acknowledged after something has died, before the next thing does.
-const ENOUGH: u32 = 200;
-/// Longer than any upload may take that was begun.
-const LATER: Duration = Duration::from_secs(60 * 60);
+/// Number of uploads that must be acknowledged after each failure, before the next one is caused.
+const UPLOADS_PER_STEP: u32 = 200;
+/// Longer than the longest possible upload.
+const AFTER_UPLOADS: Duration = Duration::from_secs(60 * 60);
 
-/// A folder in which a script says more of what it has started.
+/// The folder in which a script writes the ports and process ids of the servers that it started.
 struct Cluster(PathBuf);
 
 impl Cluster {
@@ -50,12 +50,12 @@ impl Cluster {
     }
 }
 
-/// Leaves objects behind that no row names.
-async fn leave_orphans(storage: &Storage, user: i64) {
+/// Stores objects that no row references.
+async fn store_orphans(storage: &Storage, user: i64) {
     for digit in "0123456789abcdef".chars() {
         let digest = Digest::parse(&digit.to_string().repeat(64)).unwrap();
         let key = PictureKey::new(user, digest);
-        let objects = [512, 64].map(|size| (size, "left behind".into()));
+        let objects = [512, 64].map(|size| (size, "orphan".into()));
         storage
             .put(&key, OutputFormat::WebP, &objects)
             .await
@@ -63,41 +63,44 @@ async fn leave_orphans(storage: &Storage, user: i64) {
     }
 }
 
-/// Once all is over: what is there is whole, and of what is there nothing is left that no user has.
-async fn nothing_is_lost_and_nothing_left(nodes: &mut Fleet, live: &[String]) {
+/// Stops the nodes, then checks that every live picture is intact and that garbage collection
+/// removes all other objects.
+async fn assert_only_live_objects_remain(nodes: &mut Fleet, live: &[String]) {
     nodes.stop_all().await;
-    let (clean, told) = nodes.print(&["fsck"]).await;
-    assert!(clean, "{told}");
-    // What a store was asked to keep, and may have kept late, has its row until the time of the upload is over.
-    let later = Clock::held(Clock::System.now());
-    later.advance(LATER);
+    let (clean, output) = nodes.print(&["fsck"]).await;
+    assert!(clean, "{output}");
+    // The store may apply a write late. The row of such a write is kept until the upload's time is
+    // over.
+    let later = Clock::manual(Clock::System.now());
+    later.advance(AFTER_UPLOADS);
     let tools = CommandContext::open(nodes.config(), later, service::program())
         .await
         .unwrap();
-    let storage = &tools.avatars.storage;
-    leave_orphans(storage, 7).await;
+    let storage = &tools.storage;
+    store_orphans(storage, 7).await;
     let before = object_store::keys(storage).await;
-    let collected = tools.avatars.collect(true, &Log).await.unwrap();
+    let collected = tools.maintenance.gc(true, &Log).await.unwrap();
     assert_eq!(object_store::keys(storage).await, live);
     println!(
-        "{} objects, of which {} in use: {collected:?}",
+        "{} objects, {} in use: {collected:?}",
         before.len(),
         live.len()
     );
     tools.close().await;
-    let (clean, told) = nodes.print(&["fsck"]).await;
-    assert!(clean, "{told}");
+    let (clean, output) = nodes.print(&["fsck"]).await;
+    assert!(clean, "{output}");
 }
 
 /// Three nodes behind nginx.
-struct Site {
+struct BalancedNodes {
     nodes: Fleet,
     url: String,
     _nginx: Child,
 }
 
-impl Site {
-    /// Over databases of a cluster, whose first server is at `server`, and gateways of a bucket or a folder.
+impl BalancedNodes {
+    /// Starts nginx and the nodes. `server` is the URL of the first database server. If `gateways`
+    /// is empty, the nodes store pictures in a folder instead of a bucket.
     async fn start(server: &str, databases: Vec<u16>, gateways: Vec<u16>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let free = fleet::free_ports(6);
@@ -119,7 +122,7 @@ impl Site {
             gateways,
         };
         let nginx = balancer::start(folder.path(), &servers, ports).await;
-        // The same database, by way of nginx.
+        // The nodes connect to the database through nginx.
         let mut database = url::Url::parse(&database::create_on(server).await).unwrap();
         database.set_port(Some(ports.database)).unwrap();
         let mut settings = fleet::shared(database.into(), store);
@@ -142,78 +145,78 @@ impl Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs clusters: scripts/scale"]
-async fn nothing_acknowledged_is_lost_whatever_dies() {
+async fn acknowledged_uploads_survive_failures_of_nodes_databases_and_disks() {
     let (databases, disks) = (Cluster::of("TEST_GALERA"), Cluster::of("TEST_CEPH"));
     let server = env::var(database::SERVER).unwrap();
     let database = |server| databases.port(&format!("{server}/port"));
     let gateway = |number| disks.port(&format!("gateway.{number}.port"));
-    let (databases_at, gateways) = ([0, 1, 2].map(database), [0, 1].map(gateway));
-    let site = Site::start(&server, databases_at.into(), gateways.into()).await;
-    let Site {
+    let (database_ports, gateways) = ([0, 1, 2].map(database), [0, 1].map(gateway));
+    let balanced = BalancedNodes::start(&server, database_ports.into(), gateways.into()).await;
+    let BalancedNodes {
         mut nodes,
         url,
         _nginx,
-    } = site;
+    } = balanced;
     let mut load = Load::start(vec![url.clone()], USERS).await;
-    load.acknowledged(ENOUGH).await;
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
     let step = |what: &str| println!("{what}: {:?}", load.counts());
 
     nodes.kill(1).await;
-    load.acknowledged(ENOUGH).await;
-    step("a node was killed");
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
+    step("node killed");
     nodes.start(1).await;
 
     databases.signal("KILL", "0/pid").await;
-    load.acknowledged(ENOUGH).await;
-    step("the database that is written to was killed");
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
+    step("primary database server killed");
 
     disks.signal("KILL", "osd.2.pid").await;
     disks.signal("KILL", "gateway.1.pid").await;
-    load.acknowledged(ENOUGH).await;
-    step("a disk and a gateway were killed");
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
+    step("disk and gateway killed");
 
-    // One disk of three: the store takes requests, and answers none.
+    // With one disk of three left, the store accepts requests but never responds.
     disks.signal("STOP", "osd.1.pid").await;
-    load.refused(ENOUGH).await;
-    step("the store fell silent");
+    load.wait_refused(UPLOADS_PER_STEP).await;
+    step("store stopped responding");
     disks.signal("CONT", "osd.1.pid").await;
-    load.acknowledged(ENOUGH).await;
-    step("the store answers again");
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
+    step("store responds again");
 
     load.stop().await;
     let live = load.check(&url).await;
-    nothing_is_lost_and_nothing_left(&mut nodes, &live).await;
+    assert_only_live_objects_remain(&mut nodes, &live).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a pair of database servers: scripts/scale"]
-async fn nothing_acknowledged_is_lost_when_another_server_takes_over() {
+async fn acknowledged_uploads_survive_a_database_failover() {
     let pair = Cluster::of("TEST_POSTGRES_PAIR");
     let [first, second] = [0, 1].map(|server| pair.port(&format!("{server}/port")));
     let server = format!("postgres://veraicon@127.0.0.1:{first}");
-    let Site {
+    let BalancedNodes {
         mut nodes,
         url,
         _nginx,
-    } = Site::start(&server, vec![first, second], vec![]).await;
+    } = BalancedNodes::start(&server, vec![first, second], vec![]).await;
     let mut load = Load::start(vec![url.clone()], USERS).await;
-    load.acknowledged(ENOUGH).await;
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
     pair.signal("KILL", "0/pid").await;
-    // nginx leads to the second one now, which only reads.
-    load.refused(ENOUGH).await;
-    println!("the first server was killed: {:?}", load.counts());
+    // nginx now connects to the second server, which is read-only until it is promoted.
+    load.wait_refused(UPLOADS_PER_STEP).await;
+    println!("first server killed: {:?}", load.counts());
     let promoted = Command::new(pair.0.join("promote")).status().await;
     assert!(promoted.unwrap().success());
-    load.acknowledged(ENOUGH).await;
-    println!("the second one took over: {:?}", load.counts());
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
+    println!("second server promoted: {:?}", load.counts());
     load.stop().await;
     let live = load.check(&url).await;
-    nothing_is_lost_and_nothing_left(&mut nodes, &live).await;
+    assert_only_live_objects_remain(&mut nodes, &live).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "mounts a small disk, as root: scripts/scale"]
-async fn nothing_acknowledged_is_lost_when_the_disk_is_full() {
+async fn acknowledged_uploads_survive_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::mount(folder.path().join("data0"));
     let mut settings = fleet::settings();
@@ -225,22 +228,22 @@ async fn nothing_acknowledged_is_lost_when_the_disk_is_full() {
     nodes.start_all().await;
     let mut load = Load::start(vec![url.clone()], USERS).await;
     for _ in 0..5 {
-        load.acknowledged(ENOUGH).await;
+        load.wait_acknowledged(UPLOADS_PER_STEP).await;
         disk.fill();
-        load.refused(ENOUGH).await;
-        // Killed where nothing more can be written.
+        load.wait_refused(UPLOADS_PER_STEP).await;
+        // The node is killed while the disk is full.
         nodes.kill(0).await;
-        disk.make_room();
+        disk.free_space();
         nodes.start(0).await;
     }
-    load.acknowledged(ENOUGH).await;
+    load.wait_acknowledged(UPLOADS_PER_STEP).await;
     load.stop().await;
     println!("{:?}", load.counts());
     let live = load.check(&url).await;
-    nothing_is_lost_and_nothing_left(&mut nodes, &live).await;
+    assert_only_live_objects_remain(&mut nodes, &live).await;
 }
 
-/// A disk of little room.
+/// A small disk (64 MiB in memory).
 struct Disk(PathBuf);
 
 impl Disk {
@@ -258,21 +261,21 @@ impl Disk {
         self.0.join("ballast")
     }
 
-    /// Takes all room that is left.
+    /// Fills all free space.
     fn fill(&self) {
         let mut ballast = fs::File::create(self.ballast()).unwrap();
-        let piece = vec![1; 1 << 12];
-        while ballast.write_all(&piece).is_ok() {}
+        let block = vec![1; 1 << 12];
+        while ballast.write_all(&block).is_ok() {}
     }
 
-    fn make_room(&self) {
+    fn free_space(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a node may still be there.
+        // A lazy unmount succeeds even if a node still has files open.
         let _ = std::process::Command::new("umount")
             .arg("-l")
             .arg(&self.0)

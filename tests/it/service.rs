@@ -1,4 +1,4 @@
-//! A running service and a client that holds every answer to the OpenAPI document.
+//! A running service, and a client that validates every response against the OpenAPI document.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -9,12 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use veraicon::{
-    app::App,
-    clock::Clock,
-    config::Config,
-    database::DatabaseLocation,
-    http, serve,
-    workers::{Program, process::FAULTS},
+    app::App, clock::Clock, config::Config, database::DatabaseLocation, http, serve,
+    workers::Program,
 };
 
 use crate::{database, object_store};
@@ -40,8 +36,9 @@ pub(crate) struct Session {
     pub(crate) refresh: String,
 }
 
+/// A response, with its body as JSON or null.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
@@ -54,10 +51,10 @@ impl Service {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::start_in(folder, Clock::held(START), change).await
+        Self::start_in(folder, Clock::manual(START), change).await
     }
 
-    /// Ends the service and starts it again on the same data, with settings that are made anew.
+    /// Restarts the service on the same data, with default settings changed by `change`.
     pub(crate) async fn restarted(mut self, change: impl FnOnce(&mut Config)) -> Self {
         self.stop().await;
         let Self {
@@ -73,25 +70,26 @@ impl Service {
             new.storage = config.storage;
             change(new);
         };
-        // A start takes time; identifiers of one millisecond would else be made twice.
+        // In reality a restart takes time. Without this step, identifiers of the same millisecond
+        // would repeat.
         clock.advance(Duration::from_millis(1));
         Self::start_in(folder, clock, change).await
     }
 
-    /// Another node on the same database, with the same signing key.
+    /// Starts another node on the same database, with the same signing key.
     pub(crate) async fn second_node(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = &self.app.config;
         let key = config.tokens.key.clone().unwrap_or_else(|| {
-            let kept = std::fs::read_to_string(config.key_path()).unwrap();
-            kept.trim().into()
+            let key = std::fs::read_to_string(config.key_path()).unwrap();
+            key.trim().into()
         });
         Self::start_in(folder, self.clock.clone(), |config| {
             config.tokens.key = Some(key);
             config.database.url = Some(self.database_url().into());
             config.storage.clone_from(&self.app.config.storage);
-            let place = self.app.config.storage_location().unwrap().to_string();
-            config.storage.url.get_or_insert(place);
+            let location = self.app.config.storage_location().unwrap().to_string();
+            config.storage.url.get_or_insert(location);
         })
         .await
     }
@@ -108,9 +106,11 @@ impl Service {
             data_dir: folder.path().join("data"),
             ..Config::default()
         };
+        // The lowest cost that bcrypt allows keeps the tests fast.
         config.accounts.bcrypt_cost = 4;
         if let Some(url) = database::create().await {
             config.database.url = Some(url.into());
+            // Parallel tests share one server with a limited number of connections.
             config.database.connections = 6;
             config.tokens.key = Some("a key that is only for tests, and long enough".into());
         }
@@ -130,6 +130,7 @@ impl Service {
         let running = tokio::spawn(serve::run(listener, app.clone(), async {
             let _ = stopped.await;
         }));
+        // Tests check the redirects themselves.
         let redirect = reqwest::redirect::Policy::none();
         let client = Client::builder().redirect(redirect).build().unwrap();
         Self {
@@ -143,13 +144,13 @@ impl Service {
         }
     }
 
-    /// Asks the service to stop, and waits until it has.
+    /// Stops the service and waits until it has stopped.
     pub(crate) async fn stop(&mut self) {
         drop(self.stop.take());
         self.running.take().unwrap().await.unwrap();
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.clock.advance(time);
     }
 
@@ -165,45 +166,46 @@ impl Service {
         self.request(Method::POST, path)
     }
 
-    pub(crate) async fn register(&self, username: &str) -> Answer {
+    pub(crate) async fn register(&self, username: &str) -> ApiResponse {
         let form = json!({ "username": username, "password": PASSWORD });
-        self.post("/user/register").json(&form).answer().await
+        self.post("/user/register").json(&form).submit().await
     }
 
-    pub(crate) async fn login(&self, username: &str, password: &str) -> Answer {
+    pub(crate) async fn login(&self, username: &str, password: &str) -> ApiResponse {
         let form = json!({ "username": username, "password": password });
-        self.post("/user/login").json(&form).answer().await
+        self.post("/user/login").json(&form).submit().await
     }
 
-    /// A new user who has logged in.
+    /// Registers a user and logs in.
     pub(crate) async fn user(&self, username: &str) -> Session {
         self.register(username).await.succeeded();
         Session::of(self.login(username, PASSWORD).await.succeeded())
     }
 
     pub(crate) async fn info(&self, session: &Session) -> Value {
-        let answer = self.get("/user/info").with(session).answer().await;
-        answer.succeeded().data().clone()
+        let response = self.get("/user/info").with_session(session).submit().await;
+        response.succeeded().data().clone()
     }
 
-    /// Holds that the session's access token opens nothing any more.
-    pub(crate) async fn shuts_out(&self, session: &Session) {
-        let answer = self.get("/user/info").with(session).answer().await;
-        answer.refused("token_invalid");
+    /// Checks that the session's access token is no longer valid.
+    pub(crate) async fn assert_signed_out(&self, session: &Session) {
+        let response = self.get("/user/info").with_session(session).submit().await;
+        response.refused("token_invalid");
     }
 
     pub(crate) fn upload_form(&self, session: &Session, form: multipart::Form) -> RequestBuilder {
         let request = self.request(Method::PUT, "/user/avatar/upload");
-        request.with(session).multipart(form)
+        request.with_session(session).multipart(form)
     }
 
-    pub(crate) async fn upload(&self, session: &Session, bytes: Vec<u8>) -> Answer {
+    pub(crate) async fn upload(&self, session: &Session, bytes: Vec<u8>) -> ApiResponse {
         let form = multipart::Form::new().part("data", file(bytes));
-        self.upload_form(session, form).answer().await
+        self.upload_form(session, form).submit().await
     }
 
-    /// Fetches a URL that the service handed out.
+    /// Fetches a URL from a response of the service.
     pub(crate) async fn fetch(&self, url: &Value) -> reqwest::Response {
+        // The service listens on IPv4 only, and `localhost` may resolve to IPv6.
         let url = url
             .as_str()
             .unwrap()
@@ -212,10 +214,12 @@ impl Service {
     }
 }
 
-/// Worker processes that break on request.
+/// Returns a worker program that injects faults on request.
 pub(crate) fn program() -> Program {
-    let mut program = Program::worker(env!("CARGO_BIN_EXE_veraicon").into());
-    program.arguments.push(FAULTS.into());
+    let program = Program::worker(env!("CARGO_BIN_EXE_veraicon").into());
+    // Release builds have no fault injection.
+    #[cfg(debug_assertions)]
+    let program = program.with_argument(veraicon::workers::process::FAULTS);
     program
 }
 
@@ -224,8 +228,8 @@ pub(crate) fn file(bytes: Vec<u8>) -> multipart::Part {
 }
 
 impl Session {
-    pub(crate) fn of(answer: &Answer) -> Self {
-        let header = |name| answer.headers[name].to_str().unwrap().to_owned();
+    pub(crate) fn of(response: &ApiResponse) -> Self {
+        let header = |name| response.headers[name].to_str().unwrap().to_owned();
         Self {
             access: header("access-token"),
             refresh: header("refresh-token"),
@@ -233,18 +237,19 @@ impl Session {
     }
 }
 
-pub(crate) trait Send: Sized {
-    /// Sends only the access token.
-    fn with(self, session: &Session) -> Self;
-    async fn answer(self) -> Answer;
+pub(crate) trait RequestExt: Sized {
+    /// Adds the session's access token.
+    fn with_session(self, session: &Session) -> Self;
+    /// Sends the request and validates the response against the OpenAPI document.
+    async fn submit(self) -> ApiResponse;
 }
 
-impl Send for RequestBuilder {
-    fn with(self, session: &Session) -> Self {
+impl RequestExt for RequestBuilder {
+    fn with_session(self, session: &Session) -> Self {
         self.header("Access-Token", &session.access)
     }
 
-    async fn answer(self) -> Answer {
+    async fn submit(self) -> ApiResponse {
         let (client, request) = self.build_split();
         let request = request.unwrap();
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -252,8 +257,8 @@ impl Send for RequestBuilder {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        check_against_document(&method, &path, status, &headers, &body);
-        Answer {
+        validate_against_document(&method, &path, status, &headers, &body);
+        ApiResponse {
             status,
             headers,
             body,
@@ -261,7 +266,7 @@ impl Send for RequestBuilder {
     }
 }
 
-impl Answer {
+impl ApiResponse {
     #[track_caller]
     pub(crate) fn succeeded(&self) -> &Self {
         assert_eq!(self.body["base"]["code"], 10000, "{}", self.body);
@@ -269,7 +274,7 @@ impl Answer {
         self
     }
 
-    /// A judgement: HTTP 200 with code -1, a message and this reason, and no data.
+    /// Checks for a refusal: HTTP 200 with code -1, a message, this reason, and no data.
     #[track_caller]
     pub(crate) fn refused(&self, reason: &str) -> &Self {
         assert_eq!(self.body["base"]["reason"], reason, "{}", self.body);
@@ -280,9 +285,9 @@ impl Answer {
         self
     }
 
-    /// No judgement: too many attempts, with the time to wait in whole seconds.
+    /// Checks for HTTP 429, and returns the seconds in `Retry-After`.
     #[track_caller]
-    pub(crate) fn limited(&self) -> u64 {
+    pub(crate) fn assert_rate_limited(&self) -> u64 {
         assert_eq!(self.body["base"]["reason"], "rate_limited", "{}", self.body);
         assert_eq!(self.body["base"]["code"], -1);
         assert_eq!(self.status, StatusCode::TOO_MANY_REQUESTS);
@@ -305,8 +310,8 @@ impl Answer {
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| http::openapi_document("http://localhost:10001"));
 
-/// Every answer that any test sees must be one that the document allows.
-fn check_against_document(
+/// Checks that the document allows this response.
+fn validate_against_document(
     method: &Method,
     path: &str,
     status: StatusCode,
@@ -325,7 +330,7 @@ fn check_against_document(
     let Some((template, operation)) = operation else {
         assert!(
             matches!(status.as_u16(), 404 | 405),
-            "{method} {path} is not in the document"
+            "{method} {path} is not in the OpenAPI document"
         );
         return;
     };
@@ -336,7 +341,7 @@ fn check_against_document(
     }
     assert!(
         response.is_object(),
-        "{method} {template} has no response {status}"
+        "{method} {template} has no response {status} in the OpenAPI document"
     );
     let Some(content) = response.get("content") else {
         return;
@@ -345,7 +350,7 @@ fn check_against_document(
     let schema = &content[media_type]["schema"];
     assert!(
         schema.is_object(),
-        "{method} {template} {status} has no {media_type}"
+        "{method} {template} {status} has no {media_type} in the OpenAPI document"
     );
     if media_type.contains("json") {
         let mut schema = schema.clone();
@@ -367,5 +372,5 @@ fn matches_template(template: &str, path: &str) -> bool {
     template.clone().count() == path.clone().count()
         && template
             .zip(path)
-            .all(|(wanted, found)| wanted == found || wanted.starts_with('{'))
+            .all(|(expected, found)| expected == found || expected.starts_with('{'))
 }

@@ -1,10 +1,12 @@
+//! Responses for pictures, redirects, default pictures, health and CORS.
+
 use image::{GenericImageView, ImageFormat};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::{
     picture,
-    service::{Send, Service},
+    service::{RequestExt, Service},
 };
 
 fn path(url: &Value) -> String {
@@ -14,8 +16,8 @@ fn path(url: &Value) -> String {
 
 async fn uploaded(service: &Service) -> (String, Vec<u8>) {
     let session = service.user("someone").await;
-    let answer = service.upload(&session, picture::numbered(1)).await;
-    let path = path(&answer.succeeded().data()["avatar_url"]);
+    let response = service.upload(&session, picture::numbered(1)).await;
+    let path = path(&response.succeeded().data()["avatar_url"]);
     let bytes = service
         .get(&path)
         .send()
@@ -28,10 +30,10 @@ async fn uploaded(service: &Service) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn pictures_are_immutable_and_harmless() {
+async fn pictures_have_immutable_caching_and_security_headers() {
     let service = Service::start().await;
     let (path, _) = uploaded(&service).await;
-    let response = service.get(&path).answer().await;
+    let response = service.get(&path).submit().await;
     let names = [
         "content-type",
         "cache-control",
@@ -47,10 +49,10 @@ async fn pictures_are_immutable_and_harmless() {
 }
 
 #[tokio::test]
-async fn a_picture_that_the_client_has_is_not_sent_again() {
+async fn a_matching_etag_gets_304() {
     let service = Service::start().await;
     let (path, _) = uploaded(&service).await;
-    let tag = service.get(&path).answer().await.headers["etag"]
+    let tag = service.get(&path).submit().await.headers["etag"]
         .to_str()
         .unwrap()
         .to_owned();
@@ -58,7 +60,7 @@ async fn a_picture_that_the_client_has_is_not_sent_again() {
         let response = service
             .get(&path)
             .header("If-None-Match", condition)
-            .answer()
+            .submit()
             .await;
         assert_eq!(response.status, StatusCode::NOT_MODIFIED);
         assert_eq!(response.headers["etag"], tag);
@@ -66,13 +68,13 @@ async fn a_picture_that_the_client_has_is_not_sent_again() {
     let response = service
         .get(&path)
         .header("If-None-Match", "\"other\"")
-        .answer()
+        .submit()
         .await;
     assert_eq!(response.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn head_tells_what_get_would() {
+async fn head_returns_the_headers_of_get() {
     let service = Service::start().await;
     let (path, bytes) = uploaded(&service).await;
     let response = service.request(Method::HEAD, &path).send().await.unwrap();
@@ -85,11 +87,11 @@ async fn head_tells_what_get_would() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_picture_can_be_asked_for() {
+async fn byte_ranges_are_served() {
     let service = Service::start().await;
     let (path, bytes) = uploaded(&service).await;
     let last = bytes.len() - 1;
-    let tag = service.get(&path).answer().await.headers["etag"]
+    let tag = service.get(&path).submit().await.headers["etag"]
         .to_str()
         .unwrap()
         .to_owned();
@@ -122,15 +124,15 @@ async fn a_part_of_a_picture_can_be_asked_for() {
         outside.headers()["content-range"],
         format!("bytes */{}", bytes.len())
     );
-    for whole in [
+    for ignored in [
         "bytes=0-1,3-4",
         "lines=1-2",
         "bytes=9-1",
         "bytes=x-",
         "bytes=-",
     ] {
-        let response = ask(whole).await;
-        assert_eq!(response.status(), StatusCode::OK, "{whole}");
+        let response = ask(ignored).await;
+        assert_eq!(response.status(), StatusCode::OK, "{ignored}");
     }
     let head = service
         .request(Method::HEAD, &path)
@@ -138,7 +140,7 @@ async fn a_part_of_a_picture_can_be_asked_for() {
     assert_eq!(head.send().await.unwrap().status(), StatusCode::OK);
     let changed = service.get(&path).header("If-Match", "\"other\"");
     assert_eq!(
-        changed.answer().await.status,
+        changed.submit().await.status,
         StatusCode::PRECONDITION_FAILED
     );
     let conditional = async |tag: &str| {
@@ -153,7 +155,7 @@ async fn a_part_of_a_picture_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn a_page_that_knows_the_id_is_led_to_the_present_picture() {
+async fn the_avatar_url_of_a_user_id_redirects_to_the_current_picture() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let user = service.upload(&session, picture::numbered(1)).await;
@@ -162,7 +164,7 @@ async fn a_page_that_knows_the_id_is_led_to_the_present_picture() {
     let ask = async |query: &str| {
         service
             .get(&format!("/user/{id}/avatar{query}"))
-            .answer()
+            .submit()
             .await
     };
     let cases = [
@@ -190,22 +192,22 @@ async fn a_page_that_knows_the_id_is_led_to_the_present_picture() {
         "/user/0x1/avatar",
         "/user/99999999999999999999/avatar",
     ] {
-        let answer = service.get(unknown).answer().await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND);
-        assert_eq!(answer.body["base"]["reason"], "not_found");
+        let response = service.get(unknown).submit().await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND);
+        assert_eq!(response.body["base"]["reason"], "not_found");
     }
 }
 
 #[tokio::test]
-async fn a_user_without_a_picture_has_one_drawn_from_the_id() {
+async fn a_user_without_a_picture_has_a_default_one_generated_from_the_id() {
     let service = Service::start().await;
     let (first, second) = (
         service.register("first").await,
         service.register("second").await,
     );
-    let mut drawn = Vec::new();
-    for answer in [&first, &second] {
-        let urls = answer.succeeded().data()["avatar_urls"]
+    let mut generated = Vec::new();
+    for response in [&first, &second] {
+        let urls = response.succeeded().data()["avatar_urls"]
             .as_object()
             .unwrap();
         assert_eq!(urls.len(), 4);
@@ -218,10 +220,10 @@ async fn a_user_without_a_picture_has_one_drawn_from_the_id() {
             let bytes = response.bytes().await.unwrap();
             let side = size.parse().unwrap();
             assert_eq!(picture::decode(&bytes).dimensions(), (side, side));
-            drawn.push(bytes);
+            generated.push(bytes);
         }
     }
-    assert_ne!(drawn[0], drawn[4]);
+    assert_ne!(generated[0], generated[4]);
     let name = path(&first.data()["avatar_url"]);
     for other in [
         name.replace("512.webp", "511.webp"),
@@ -229,7 +231,7 @@ async fn a_user_without_a_picture_has_one_drawn_from_the_id() {
         name.replace(".webp", ".png"),
     ] {
         assert_eq!(
-            service.get(&other).answer().await.status,
+            service.get(&other).submit().await.status,
             StatusCode::NOT_FOUND,
             "{other}"
         );
@@ -237,12 +239,12 @@ async fn a_user_without_a_picture_has_one_drawn_from_the_id() {
 }
 
 #[tokio::test]
-async fn paths_lead_nowhere_but_to_pictures() {
+async fn malformed_picture_paths_get_404() {
     let service = Service::start().await;
     let (path, _) = uploaded(&service).await;
     let digest = path.split('/').nth(3).unwrap();
     let user = path.split('/').nth(2).unwrap();
-    for odd in [
+    for path in [
         "/avatars/../data/tokens.key".to_owned(),
         "/avatars/1/%2e%2e%2f%2e%2e%2ftokens.key/512.webp".to_owned(),
         "/avatars/%ff/a/b".to_owned(),
@@ -257,20 +259,20 @@ async fn paths_lead_nowhere_but_to_pictures() {
         format!("/avatars/{user}/{digest}/500.webp"),
     ] {
         assert_eq!(
-            service.get(&odd).send().await.unwrap().status(),
+            service.get(&path).send().await.unwrap().status(),
             StatusCode::NOT_FOUND,
-            "{odd}"
+            "{path}"
         );
     }
 }
 
 #[tokio::test]
-async fn all_routes_and_urls_lie_under_the_base_path() {
+async fn all_routes_and_urls_are_below_the_base_path() {
     let service = Service::start_with(|config| config.server.base_path = "/douyin".into()).await;
     let session = service.user("someone").await;
     let bytes = picture::encode(&picture::quarters(64, 64), ImageFormat::Png);
-    let answer = service.upload(&session, bytes).await;
-    let url = &answer.succeeded().data()["avatar_url"];
+    let response = service.upload(&session, bytes).await;
+    let url = &response.succeeded().data()["avatar_url"];
     assert!(path(url).starts_with("/douyin/avatars/"), "{url}");
     assert_eq!(service.fetch(url).await.status(), StatusCode::OK);
     let outside = service.root.replace("/douyin", "/user/info");
@@ -281,7 +283,7 @@ async fn all_routes_and_urls_lie_under_the_base_path() {
 }
 
 #[tokio::test]
-async fn public_urls_are_those_configured() {
+async fn configured_public_urls_are_used() {
     let service = Service::start_with(|config| {
         config.server.public_url = Some("https://example.com/douyin/".into());
         config.storage.public_url = Some("https://cdn.example.com".into());
@@ -296,20 +298,20 @@ async fn public_urls_are_those_configured() {
             .starts_with("https://example.com/douyin/avatars/"),
         "{default}"
     );
-    let answer = service.upload(&session, picture::numbered(1)).await;
-    let url = answer.succeeded().data()["avatar_url"].as_str().unwrap();
+    let response = service.upload(&session, picture::numbered(1)).await;
+    let url = response.succeeded().data()["avatar_url"].as_str().unwrap();
     assert!(url.starts_with("https://cdn.example.com/avatars/"), "{url}");
 }
 
 #[tokio::test]
-async fn other_addresses_and_methods_have_their_own_answers() {
+async fn unknown_paths_get_404_and_wrong_methods_405() {
     let service = Service::start().await;
-    let nothing = service.get("/nothing").answer().await;
+    let nothing = service.get("/nothing").submit().await;
     assert_eq!(
         (nothing.status, &nothing.body["base"]["reason"]),
         (StatusCode::NOT_FOUND, &"not_found".into())
     );
-    let method = service.post("/user/avatar/upload").answer().await;
+    let method = service.post("/user/avatar/upload").submit().await;
     assert_eq!(
         (method.status, &method.body["base"]["reason"]),
         (StatusCode::METHOD_NOT_ALLOWED, &"method_not_allowed".into())
@@ -318,12 +320,12 @@ async fn other_addresses_and_methods_have_their_own_answers() {
 }
 
 #[tokio::test]
-async fn health_is_told() {
+async fn health_endpoints_report_live_and_ready() {
     let service = Service::start().await;
     assert_eq!(
         service
             .get("/health/live")
-            .answer()
+            .submit()
             .await
             .succeeded()
             .data()["status"],
@@ -332,7 +334,7 @@ async fn health_is_told() {
     assert_eq!(
         service
             .get("/health/ready")
-            .answer()
+            .submit()
             .await
             .succeeded()
             .data()["status"],
@@ -341,7 +343,7 @@ async fn health_is_told() {
 }
 
 #[tokio::test]
-async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
+async fn only_allowed_origins_get_cors_headers() {
     let service = Service::start_with(|config| {
         config.server.allowed_origins = vec![
             "https://app.example.com".into(),
@@ -351,10 +353,10 @@ async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
     .await;
     let ask = async |path: &str, origin: &str| {
         let request = service.get(path).header("Origin", origin);
-        request.answer().await.headers
+        request.submit().await.headers
     };
     for origin in ["https://app.example.com", "http://localhost:3000"] {
-        // Refusals are answers too.
+        // Refusals need CORS headers too.
         for path in ["/health/live", "/user/info", "/nowhere"] {
             let allowed = ask(path, origin).await;
             assert_eq!(allowed["access-control-allow-origin"], origin);
@@ -362,11 +364,11 @@ async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
                 allowed["access-control-expose-headers"],
                 "access-token,refresh-token,retry-after"
             );
-            // Tokens travel in headers, so that cookies need never be let through.
+            // Tokens are in headers, so cookies are never needed.
             assert!(!allowed.contains_key("access-control-allow-credentials"));
-            let varies = allowed.get_all("vary").iter();
-            let varies: Vec<_> = varies.map(|value| value.to_str().unwrap()).collect();
-            assert!(varies.join(",").contains("origin"), "{varies:?}");
+            let vary = allowed.get_all("vary").iter();
+            let vary: Vec<_> = vary.map(|value| value.to_str().unwrap()).collect();
+            assert!(vary.join(",").contains("origin"), "{vary:?}");
         }
     }
     for origin in [
@@ -405,12 +407,12 @@ async fn browser_apps_of_allowed_origins_alone_may_read_answers() {
 }
 
 #[tokio::test]
-async fn without_allowed_origins_nothing_is_said_of_them() {
+async fn without_allowed_origins_there_are_no_cors_headers() {
     let service = Service::start().await;
     let request = service
         .get("/health/live")
         .header("Origin", "https://a.example");
-    let headers = request.answer().await.headers;
+    let headers = request.submit().await.headers;
     let names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
     assert!(
         names.iter().all(|name| !name.starts_with("access-control")),

@@ -1,3 +1,5 @@
+//! Settings: defaults, sources and their precedence, and error messages.
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use secrecy::ExposeSecret;
@@ -77,7 +79,7 @@ fn the_documentation_has_every_setting_with_its_default() {
 }
 
 #[test]
-fn the_example_holds_every_setting_at_its_default() {
+fn the_example_file_lists_every_setting_with_its_default() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let text = fs::read_to_string(&example).unwrap();
     let overrides = Overrides {
@@ -102,7 +104,7 @@ fn the_example_holds_every_setting_at_its_default() {
 }
 
 #[test]
-fn the_environment_is_taken_as_text_that_each_setting_reads() {
+fn environment_variables_are_parsed_by_the_type_of_their_setting() {
     let config = with_environment(&[
         ("VERAICON_DATA_DIR", "/tmp/somewhere"),
         ("VERAICON_SERVER__LISTEN", "0.0.0.0:80"),
@@ -140,7 +142,7 @@ fn the_environment_is_taken_as_text_that_each_setting_reads() {
 }
 
 #[test]
-fn flags_go_over_the_environment_and_that_over_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("veraicon.toml");
     fs::write(&file, "[pictures]\nquality = 60\nqueue = 7\nworkers = 3").unwrap();
@@ -158,7 +160,7 @@ fn flags_go_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
+fn an_invalid_setting_is_reported_in_one_line_with_source_and_allowed_values() {
     let wrong = [
         ("VERAICON_SERVER__LISTEN", "localhost"),
         ("VERAICON_SERVER__BASE_PATH", "douyin/"),
@@ -202,10 +204,10 @@ fn a_wrong_setting_is_one_line_that_names_it_its_source_and_what_is_allowed() {
 }
 
 #[test]
-fn a_wrong_line_in_a_file_names_the_file() {
+fn an_error_in_a_file_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("veraicon.toml");
-    let outcome = |text: &str| {
+    let message = |text: &str| {
         fs::write(&file, text).unwrap();
         let overrides = Overrides {
             file: Some(file.clone()),
@@ -219,7 +221,7 @@ fn a_wrong_line_in_a_file_names_the_file() {
         "[pictures]\nqualty = 1",
         "quality =",
     ] {
-        let line = outcome(text);
+        let line = message(text);
         assert!(line.contains("veraicon.toml"), "{line}");
     }
     let missing = Overrides {

@@ -1,3 +1,5 @@
+//! Rate limits on logins, password changes and registrations.
+
 use std::time::Duration;
 
 use reqwest::Method;
@@ -5,13 +7,13 @@ use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::json;
 use veraicon::{config::Config, database::attempts};
 
-use crate::service::{Answer, PASSWORD, Send, Service, Session};
+use crate::service::{ApiResponse, PASSWORD, RequestExt, Service, Session};
 
 const WRONG: &str = "wrong horse 9";
 
 impl Service {
-    /// Behind a proxy of ours, which tells the client's address.
-    async fn proxied(change: impl FnOnce(&mut Config)) -> Self {
+    /// Starts a service behind a trusted proxy, which sends the client's address.
+    async fn behind_proxy(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_with(|config| {
             config.server.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
             change(config);
@@ -19,19 +21,21 @@ impl Service {
         .await
     }
 
-    async fn login_from(&self, forwarded: &[&str], username: &str, password: &str) -> Answer {
+    async fn login_from(&self, forwarded: &[&str], username: &str, password: &str) -> ApiResponse {
         let mut request = self.post("/user/login");
         for line in forwarded {
             request = request.header("X-Forwarded-For", *line);
         }
         let form = json!({ "username": username, "password": password });
-        request.json(&form).answer().await
+        request.json(&form).submit().await
     }
 
-    async fn new_password(&self, session: &Session, old: &str) -> Answer {
+    async fn new_password(&self, session: &Session, old: &str) -> ApiResponse {
         let form = json!({ "old_password": old, "new_password": "battery staple 9" });
-        let request = self.request(Method::PUT, "/user/password").with(session);
-        request.json(&form).answer().await
+        let request = self
+            .request(Method::PUT, "/user/password")
+            .with_session(session);
+        request.json(&form).submit().await
     }
 
     async fn fail(&self, username: &str, times: usize) {
@@ -42,38 +46,47 @@ impl Service {
 }
 
 #[tokio::test]
-async fn after_ten_failures_waits_grow_to_a_quarter_of_an_hour() {
+async fn after_ten_failures_the_wait_doubles_up_to_fifteen_minutes() {
     let service = Service::start().await;
     service.register("someone").await.succeeded();
     service.fail("someone", 10).await;
     for wait in [30, 60, 120, 240, 480, 900, 900, 900] {
-        assert_eq!(service.login("someone", WRONG).await.limited(), wait);
-        service.pass(Duration::from_millis(wait * 1000 - 1));
-        // The right password is no better: else it could be told from wrong ones.
-        assert_eq!(service.login("someone", PASSWORD).await.limited(), 1);
-        service.pass(Duration::from_millis(1));
+        assert_eq!(
+            service.login("someone", WRONG).await.assert_rate_limited(),
+            wait
+        );
+        service.advance(Duration::from_millis(wait * 1000 - 1));
+        // The correct password must wait too. Otherwise an attacker could tell it from wrong ones.
+        assert_eq!(
+            service
+                .login("someone", PASSWORD)
+                .await
+                .assert_rate_limited(),
+            1
+        );
+        service.advance(Duration::from_millis(1));
         service.fail("someone", 1).await;
     }
-    service.pass(Duration::from_secs(900));
+    service.advance(Duration::from_secs(900));
     service.login("someone", PASSWORD).await.succeeded();
     service.fail("someone", 10).await;
 }
 
 #[tokio::test]
-async fn the_wait_is_told_in_words_and_to_programs() {
+async fn the_wait_is_in_the_message_and_in_retry_after() {
     let service = Service::start().await;
     service.fail("someone", 10).await;
-    service.pass(Duration::from_secs(30));
+    service.advance(Duration::from_secs(30));
     service.fail("someone", 1).await;
-    service.pass(Duration::from_millis(500));
+    service.advance(Duration::from_millis(500));
     let form = json!({ "username": "someone", "password": WRONG });
     let ask = async |name: &'static str, value: &str| {
         let request = service.post("/user/login").header(name, value);
-        request.json(&form).answer().await
+        request.json(&form).submit().await
     };
     let chinese = ask("Accept-Language", "zh").await;
     assert_eq!(chinese.message(), "尝试次数过多，请在 1 分后重试");
-    service.pass(Duration::from_secs(1));
+    service.advance(Duration::from_secs(1));
     let english = ask("Accept-Language", "en").await;
     assert_eq!(english.message(), "too many attempts: try again in 59 s");
     let problem = ask("Accept", "application/problem+json").await;
@@ -83,45 +96,51 @@ async fn the_wait_is_told_in_words_and_to_programs() {
 }
 
 #[tokio::test]
-async fn names_that_nobody_has_are_throttled_like_all_others() {
+async fn unknown_names_are_throttled_like_existing_ones() {
     let service = Service::start().await;
     service.register("someone").await.succeeded();
     let mut seen = Vec::new();
     for name in ["someone", "SomeOne", "nobody", "\0"] {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for _ in 0..12 {
-            let answer = service.login(name, WRONG).await;
-            answers.push((answer.status, answer.body));
+            let response = service.login(name, WRONG).await;
+            responses.push((response.status, response.body));
         }
-        seen.push(answers);
+        seen.push(responses);
     }
     let [known, other_case, unknown, impossible] = seen.try_into().unwrap();
     assert_eq!(known, unknown);
     assert_eq!(known, impossible);
-    // Another way to write the name is the same account.
+    // The name in another case is the same account.
     assert!(other_case.iter().all(|(status, _)| *status == 429));
 }
 
 #[tokio::test]
-async fn live_sessions_go_on_and_may_set_a_new_password_while_logins_wait() {
+async fn sessions_stay_valid_and_can_change_the_password_while_logins_are_throttled() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     service.fail("someone", 10).await;
-    service.login("someone", PASSWORD).await.limited();
+    service
+        .login("someone", PASSWORD)
+        .await
+        .assert_rate_limited();
     service.info(&session).await;
-    service.pass(Duration::from_secs(15 * 60));
+    service.advance(Duration::from_secs(15 * 60));
     let renewed = service
         .post("/user/refresh")
         .header("Refresh-Token", &session.refresh);
-    let session = Session::of(renewed.answer().await.succeeded());
+    let session = Session::of(renewed.submit().await.succeeded());
     service.fail("someone", 1).await;
-    service.login("someone", PASSWORD).await.limited();
+    service
+        .login("someone", PASSWORD)
+        .await
+        .assert_rate_limited();
     let changed = service.new_password(&session, PASSWORD).await;
     service.info(&Session::of(changed.succeeded())).await;
 }
 
 #[tokio::test]
-async fn guesses_from_within_a_session_wait_too_and_hinder_no_login() {
+async fn password_guesses_within_a_session_are_throttled_separately_from_logins() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     for _ in 0..10 {
@@ -130,14 +149,14 @@ async fn guesses_from_within_a_session_wait_too_and_hinder_no_login() {
             .await
             .refused("bad_credentials");
     }
-    let answer = service.new_password(&session, PASSWORD).await;
-    assert_eq!(answer.limited(), 30);
+    let response = service.new_password(&session, PASSWORD).await;
+    assert_eq!(response.assert_rate_limited(), 30);
     service.info(&session).await;
     service.login("someone", PASSWORD).await.succeeded();
 }
 
 #[tokio::test]
-async fn a_login_that_succeeds_makes_up_for_failures_to_the_account() {
+async fn a_successful_login_resets_the_failures_of_the_account() {
     let service = Service::start().await;
     service.register("someone").await.succeeded();
     for _ in 0..3 {
@@ -147,26 +166,28 @@ async fn a_login_that_succeeds_makes_up_for_failures_to_the_account() {
 }
 
 #[tokio::test]
-async fn guesses_in_parallel_get_no_more_than_the_allowance() {
+async fn parallel_guesses_are_limited_to_the_allowance() {
     let service = Service::start_with(|config| {
         config.limits.login_failures_per_account = 5;
     })
     .await;
     service.register("someone").await.succeeded();
     let guess = async || loop {
-        let answer = service.login("someone", WRONG).await;
-        if answer.status != 503 {
-            return answer;
+        let response = service.login("someone", WRONG).await;
+        // 503 means that the hash queue is full. Such a login is not an attempt.
+        if response.status != 503 {
+            return response;
         }
     };
-    let answers = futures_util::future::join_all((0..60).map(|_| guess())).await;
-    let judged = answers.iter().filter(|answer| answer.status == 200);
-    assert_eq!(judged.count(), 5);
+    let responses = futures_util::future::join_all((0..60).map(|_| guess())).await;
+    let checked = responses.iter().filter(|response| response.status == 200);
+    assert_eq!(checked.count(), 5);
 }
 
 #[tokio::test]
-async fn an_address_may_fail_so_often_whatever_names_it_tries() {
-    let service = Service::proxied(|config| config.limits.login_failures_per_address = 3).await;
+async fn failures_of_an_address_are_limited_across_all_names() {
+    let service =
+        Service::behind_proxy(|config| config.limits.login_failures_per_address = 3).await;
     service.register("someone").await.succeeded();
     let from = async |address: &str, name: &str, password: &str| {
         service.login_from(&[address], name, password).await
@@ -176,112 +197,121 @@ async fn an_address_may_fail_so_often_whatever_names_it_tries() {
             .await
             .refused("bad_credentials");
     }
-    // Successes count for nothing, and make up for nothing.
+    // Successes neither count as failures nor reset them.
     for _ in 0..5 {
         from("192.0.2.1", "someone", PASSWORD).await.succeeded();
     }
     from("192.0.2.1", "a3", WRONG)
         .await
         .refused("bad_credentials");
-    assert_eq!(from("192.0.2.1", "someone", PASSWORD).await.limited(), 30);
+    assert_eq!(
+        from("192.0.2.1", "someone", PASSWORD)
+            .await
+            .assert_rate_limited(),
+        30
+    );
     from("192.0.2.2", "someone", PASSWORD).await.succeeded();
 }
 
 #[tokio::test]
-async fn all_addresses_of_an_ipv6_site_are_one() {
-    let service = Service::proxied(|config| config.limits.login_failures_per_address = 2).await;
+async fn addresses_of_one_ipv6_prefix_share_a_limit() {
+    let service =
+        Service::behind_proxy(|config| config.limits.login_failures_per_address = 2).await;
     for address in ["2001:db8:0:1::1", "[2001:db8:0:1:ffff::2]:4711"] {
-        let answer = service.login_from(&[address], address, WRONG).await;
-        answer.refused("bad_credentials");
+        let response = service.login_from(&[address], address, WRONG).await;
+        response.refused("bad_credentials");
     }
     service
         .login_from(&["2001:db8:0:1::3"], "someone", WRONG)
         .await
-        .limited();
+        .assert_rate_limited();
     service
         .login_from(&["2001:db8:0:2::1"], "someone", WRONG)
         .await
         .refused("bad_credentials");
-    // An IPv4 address is the same address in either form.
+    // An IPv4 address and its IPv6-mapped form are the same client.
     for address in ["192.0.2.1", "::ffff:192.0.2.1"] {
-        let answer = service.login_from(&[address], address, WRONG).await;
-        answer.refused("bad_credentials");
+        let response = service.login_from(&[address], address, WRONG).await;
+        response.refused("bad_credentials");
     }
     service
         .login_from(&["192.0.2.1:80"], "other", WRONG)
         .await
-        .limited();
+        .assert_rate_limited();
 }
 
 #[tokio::test]
-async fn forwarded_addresses_are_believed_of_our_proxies_alone() {
+async fn forwarded_addresses_are_accepted_only_from_trusted_proxies() {
     let one = |config: &mut Config| config.limits.login_failures_per_address = 1;
-    let alone = Service::start_with(one).await;
-    alone
+    let direct = Service::start_with(one).await;
+    direct
         .login_from(&["192.0.2.1"], "a1", WRONG)
         .await
         .refused("bad_credentials");
-    alone
+    direct
         .login_from(&["192.0.2.2"], "a2", WRONG)
         .await
-        .limited();
+        .assert_rate_limited();
 
-    let proxied = Service::proxied(|config| {
+    let proxied = Service::behind_proxy(|config| {
         one(config);
         let inner = "10.0.0.0/8".parse().unwrap();
         config.server.trusted_proxies.push(inner);
     })
     .await;
     let refused = async |forwarded: &[&str]| {
-        let answer = proxied.login_from(forwarded, "someone", WRONG).await;
-        answer.refused("bad_credentials");
+        let response = proxied.login_from(forwarded, "someone", WRONG).await;
+        response.refused("bad_credentials");
     };
     let limited = async |forwarded: &[&str]| {
         proxied
             .login_from(forwarded, "another", WRONG)
             .await
-            .limited();
+            .assert_rate_limited();
     };
     refused(&["192.0.2.1"]).await;
-    // What the client itself wrote stands before, and is not looked at.
+    // Entries from the client itself come first and are ignored.
     limited(&["198.51.100.7, 192.0.2.1"]).await;
     limited(&["nonsense,,192.0.2.1"]).await;
     limited(&["198.51.100.8", "192.0.2.1"]).await;
-    // Proxies of ours are passed over, in as many lines as they like.
+    // Trusted proxies are skipped, even across several header lines.
     limited(&["192.0.2.1, 10.1.2.3", "10.4.5.6"]).await;
     refused(&["192.0.2.2, 10.1.2.3"]).await;
-    // Where the nearest entry is no address, the proxy itself is the client.
+    // If the last entry is no address, the proxy itself is the client.
     refused(&["192.0.2.3, unknown"]).await;
     limited(&["unknown"]).await;
     limited(&[]).await;
-    // From within our own network alone.
+    // All entries are trusted proxies, so the first one is the client.
     refused(&["10.9.9.9, 10.1.2.3"]).await;
     limited(&["10.9.9.9"]).await;
 }
 
 #[tokio::test]
-async fn a_restart_forgets_nothing_and_other_nodes_know() {
+async fn limits_survive_a_restart_and_apply_on_all_nodes() {
     let service = Service::start().await;
     service.fail("someone", 10).await;
     let service = service.restarted(|_| {}).await;
-    assert_eq!(service.login("someone", WRONG).await.limited(), 30);
+    assert_eq!(
+        service.login("someone", WRONG).await.assert_rate_limited(),
+        30
+    );
     let node = service.second_node().await;
-    assert_eq!(node.login("someone", WRONG).await.limited(), 30);
+    assert_eq!(node.login("someone", WRONG).await.assert_rate_limited(), 30);
     node.fail("other", 10).await;
-    service.login("other", WRONG).await.limited();
+    service.login("other", WRONG).await.assert_rate_limited();
 }
 
 #[tokio::test]
-async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() {
+async fn an_allowance_recovers_gradually_and_recovered_rows_are_deleted() {
     let service = Service::start().await;
     service.fail("someone", 10).await;
-    // A tenth of six hours.
-    service.pass(Duration::from_secs(36 * 60));
+    // One of ten failures recovers every 36 minutes, all of them within six hours.
+    service.advance(Duration::from_secs(36 * 60));
     service.fail("someone", 1).await;
-    service.login("someone", WRONG).await.limited();
-    service.pass(Duration::from_secs(6 * 60 * 60));
+    service.login("someone", WRONG).await.assert_rate_limited();
+    service.advance(Duration::from_secs(6 * 60 * 60));
     service.fail("someone", 10).await;
-    service.login("someone", WRONG).await.limited();
+    service.login("someone", WRONG).await.assert_rate_limited();
     let database = sea_orm::Database::connect(service.database_url())
         .await
         .unwrap();
@@ -296,7 +326,7 @@ async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() 
         attempts::Entity::find().count(&database).await.unwrap()
     };
     assert_eq!(rows().await, 2);
-    // More than are removed at once, and one that still counts.
+    // More rows than are deleted in one batch, besides rows that still count.
     let old = (0..2500).map(|number| attempts::Model {
         subject: format!("old {number}"),
         tat: 1,
@@ -305,20 +335,19 @@ async fn an_allowance_recovers_one_by_one_and_what_has_recovered_is_forgotten() 
     let rows_added = attempts::Entity::insert_many(old.map(IntoActiveModel::into_active_model));
     rows_added.exec(&database).await.unwrap();
     assert_eq!(rows().await, 2);
-    service.pass(Duration::from_secs(6 * 60 * 60));
+    service.advance(Duration::from_secs(6 * 60 * 60));
     assert_eq!(rows().await, 0);
 }
 
 #[tokio::test]
-async fn accounts_that_an_address_makes_and_names_that_it_tries_out_are_counted_and_slips_are_not()
-{
-    let service = Service::proxied(|config| config.limits.registrations_per_address = 4).await;
+async fn registrations_and_taken_names_count_towards_the_limit_and_invalid_forms_do_not() {
+    let service = Service::behind_proxy(|config| config.limits.registrations_per_address = 4).await;
     let register = async |address: &str, username: &str| {
         let form = json!({ "username": username, "password": PASSWORD });
         let request = service
             .post("/user/register")
             .header("X-Forwarded-For", address);
-        request.json(&form).answer().await
+        request.json(&form).submit().await
     };
     register("192.0.2.1", "first").await.succeeded();
     register("192.0.2.1", "FIRST")
@@ -329,12 +358,15 @@ async fn accounts_that_an_address_makes_and_names_that_it_tries_out_are_counted_
     }
     register("192.0.2.1", "second").await.succeeded();
     register("192.0.2.1", "third").await.succeeded();
-    assert_eq!(register("192.0.2.1", "fourth").await.limited(), 30);
+    assert_eq!(
+        register("192.0.2.1", "fourth").await.assert_rate_limited(),
+        30
+    );
     register("192.0.2.2", "fourth").await.succeeded();
 }
 
 #[tokio::test]
-async fn limits_can_be_switched_off() {
+async fn limits_can_be_disabled() {
     let service = Service::start_with(|config| {
         config.limits.enabled = false;
         config.limits.registrations_per_address = 1;

@@ -1,3 +1,5 @@
+//! Access and refresh tokens: validation, rotation, replay, and languages of messages.
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -12,12 +14,12 @@ use secrecy::ExposeSecret;
 use tower::ServiceExt;
 use veraicon::{config::Period, http};
 
-use crate::service::{Answer, PASSWORD, Send, Service, Session};
+use crate::service::{ApiResponse, PASSWORD, RequestExt, Service, Session};
 
 const FIFTEEN_MINUTES: Duration = Duration::from_secs(15 * 60);
 
 impl Service {
-    async fn ask(&self, access: Option<&str>, refresh: Option<&str>) -> Answer {
+    async fn ask(&self, access: Option<&str>, refresh: Option<&str>) -> ApiResponse {
         let mut request = self.get("/user/info");
         if let Some(token) = access {
             request = request.header("Access-Token", token);
@@ -25,27 +27,27 @@ impl Service {
         if let Some(token) = refresh {
             request = request.header("Refresh-Token", token);
         }
-        request.answer().await
+        request.submit().await
     }
 
-    async fn refresh(&self, token: &str) -> Answer {
+    async fn refresh(&self, token: &str) -> ApiResponse {
         self.post("/user/refresh")
             .header("Refresh-Token", token)
-            .answer()
+            .submit()
             .await
     }
 }
 
 #[tokio::test]
-async fn a_valid_access_token_is_used_and_the_refresh_token_not_looked_at() {
+async fn the_refresh_token_is_ignored_if_the_access_token_is_valid() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    let answer = service.ask(Some(&session.access), Some("nonsense")).await;
-    assert!(!answer.succeeded().headers.contains_key("access-token"));
+    let response = service.ask(Some(&session.access), Some("nonsense")).await;
+    assert!(!response.succeeded().headers.contains_key("access-token"));
     let bearer = service
         .get("/user/info")
         .bearer_auth(&session.access)
-        .answer()
+        .submit()
         .await;
     bearer.succeeded();
     let prefixed = format!("Bearer {}", session.access);
@@ -53,7 +55,7 @@ async fn a_valid_access_token_is_used_and_the_refresh_token_not_looked_at() {
 }
 
 #[tokio::test]
-async fn without_a_token_there_is_a_clear_answer() {
+async fn missing_and_malformed_tokens_are_refused_with_their_reason() {
     let service = Service::start().await;
     service.ask(None, None).await.refused("token_missing");
     service
@@ -70,16 +72,16 @@ async fn without_a_token_there_is_a_clear_answer() {
         .refused("token_invalid");
     service
         .post("/user/refresh")
-        .answer()
+        .submit()
         .await
         .refused("token_missing");
 }
 
 #[tokio::test]
-async fn an_expired_or_absent_access_token_is_renewed_within_the_request() {
+async fn an_expired_or_missing_access_token_is_renewed_within_the_request() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    service.pass(FIFTEEN_MINUTES);
+    service.advance(FIFTEEN_MINUTES);
     service
         .ask(Some(&session.access), None)
         .await
@@ -101,17 +103,17 @@ async fn an_expired_or_absent_access_token_is_renewed_within_the_request() {
 }
 
 #[tokio::test]
-async fn a_renewed_pair_is_on_refusals_too() {
+async fn refusals_carry_renewed_tokens_too() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    service.pass(FIFTEEN_MINUTES);
+    service.advance(FIFTEEN_MINUTES);
     let request = service
         .get("/user/info?user_id=1")
         .header("Refresh-Token", &session.refresh);
-    let answer = request.answer().await;
+    let response = request.submit().await;
     service
         .ask(
-            Some(&Session::of(answer.refused("user_not_found")).access),
+            Some(&Session::of(response.refused("user_not_found")).access),
             None,
         )
         .await
@@ -119,13 +121,13 @@ async fn a_renewed_pair_is_on_refusals_too() {
 }
 
 #[tokio::test]
-async fn an_access_token_lives_exactly_as_long_as_configured() {
+async fn an_access_token_is_valid_exactly_for_its_configured_lifetime() {
     let service = Service::start_with(|config| config.tokens.access_ttl = Period::seconds(1)).await;
-    service.pass(Duration::from_millis(500));
+    service.advance(Duration::from_millis(500));
     let session = service.user("someone").await;
-    service.pass(Duration::from_millis(999));
+    service.advance(Duration::from_millis(999));
     service.ask(Some(&session.access), None).await.succeeded();
-    service.pass(Duration::from_millis(1));
+    service.advance(Duration::from_millis(1));
     service
         .ask(Some(&session.access), None)
         .await
@@ -133,7 +135,7 @@ async fn an_access_token_lives_exactly_as_long_as_configured() {
 }
 
 #[tokio::test]
-async fn a_forged_or_misused_token_is_refused_without_fall_back() {
+async fn a_forged_or_misused_token_is_refused_even_with_a_valid_refresh_token() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let (head, rest) = session.access.split_once('.').unwrap();
@@ -164,19 +166,19 @@ async fn a_forged_or_misused_token_is_refused_without_fall_back() {
 }
 
 #[tokio::test]
-async fn the_refresh_token_before_the_newest_yields_the_newest_for_thirty_seconds() {
+async fn the_previous_refresh_token_returns_the_newest_one_for_thirty_seconds() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let first = Session::of(service.refresh(&session.refresh).await.succeeded());
-    service.pass(Duration::from_secs(30));
+    service.advance(Duration::from_secs(30));
     let second = Session::of(service.refresh(&session.refresh).await.succeeded());
     assert_eq!(first.refresh, second.refresh);
-    service.pass(Duration::from_millis(1));
+    service.advance(Duration::from_millis(1));
     service
         .refresh(&session.refresh)
         .await
         .refused("token_invalid");
-    // That was a replay: whoever holds the newest token is logged out too.
+    // The replay ended the session, so its newest tokens are invalid too.
     service
         .refresh(&first.refresh)
         .await
@@ -204,24 +206,24 @@ async fn a_token_two_generations_old_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn requests_in_parallel_with_one_refresh_token_get_one_successor() {
+async fn parallel_requests_with_one_refresh_token_get_the_same_successor() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    service.pass(FIFTEEN_MINUTES);
+    service.advance(FIFTEEN_MINUTES);
     let requests = (0..50).map(|_| service.ask(Some(&session.access), Some(&session.refresh)));
-    let answers = futures_util::future::join_all(requests).await;
-    let successor = Session::of(answers[0].succeeded()).refresh;
-    for answer in &answers {
-        assert_eq!(Session::of(answer.succeeded()).refresh, successor);
+    let responses = futures_util::future::join_all(requests).await;
+    let successor = Session::of(responses[0].succeeded()).refresh;
+    for response in &responses {
+        assert_eq!(Session::of(response.succeeded()).refresh, successor);
     }
 }
 
 #[tokio::test]
-async fn two_thousand_requests_at_once_with_one_expired_token_all_succeed_with_one_successor() {
+async fn two_thousand_parallel_requests_with_one_expired_token_get_the_same_successor() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    service.pass(FIFTEEN_MINUTES);
-    // Handed to the routes themselves, so that each needs no socket.
+    service.advance(FIFTEEN_MINUTES);
+    // Requests go directly to the router, so that they need no sockets.
     let router = http::router(service.app.clone());
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let requests = (0..2000).map(|_| {
@@ -248,12 +250,12 @@ async fn two_thousand_requests_at_once_with_one_expired_token_all_succeed_with_o
 }
 
 #[tokio::test]
-async fn a_refresh_token_ends_after_thirty_days_without_use() {
+async fn a_refresh_token_expires_after_thirty_days_without_use() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    service.pass(Duration::from_secs(30 * 24 * 60 * 60) - Duration::from_millis(1));
+    service.advance(Duration::from_secs(30 * 24 * 60 * 60) - Duration::from_millis(1));
     let renewed = Session::of(service.refresh(&session.refresh).await.succeeded());
-    service.pass(Duration::from_secs(30 * 24 * 60 * 60));
+    service.advance(Duration::from_secs(30 * 24 * 60 * 60));
     service
         .refresh(&renewed.refresh)
         .await
@@ -261,26 +263,26 @@ async fn a_refresh_token_ends_after_thirty_days_without_use() {
 }
 
 #[tokio::test]
-async fn problem_details_carry_the_true_status() {
+async fn problem_details_carry_the_http_status() {
     let service = Service::start().await;
     let request = service
         .get("/user/info")
         .header("Accept", "application/problem+json");
-    let answer = request.header("Accept-Language", "en").answer().await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(answer.headers["www-authenticate"], "Bearer");
-    insta::assert_json_snapshot!(answer.body);
+    let response = request.header("Accept-Language", "en").submit().await;
+    assert_eq!(response.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers["www-authenticate"], "Bearer");
+    insta::assert_json_snapshot!(response.body);
 }
 
 #[tokio::test]
-async fn messages_come_in_the_language_that_weighs_most() {
+async fn messages_use_the_accepted_language_with_the_highest_weight() {
     let service = Service::start().await;
     let language = async |accepted: &str| {
         let request = service
             .get("/user/info")
             .header("Accept-Language", accepted);
-        let answer = request.answer().await;
-        answer.refused("token_missing").headers["content-language"].clone()
+        let response = request.submit().await;
+        response.refused("token_missing").headers["content-language"].clone()
     };
     for accepted in [
         "en",
@@ -292,8 +294,8 @@ async fn messages_come_in_the_language_that_weighs_most() {
     ] {
         assert_eq!(language(accepted).await, "en", "{accepted}");
     }
-    let odd = (0..40).map(|index| format!("l{index};q=NaN,x{index};q=0.{index}"));
-    let odd = odd.collect::<Vec<_>>().join(",");
+    let invalid = (0..40).map(|index| format!("l{index};q=NaN,x{index};q=0.{index}"));
+    let invalid = invalid.collect::<Vec<_>>().join(",");
     for accepted in [
         "",
         "zh",
@@ -302,31 +304,31 @@ async fn messages_come_in_the_language_that_weighs_most() {
         "en;q=0",
         "en;q=NaN",
         "en;q=7",
-        &odd,
+        &invalid,
     ] {
         assert_eq!(language(accepted).await, "zh-CN", "{accepted}");
     }
 }
 
 #[tokio::test]
-async fn tokens_handed_out_after_the_grace_are_good_where_the_request_began_before() {
+async fn tokens_issued_after_the_grace_period_are_valid_if_the_request_began_within_it() {
     let service = Service::start().await;
     let session = service.user("someone").await;
-    let judged = service
+    let caller = service
         .app
         .sessions
-        .renew(&session.refresh.clone().into())
+        .verify_refresh(&session.refresh.clone().into())
         .await
         .unwrap();
-    let meanwhile = Session::of(service.refresh(&session.refresh).await.succeeded());
-    service.pass(Duration::from_secs(60));
+    let parallel = Session::of(service.refresh(&session.refresh).await.succeeded());
+    service.advance(Duration::from_secs(60));
     let late = service
         .app
         .sessions
-        .hand_out(judged.renewal.unwrap())
+        .rotate(caller.pending_rotation.unwrap())
         .await
         .unwrap();
-    assert_eq!(late.refresh.expose_secret(), meanwhile.refresh);
+    assert_eq!(late.refresh.expose_secret(), parallel.refresh);
     service
         .ask(Some(late.access.expose_secret()), None)
         .await
@@ -334,21 +336,21 @@ async fn tokens_handed_out_after_the_grace_are_good_where_the_request_began_befo
 }
 
 #[tokio::test]
-async fn a_session_is_not_begun_with_a_password_that_was_changed_since() {
+async fn no_session_begins_with_a_password_that_has_since_changed() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let password = PASSWORD.to_owned().into();
     let before = service
         .app
         .accounts
-        .open("someone", &password, Ipv4Addr::LOCALHOST.into())
+        .authenticate("someone", &password, Ipv4Addr::LOCALHOST.into())
         .await
         .unwrap();
     let form = serde_json::json!({ "old_password": PASSWORD, "new_password": "battery staple 9" });
     let change = service
         .request(reqwest::Method::PUT, "/user/password")
-        .with(&session);
-    change.json(&form).answer().await.succeeded();
+        .with_session(&session);
+    change.json(&form).submit().await.succeeded();
     let begun = service.app.sessions.begin(&before, "").await.unwrap_err();
     assert_eq!(begun.reason(), "bad_credentials");
 }

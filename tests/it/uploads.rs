@@ -1,10 +1,12 @@
+//! Uploads: accepted formats, cropping, refusals, and concurrent uploads.
+
 use image::{GenericImageView, ImageFormat};
 use reqwest::{Method, multipart};
 use serde_json::Value;
 
 use crate::{
     picture::{self, BLUE, GREEN, RED, WHITE, assert_colour},
-    service::{Answer, Send, Service, Session, file},
+    service::{ApiResponse, RequestExt, Service, Session, file},
 };
 
 async fn fetched(service: &Service, url: &Value) -> image::DynamicImage {
@@ -12,7 +14,7 @@ async fn fetched(service: &Service, url: &Value) -> image::DynamicImage {
 }
 
 #[tokio::test]
-async fn every_format_becomes_an_upright_square_in_all_sizes() {
+async fn every_format_is_converted_to_upright_squares_of_all_sizes() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let formats = [
@@ -25,8 +27,8 @@ async fn every_format_becomes_an_upright_square_in_all_sizes() {
     ];
     for format in formats {
         let bytes = picture::encode(&picture::quarters(900, 600), format);
-        let answer = service.upload(&session, bytes).await;
-        let urls = answer.succeeded().data()["avatar_urls"]
+        let response = service.upload(&session, bytes).await;
+        let urls = response.succeeded().data()["avatar_urls"]
             .as_object()
             .unwrap();
         assert_eq!(
@@ -34,7 +36,7 @@ async fn every_format_becomes_an_upright_square_in_all_sizes() {
             ["512", "256", "128", "64"],
             "{format:?}"
         );
-        assert_eq!(answer.data()["avatar_url"], urls["512"]);
+        assert_eq!(response.data()["avatar_url"], urls["512"]);
         for (size, url) in urls {
             let side: u32 = size.parse().unwrap();
             let square = fetched(&service, url).await;
@@ -49,14 +51,14 @@ async fn every_format_becomes_an_upright_square_in_all_sizes() {
 }
 
 #[tokio::test]
-async fn a_sideways_photo_is_turned_and_loses_where_it_was_taken() {
+async fn a_rotated_photo_is_turned_upright_and_its_metadata_is_removed() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let photo = picture::sideways_jpeg(&picture::quarters(800, 800));
     assert!(photo.windows(6).any(|bytes| bytes == b"2.2945"));
-    let answer = service.upload(&session, photo).await;
+    let response = service.upload(&session, photo).await;
     let bytes = service
-        .fetch(&answer.succeeded().data()["avatar_url"])
+        .fetch(&response.succeeded().data()["avatar_url"])
         .await
         .bytes()
         .await
@@ -66,7 +68,7 @@ async fn a_sideways_photo_is_turned_and_loses_where_it_was_taken() {
             .windows(6)
             .any(|bytes| bytes == b"2.2945" || &bytes[..4] == b"EXIF")
     );
-    // Orientation 6: what is stored must be turned a quarter clockwise.
+    // Orientation 6: the stored pixels must be rotated by 90° clockwise.
     let square = picture::decode(&bytes);
     assert_colour(&square, 128, 128, BLUE);
     assert_colour(&square, 384, 128, RED);
@@ -79,8 +81,8 @@ async fn transparency_is_kept() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let bytes = picture::encode(&picture::with_alpha(600), ImageFormat::Png);
-    let answer = service.upload(&session, bytes).await;
-    let square = fetched(&service, &answer.succeeded().data()["avatar_url"])
+    let response = service.upload(&session, bytes).await;
+    let square = fetched(&service, &response.succeeded().data()["avatar_url"])
         .await
         .to_rgba8();
     assert_eq!(square[(2, 2)][3], 0);
@@ -92,23 +94,23 @@ async fn a_small_picture_is_never_enlarged() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let bytes = picture::encode(&picture::quarters(100, 140), ImageFormat::Png);
-    let answer = service.upload(&session, bytes).await;
+    let response = service.upload(&session, bytes).await;
     for (size, side) in [("512", 100), ("128", 100), ("64", 64)] {
-        let url = &answer.succeeded().data()["avatar_urls"][size];
+        let url = &response.succeeded().data()["avatar_urls"][size];
         assert_eq!(fetched(&service, url).await.dimensions(), (side, side));
     }
 }
 
 #[tokio::test]
-async fn the_url_names_the_content() {
+async fn the_url_depends_on_the_content() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let before = service.info(&session).await;
-    service.pass(std::time::Duration::from_secs(60));
+    service.advance(std::time::Duration::from_secs(60));
     let first = service.upload(&session, picture::numbered(1)).await;
     assert_ne!(first.succeeded().data()["avatar_url"], before["avatar_url"]);
     assert_ne!(first.data()["updated_at"], before["updated_at"]);
-    service.pass(std::time::Duration::from_secs(60));
+    service.advance(std::time::Duration::from_secs(60));
     let again = service.upload(&session, picture::numbered(1)).await;
     assert_eq!(again.succeeded().data(), first.data());
     let other = service.upload(&session, picture::numbered(2)).await;
@@ -119,7 +121,7 @@ async fn the_url_names_the_content() {
 }
 
 #[tokio::test]
-async fn a_chosen_square_is_cut_from_the_upright_picture() {
+async fn a_crop_is_taken_from_the_upright_picture() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let photo = picture::sideways_jpeg(&picture::quarters(800, 800));
@@ -128,7 +130,7 @@ async fn a_chosen_square_is_cut_from_the_upright_picture() {
         let form = fields
             .iter()
             .fold(form, |form, (name, text)| form.text(*name, *text));
-        service.upload_form(&session, form).answer().await
+        service.upload_form(&session, form).submit().await
     };
     let cropped = crop(&[("crop_x", "400"), ("crop_y", "0"), ("crop_size", "400")]).await;
     let square = fetched(&service, &cropped.succeeded().data()["avatar_url"]).await;
@@ -160,7 +162,7 @@ async fn a_chosen_square_is_cut_from_the_upright_picture() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_picture_is_refused_and_the_old_one_stays() {
+async fn invalid_uploads_are_refused_and_the_old_picture_stays() {
     let service = Service::start_with(|config| config.pictures.max_pixels = 1_000_000).await;
     let session = service.user("someone").await;
     let before = service.upload(&session, picture::numbered(1)).await;
@@ -182,18 +184,18 @@ async fn what_is_no_whole_picture_is_refused_and_the_old_one_stays() {
         ),
         ("pdf", b"%PDF-1.7\n%\xE2\xE3".to_vec()),
         ("magic bytes alone", jpeg[..20].to_vec()),
-        ("cut png", png[..png.len() / 2].to_vec()),
-        ("cut jpeg", jpeg[..jpeg.len() / 2].to_vec()),
+        ("truncated png", png[..png.len() / 2].to_vec()),
+        ("truncated jpeg", jpeg[..jpeg.len() / 2].to_vec()),
         ("damaged png", damaged),
-        ("35 bytes that claim 65,535 x 65,535", gif_header),
+        ("35 bytes with a stated size of 65,535 x 65,535", gif_header),
         (
             "too many pixels",
             picture::encode(&picture::quarters(1001, 1000), ImageFormat::Png),
         ),
     ] {
-        let answer = service.upload(&session, bytes).await;
-        let reason = answer.body["base"]["reason"].as_str().unwrap_or_default();
-        answer.refused(reason);
+        let response = service.upload(&session, bytes).await;
+        let reason = response.body["base"]["reason"].as_str().unwrap_or_default();
+        response.refused(reason);
         outcomes.push(format!("{what}: {reason}"));
         assert_eq!(
             service.info(&session).await,
@@ -205,29 +207,29 @@ async fn what_is_no_whole_picture_is_refused_and_the_old_one_stays() {
 }
 
 #[tokio::test]
-async fn a_form_must_have_one_picture() {
+async fn a_form_must_contain_exactly_one_picture() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let png = || file(picture::numbered(1));
     let form = multipart::Form::new;
     let send = |form| service.upload_form(&session, form);
-    send(form()).answer().await.refused("malformed_body");
+    send(form()).submit().await.refused("malformed_body");
     send(form().part("picture", png()))
-        .answer()
+        .submit()
         .await
         .refused("no_file");
     send(form().part("data", png()).part("data", png()))
-        .answer()
+        .submit()
         .await
         .refused("several_files");
     send(form().part("other", png()).part("data", png()))
-        .answer()
+        .submit()
         .await
         .succeeded();
 }
 
 #[tokio::test]
-async fn file_names_and_types_are_of_no_consequence() {
+async fn file_names_and_content_types_of_parts_are_ignored() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     let long = "x".repeat(3000);
@@ -248,9 +250,9 @@ async fn file_names_and_types_are_of_no_consequence() {
         .concat();
         let request = service
             .request(Method::PUT, "/user/avatar/upload")
-            .with(&session);
+            .with_session(&session);
         let request = request.header("Content-Type", "multipart/form-data; boundary=B");
-        request.body(body).answer().await.succeeded();
+        request.body(body).submit().await.succeeded();
     }
 }
 
@@ -265,7 +267,7 @@ async fn a_file_over_the_limit_is_refused_with_its_size() {
             .upload_form(&session, form)
             .header("Accept-Language", "en");
         request
-            .answer()
+            .submit()
             .await
             .refused("too_large")
             .message()
@@ -276,18 +278,18 @@ async fn a_file_over_the_limit_is_refused_with_its_size() {
 }
 
 #[tokio::test]
-async fn two_uploads_at_once_leave_one_whole_winner() {
+async fn concurrent_uploads_leave_one_complete_picture() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     for round in 0..5 {
         let uploads =
             (1..=6).map(|seed| service.upload(&session, picture::numbered(round * 10 + seed)));
-        let answers: Vec<Answer> = futures_util::future::join_all(uploads).await;
+        let responses: Vec<ApiResponse> = futures_util::future::join_all(uploads).await;
         let user = service.info(&session).await;
         assert!(
-            answers
+            responses
                 .iter()
-                .any(|answer| answer.succeeded().data()["avatar_url"] == user["avatar_url"])
+                .any(|response| response.succeeded().data()["avatar_url"] == user["avatar_url"])
         );
         for url in user["avatar_urls"].as_object().unwrap().values() {
             assert_eq!(
@@ -303,10 +305,10 @@ async fn two_uploads_at_once_leave_one_whole_winner() {
 }
 
 #[tokio::test]
-async fn the_policy_tells_what_is_accepted() {
+async fn the_policy_lists_accepted_formats_and_limits() {
     let service = Service::start().await;
-    let answer = service.get("/user/avatar/policy").answer().await;
-    insta::assert_json_snapshot!(answer.succeeded().body);
+    let response = service.get("/user/avatar/policy").submit().await;
+    insta::assert_json_snapshot!(response.succeeded().body);
 }
 
 #[tokio::test]
@@ -322,17 +324,17 @@ async fn an_upload_without_a_token_is_refused() {
         .refused("token_missing");
 }
 
-/// HEVC is decoded by a library of the system, which must do with what a worker process may do.
+/// HEVC is decoded by a system library, which must work inside the sandbox of a worker process.
 #[cfg(feature = "heic")]
 #[tokio::test]
-async fn photos_of_iphones_are_taken() {
+async fn photos_of_iphones_are_accepted() {
     let service = Service::start().await;
     let session = service.user("someone").await;
     for photo in [
         include_bytes!("../../crates/picture/tests/it/heic/grid.heic").as_slice(),
         include_bytes!("../../crates/picture/tests/it/heic/ten-bits.heic"),
     ] {
-        let answer = service.upload(&session, photo.to_vec()).await;
-        answer.succeeded();
+        let response = service.upload(&session, photo.to_vec()).await;
+        response.succeeded();
     }
 }

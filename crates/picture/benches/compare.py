@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""CPU time of four WebP sizes from each picture of a folder: this crate, sharp, libvips, Pillow.
+"""Compares the CPU time of this crate, sharp, libvips and Pillow for the pictures of a folder.
 
     cargo build --release -p veraicon-picture --example measure
     npm install sharp; pip install pillow pyvips[binary]
     python3 benches/compare.py FOLDER [--rounds 5] [--target target/release]
 
-Each tool decodes once and makes 512, 256, 128 and 64 pixels at quality 80, upright, in sRGB.
-The figure is user and system time of a child process, a run with N pictures less one with 1,
-divided by N - 1; rounds of all tools are interleaved, and the median is shown. A tool that is
-not installed, or that refuses a file, has no figure.
+Each tool decodes a picture once and writes upright sRGB WebPs of 512, 256, 128 and 64 pixels at
+quality 80. The result is the user and system time of a child process that processes N pictures, minus
+that of one that processes 1, divided by N - 1. Rounds of all tools are interleaved. The script prints
+the median, or "-" if a tool is not installed or refuses the file.
 """
 
 import argparse
@@ -59,13 +59,14 @@ for _ in range(int(sys.argv[2])):
 
 
 def cpu(command, cwd=None):
-    """Seconds of CPU that a command takes; None if it fails."""
+    """Returns the CPU seconds of a command, or None if it fails."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cwd)
     _, status, usage = os.wait4(child.pid, 0)
     return usage.ru_utime + usage.ru_stime if status == 0 else None
 
 
 def milliseconds(command, times, cwd=None):
+    """Returns the CPU milliseconds per picture, without the start of the process."""
     one, many = cpu(command + ["1"], cwd), cpu(command + [str(times)], cwd)
     return None if one is None or many is None else (many - one) / (times - 1) * 1000
 

@@ -1,16 +1,16 @@
-//! CPU time and stated memory of the JPEG decoder over the files of a folder, each decoded at the scale
-//! and in the region that a square of 512 pixels is made from.
+//! Benchmark of the JPEG decoder: CPU time and stated memory for each file of a folder, decoded at
+//! the scale and in the region for a square of 512 pixels.
 //!
-//! `JPEG_BENCH=folder cargo bench -p veraicon-picture --bench jpeg`; Linux only, since it reads the
-//! thread's CPU time from `/proc`. Without a folder it does nothing.
+//! `JPEG_BENCH=folder cargo bench -p veraicon-picture --bench jpeg`. Without a folder it does
+//! nothing. It needs Linux, since it reads the thread's CPU time from `/proc`.
 
 use std::path::Path;
 
 use veraicon_picture::jpeg::{Decoder, Limits, Region, Scale, read_header};
 
-/// What the square of 512 pixels is resized from at least.
-const WANTED: u32 = 717;
-/// The system may count CPU time in ticks of 4 ms, so rounds are measured together.
+/// Minimum side of the decoded square: 512 pixels with a margin of 1.4 for the resize filter.
+const MIN_SIDE: u32 = 717;
+/// Rounds that are measured together, since the system may count CPU time in ticks of 4 ms.
 const ROUNDS: u32 = 25;
 
 fn main() -> std::io::Result<()> {
@@ -33,7 +33,7 @@ fn measure(path: &Path, file: &[u8]) -> std::io::Result<()> {
         return Ok(());
     };
     let side = header.width.min(header.height);
-    let scale = Scale::at_least(side, WANTED);
+    let scale = Scale::at_least(side, MIN_SIDE);
     let (x, y) = ((header.width - side) / 2, (header.height - side) / 2);
     let region = Some(Region {
         x,
@@ -68,7 +68,7 @@ fn measure(path: &Path, file: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// CPU time of this thread: the first number of its schedstat, in nanoseconds.
+/// Returns the CPU time of this thread, from the first field of its schedstat (nanoseconds).
 fn cpu_milliseconds() -> std::io::Result<f64> {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = statistics

@@ -1,7 +1,7 @@
-//! Time of the whole pipeline, of decoding alone, of probing and of encoding.
+//! Benchmarks of the whole pipeline, and of decoding, probing and encoding alone.
 //!
-//! `PICTURE_BENCH=FOLDER cargo bench -p veraicon-picture --bench pipeline` takes the pictures of a folder;
-//! without one, generated pictures of 3 megapixels, one a format.
+//! `PICTURE_BENCH=FOLDER cargo bench -p veraicon-picture --bench pipeline` uses the pictures of a
+//! folder. Without a folder it uses one generated picture of 3 megapixels per format.
 
 use std::fmt;
 use std::path::Path;
@@ -18,13 +18,13 @@ fn main() {
     divan::main();
 }
 
-/// Four WebPs at the default sizes.
+/// Measures the whole pipeline: four WebPs of the default sizes.
 #[divan::bench(args = names())]
 fn pipeline(bencher: Bencher<'_, '_>, name: &Name) {
     shape(bencher, name, &Policy::default());
 }
 
-/// One WebP of 16 pixels, which takes next to no time but for the decoding.
+/// Measures decoding: the time to encode the single WebP of 16 pixels is negligible.
 #[divan::bench(args = names())]
 fn decode(bencher: Bencher<'_, '_>, name: &Name) {
     let policy = Policy {
@@ -40,10 +40,10 @@ fn header(bencher: Bencher<'_, '_>, name: &Name) {
     bencher.bench(|| probe(black_box(bytes)));
 }
 
-/// A drawn square to WebP at quality 80.
+/// Measures encoding of a generated square as WebP at quality 80.
 #[divan::bench(args = [512, 256, 128, 64])]
 fn encoder(bencher: Bencher<'_, '_>, side: u32) {
-    let rgba: Vec<u8> = drawn(side, side)
+    let rgba: Vec<u8> = generate_pixels(side, side)
         .as_chunks::<3>()
         .0
         .iter()
@@ -63,7 +63,7 @@ fn shape(bencher: Bencher<'_, '_>, name: &Name, policy: &Policy) {
         .bench(|| process(black_box(bytes), &policy, None));
 }
 
-/// An index into the pictures, shown as the picture's name.
+/// An index into `PICTURES` that is displayed as the picture's name.
 struct Name(usize);
 
 static PICTURES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
@@ -71,10 +71,10 @@ static PICTURES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
         Some(folder) => read(Path::new(&folder)).unwrap_or_default(),
         None => generated(),
     };
-    let whole = |bytes: &[u8]| probe(bytes).is_ok();
+    let supported = |bytes: &[u8]| probe(bytes).is_ok();
     pictures
         .into_iter()
-        .filter(|(_, bytes)| whole(bytes))
+        .filter(|(_, bytes)| supported(bytes))
         .collect()
 });
 
@@ -107,16 +107,16 @@ fn read(folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     Ok(pictures)
 }
 
-/// The same drawing in each format that a development dependency writes.
+/// Returns the same picture in each format that a development dependency can write.
 fn generated() -> Vec<(String, Vec<u8>)> {
-    let rgb = drawn(WIDTH, HEIGHT);
+    let rgb = generate_pixels(WIDTH, HEIGHT);
     [
         ("jpeg", jpeg(&rgb, false)),
         ("progressive jpeg", jpeg(&rgb, true)),
         ("png", png(&rgb)),
         ("gif", gif(&rgb)),
-        ("bmp", foreign(&rgb, image::ImageFormat::Bmp)),
-        ("tiff", foreign(&rgb, image::ImageFormat::Tiff)),
+        ("bmp", with_image_crate(&rgb, image::ImageFormat::Bmp)),
+        ("tiff", with_image_crate(&rgb, image::ImageFormat::Tiff)),
         ("webp", webp()),
     ]
     .into_iter()
@@ -124,8 +124,8 @@ fn generated() -> Vec<(String, Vec<u8>)> {
     .collect()
 }
 
-/// Slopes, edges and some noise.
-fn drawn(width: u32, height: u32) -> Vec<u8> {
+/// Generates pixels with gradients, edges and some noise.
+fn generate_pixels(width: u32, height: u32) -> Vec<u8> {
     let mut noise = 1_u32;
     (0..height)
         .flat_map(|y| (0..width).map(move |x| (x, y)))
@@ -178,7 +178,7 @@ fn gif(rgb: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn foreign(rgb: &[u8], format: image::ImageFormat) -> Option<Vec<u8>> {
+fn with_image_crate(rgb: &[u8], format: image::ImageFormat) -> Option<Vec<u8>> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::write_buffer_with_format(
         &mut bytes,
@@ -192,10 +192,10 @@ fn foreign(rgb: &[u8], format: image::ImageFormat) -> Option<Vec<u8>> {
     Some(bytes.into_inner())
 }
 
-/// A square of nearly as many pixels, since that is what the crate writes.
+/// Returns a square with about the same number of pixels, since this crate only writes squares.
 fn webp() -> Option<Vec<u8>> {
     let side = 1774;
-    let rgba: Vec<u8> = drawn(side, side)
+    let rgba: Vec<u8> = generate_pixels(side, side)
         .as_chunks::<3>()
         .0
         .iter()

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Quality of this crate's squares and of sharp's, from each opaque picture of a folder.
+"""Compares the quality of this crate's squares with sharp's, for the opaque pictures of a folder.
 
     cargo build --release -p veraicon-picture --example shape --example score
     npm install sharp; pip install pillow
     python3 benches/quality.py FOLDER [--node-folder .] [--keep FOLDER]
 
-Of each picture the square in the centre is taken and coded anew, as JPEG at quality 95 or else as PNG:
-tools round the place of a crop differently, and half a pixel would outweigh all that is measured here.
-The reference is a full decode of that by Pillow, resized by its Lanczos filter to each size, in sRGB.
-Both tools decode it once at their defaults, and code 512, 256, 128 and 64 pixels at quality 80.
-Shown for each size: SSIMULACRA2 against the reference, sharp's and this crate's, the bytes of each,
-and this crate's score at the bytes of sharp, interpolated over its qualities. With --keep the
-references stay as PNG, for `examples/effort.rs`.
+The script crops each picture to its centre square and encodes the square again, as JPEG at quality 95
+or as PNG. Tools round the position of a crop differently, and an offset of half a pixel would dominate
+the scores. The reference is a full decode of this square by Pillow, resized with its Lanczos filter, in
+sRGB. Both tools decode the square once with default settings and write 512, 256, 128 and 64 pixels at
+quality 80. For each size the script prints the SSIMULACRA2 score and the bytes of both tools, and this
+crate's score at the bytes of sharp, interpolated between qualities. --keep keeps the references as PNG,
+for `examples/effort.rs`.
 """
 
 import argparse
@@ -42,7 +42,7 @@ const [file, folder] = process.argv.slice(1);
 
 
 def square(path, folder):
-    """The centre of a picture, in whole MCUs, as an upload to compare with; None if it is not one."""
+    """Writes the centre square of a picture, in whole MCUs, as the upload. Returns None if the picture is unsuitable."""
     image = Image.open(path)
     if min(image.size) < SIZES[0] or image.mode != "RGB":
         return None
@@ -57,7 +57,7 @@ def square(path, folder):
 
 
 def references(upload, folder):
-    """Writes what its outputs should look like."""
+    """Writes the reference picture of each size."""
     image = Image.open(upload)
     profile = image.info.get("icc_profile")
     for size in SIZES:
@@ -73,12 +73,12 @@ def run(command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
 
 
-def at_bytes(points, wanted):
-    """The score at a number of bytes, on the line through the two points around it."""
+def score_at(points, size):
+    """Interpolates the score at a number of bytes linearly between the two nearest points."""
     points = sorted(points)
     pairs = list(zip(points, points[1:]))
-    (b0, s0), (b1, s1) = next((pair for pair in pairs if wanted <= pair[1][0]), pairs[-1])
-    return s0 + (s1 - s0) * (wanted - b0) / max(b1 - b0, 1)
+    (b0, s0), (b1, s1) = next((pair for pair in pairs if size <= pair[1][0]), pairs[-1])
+    return s0 + (s1 - s0) * (size - b0) / max(b1 - b0, 1)
 
 
 def compare(name, upload, folder, tools, node_folder):
@@ -96,9 +96,9 @@ def compare(name, upload, folder, tools, node_folder):
         theirs, *ours = map(float, scores.split())
         points = [(output.stat().st_size, score) for (_, output), score in zip(curves[size], ours)]
         at_80 = points[QUALITIES.index(80)]
-        wanted = sharp.stat().st_size
-        same = at_bytes(points, wanted)
-        print(f"{name:24}{size:5}{theirs:10.2f}{at_80[1]:10.2f}{wanted:10}{at_80[0]:10}{same:10.2f}{same - theirs:+10.2f}", flush=True)
+        sharp_bytes = sharp.stat().st_size
+        same = score_at(points, sharp_bytes)
+        print(f"{name:24}{size:5}{theirs:10.2f}{at_80[1]:10.2f}{sharp_bytes:10}{at_80[0]:10}{same:10.2f}{same - theirs:+10.2f}", flush=True)
 
 
 def main():
@@ -110,7 +110,7 @@ def main():
     arguments = parser.parse_args()
     tools = os.path.abspath(f"{arguments.target}/examples")
     Image.MAX_IMAGE_PIXELS = None
-    columns = ("size", "sharp", "ours", "sharp, B", "ours, B", "at same B", "beyond")
+    columns = ("size", "sharp", "ours", "sharp, B", "ours, B", "at same B", "gain")
     print(f"{'picture':24}{columns[0]:>5}" + "".join(f"{column:>10}" for column in columns[1:]))
     for path in sorted(path for path in arguments.folder.iterdir() if path.is_file()):
         with tempfile.TemporaryDirectory() as name:

@@ -1,10 +1,12 @@
-//! What settings of libwebp's encoder cost at equal quality: the bytes of each, against method 4's, at
-//! the SSIMULACRA2 that method 4 has at some qualities, and its time, over all sizes of an avatar.
+//! Comparison of libwebp's encoder settings at equal quality, over all sizes of an avatar. Prints
+//! the bytes relative to method 4 at equal SSIMULACRA2 scores, and the time.
 //!
-//! `cargo run --release -p veraicon-picture --example effort -- SQUARE.png... [-- SETTING...]`, where each
-//! picture is an opaque square that was never coded with loss, such as the references of
-//! `benches/quality.py --keep`. A setting is like `method=2,segments=1,filter=60/method=4`: what stands
-//! behind a slash is for the next smaller size and those below.
+//! `cargo run --release -p veraicon-picture --example effort -- SQUARE.png... [-- SETTING...]`
+//!
+//! Each picture is an opaque square without lossy compression, such as the references of
+//! `benches/quality.py --keep`. An example of a setting is
+//! `method=2,segments=1,filter=60/method=4`. The part after a slash applies to the next smaller
+//! size and all below.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::env;
@@ -16,15 +18,15 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use libwebp_sys as ffi;
 use ssimulacra2::{ColorPrimaries, Rgb, TransferCharacteristic, compute_frame_ssimulacra2};
 
-/// Sides of an avatar.
+/// Sides of an avatar in pixels.
 const SIDES: [u32; 4] = [512, 256, 128, 64];
-/// Rounds of which the fastest counts.
+/// Number of timed rounds. The fastest one counts.
 const ROUNDS: u32 = 7;
-/// Qualities at which method 4 sets the marks.
-const MARKS: [f32; 3] = [75.0, 80.0, 85.0];
-/// The quality that is timed, and from which the search for a score starts.
+/// Qualities at which method 4 is the baseline.
+const BASE_QUALITIES: [f32; 3] = [75.0, 80.0, 85.0];
+/// Quality for the timing, and start of the search for a score.
 const QUALITY: f32 = 80.0;
-/// How far apart the qualities lie between which bytes are interpolated.
+/// Distance of the two qualities between which bytes are interpolated.
 const STEP: f32 = 2.0;
 
 type Error = Box<dyn std::error::Error>;
@@ -52,7 +54,7 @@ fn main() -> Result<(), Error> {
         .iter()
         .map(|path| sizes(read(path)?))
         .collect::<Result<Vec<_>, Error>>()?;
-    println!("{:40} {:>9} {:>9}   {:>8}", "", "bytes", "ms", "a picture");
+    println!("{:40} {:>9} {:>9}   {:>8}", "", "bytes", "ms", "each");
     let base = Setting::parse("method=4")?;
     for name in settings {
         let by_side = name
@@ -62,17 +64,17 @@ fn main() -> Result<(), Error> {
         let mut ratios = Vec::new();
         let mut total = 0.0;
         for sizes in &squares {
-            let (mut bytes, mut mark) = (0.0, 0.0);
+            let (mut bytes, mut base_bytes) = (0.0, 0.0);
             let settings = by_side.iter().chain(by_side.last().into_iter().cycle());
             for (square, &setting) in sizes.iter().zip(settings) {
-                for quality in MARKS {
-                    let wanted = square.coded(base, quality)?;
-                    mark += wanted.bytes;
-                    bytes += square.bytes_at(setting, wanted.score)?;
+                for quality in BASE_QUALITIES {
+                    let target = square.coded(base, quality)?;
+                    base_bytes += target.bytes;
+                    bytes += square.bytes_at(setting, target.score)?;
                 }
                 total += square.milliseconds(setting)?;
             }
-            ratios.push(bytes / mark);
+            ratios.push(bytes / base_bytes);
         }
         let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
         let each: Vec<_> = ratios
@@ -89,15 +91,15 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// A setting of libwebp's encoder; what it does not name is libwebp's default.
+/// A configuration of libwebp's encoder. Options that are not given have libwebp's defaults.
 #[derive(Clone, Copy)]
 struct Setting(ffi::WebPConfig);
 
 impl Setting {
     fn parse(text: &str) -> Result<Self, Error> {
-        let mut config = ffi::WebPConfig::new().map_err(|()| "libwebp")?;
+        let mut config = ffi::WebPConfig::new().map_err(|()| "libwebp version mismatch")?;
         for part in text.split(',') {
-            let (name, value) = part.split_once('=').ok_or("NAME=NUMBER")?;
+            let (name, value) = part.split_once('=').ok_or("expected NAME=NUMBER")?;
             let value = value.parse()?;
             match name {
                 "method" => config.method = value,
@@ -111,27 +113,27 @@ impl Setting {
                 "preprocessing" => config.preprocessing = value,
                 "sharp" => config.use_sharp_yuv = value,
                 "partition_limit" => config.partition_limit = value,
-                _ => return Err(format!("no setting {name}").into()),
+                _ => return Err(format!("unknown setting {name}").into()),
             }
         }
         Ok(Self(config))
     }
 }
 
-/// Pixels in RGB.
+/// A square picture in RGB.
 struct Square {
     side: u32,
     pixels: Vec<u8>,
 }
 
-/// What a square became.
+/// Score and size of an encoded square.
 struct Coded {
     score: f64,
     bytes: f64,
 }
 
 impl Square {
-    /// The bytes at a score, between those of the two qualities around it.
+    /// Interpolates the bytes at a score between the two nearest qualities.
     fn bytes_at(&self, setting: Setting, score: f64) -> Result<f64, Error> {
         let mut quality = QUALITY;
         let mut below = self.coded(setting, quality)?;
@@ -181,7 +183,7 @@ fn read(path: &str) -> Result<Square, Error> {
     let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
     let info = reader.next_frame(&mut pixels)?;
     if info.color_type != png::ColorType::Rgb || info.width != info.height {
-        return Err(format!("{path} is no opaque square").into());
+        return Err(format!("{path} is not an opaque square").into());
     }
     Ok(Square {
         side: info.width,
@@ -189,7 +191,7 @@ fn read(path: &str) -> Result<Square, Error> {
     })
 }
 
-/// A square at each side, by Lanczos.
+/// Resizes a square to each of `SIDES` with the Lanczos filter.
 fn sizes(square: Square) -> Result<Vec<Square>, Error> {
     let source = ImageRef::new(square.side, square.side, &square.pixels, PixelType::U8x3)?;
     let sizes = SIDES.map(|side| {
@@ -223,12 +225,12 @@ fn encode(square: &Square, setting: Setting, quality: f32) -> Result<Vec<u8>, Er
     let side = square.side.cast_signed();
     let mut config = setting.0;
     config.quality = quality;
-    let mut picture = ffi::WebPPicture::new().map_err(|()| "libwebp")?;
+    let mut picture = ffi::WebPPicture::new().map_err(|()| "libwebp version mismatch")?;
     (picture.width, picture.height) = (side, side);
     picture.use_argb = config.use_sharp_yuv;
     let mut writer = std::mem::MaybeUninit::uninit();
-    // SAFETY: configuration and picture are initialised, `pixels` holds `side` rows, and the
-    // writer is set up before it is used and cleared after its bytes are copied.
+    // SAFETY: the configuration and the picture are initialised, and `pixels` holds `side` rows.
+    // The writer is initialised before use and cleared after its bytes are copied.
     unsafe {
         ffi::WebPPictureImportRGB(&raw mut picture, square.pixels.as_ptr(), side * 3);
         ffi::WebPMemoryWriterInit(writer.as_mut_ptr());
@@ -237,7 +239,7 @@ fn encode(square: &Square, setting: Setting, quality: f32) -> Result<Vec<u8>, Er
         let done = ffi::WebPEncode(&raw const config, &raw mut picture);
         let mut writer = writer.assume_init();
         let bytes = if done == 0 {
-            Err("libwebp refuses the setting".into())
+            Err("libwebp rejects the setting".into())
         } else {
             Ok(std::slice::from_raw_parts(writer.mem, writer.size).to_vec())
         };

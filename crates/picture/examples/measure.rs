@@ -1,5 +1,5 @@
-//! Shapes a file a number of times, for measuring from outside:
-//! `measure FILE TIMES`. Prints the bytes of the outputs and the most memory it had.
+//! Processes a file TIMES times, for external measurement: `measure FILE TIMES`. Prints the
+//! measured and the stated peak memory as JSON.
 
 use std::{env, fs};
 
@@ -12,7 +12,7 @@ fn main() {
         return;
     };
     let (Ok(bytes), Ok(times)) = (fs::read(path), times.parse::<u32>()) else {
-        eprintln!("{path} or {times} cannot be read");
+        eprintln!("cannot read the file {path}, or {times} is no number");
         return;
     };
     let policy = Policy {
@@ -44,7 +44,7 @@ fn main() {
     );
 }
 
-/// The most memory that the process had; 0 where the system does not tell.
+/// Returns the peak memory of the process in KiB, or 0 if the system does not report it.
 fn peak_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

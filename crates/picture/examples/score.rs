@@ -1,5 +1,5 @@
-//! SSIMULACRA2 of coded squares against the pixels that they should be:
-//! `score REFERENCE.png CODED...`, a WebP or PNG each. Prints one score a line, 100 for the same.
+//! Prints the SSIMULACRA2 score of encoded squares compared with a reference: `score REFERENCE.png
+//! CODED...`. Each file is a WebP or PNG. One line per file; 100 means identical.
 
 use std::env;
 use std::fs::File;
@@ -22,7 +22,9 @@ fn main() -> ExitCode {
 }
 
 fn scores(paths: &[String]) -> Result<(), Error> {
-    let (reference, coded) = paths.split_first().ok_or("score REFERENCE.png CODED...")?;
+    let (reference, coded) = paths
+        .split_first()
+        .ok_or("usage: score REFERENCE.png CODED...")?;
     let reference = read(reference)?;
     for path in coded {
         println!(
@@ -33,7 +35,7 @@ fn scores(paths: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// An opaque picture in sRGB.
+/// Reads an opaque sRGB picture.
 fn read(path: &str) -> Result<Rgb, Error> {
     let file = BufReader::new(File::open(path)?);
     let (width, height, pixels) = if path.ends_with(".png") {

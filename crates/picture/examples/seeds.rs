@@ -1,9 +1,9 @@
-//! Writes small pictures of every format and kind, for fuzzers to begin with, a folder a target:
+//! Writes small pictures of every format and kind as fuzzer seeds, one folder per target:
 //! `cargo run -p veraicon-picture --example seeds -- fuzz/seeds`
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
-    reason = "the pictures are ours, and small"
+    reason = "the pictures are generated and small"
 )]
 
 #[path = "../tests/jpeg/libjpeg.rs"]
@@ -27,7 +27,7 @@ use tiff::encoder::compression::DeflateLevel;
 use tiff::encoder::{Compression, Predictor, TiffEncoder};
 use veraicon_picture::{OutputFormat, encode};
 
-/// Sides that are no multiple of any codec's block.
+/// Sides that are not multiples of any codec's block size.
 const WIDTH: u32 = 21;
 const HEIGHT: u32 = 18;
 
@@ -90,11 +90,11 @@ fn png(colour: png::ColorType, depth: png::BitDepth, frames: u32) -> Vec<u8> {
     }
     let row = (WIDTH as usize * colour.samples() * depth as usize).div_ceil(8);
     let data: Vec<u8> = (0..row * HEIGHT as usize)
-        .map(|at| {
+        .map(|index| {
             if colour == png::ColorType::Indexed {
                 0x1B
             } else {
-                (at * 7) as u8
+                (index * 7) as u8
             }
         })
         .collect();
@@ -198,7 +198,7 @@ fn bmps_and_tiffs() -> Seeds {
     seeds
 }
 
-/// Those of the tests: this crate has no encoder of AV1.
+/// Returns the AVIF files of the tests, since no development dependency encodes AV1.
 fn avifs() -> Seeds {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/avif");
     let files = fs::read_dir(folder)

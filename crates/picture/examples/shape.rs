@@ -1,4 +1,4 @@
-//! Shapes a picture given on the command line, and writes the squares beside it:
+//! Converts pictures from the command line, and writes the squares next to them:
 //! `cargo run --release -p veraicon-picture --example shape -- [--quality 80] photo.jpg`
 
 use std::path::Path;

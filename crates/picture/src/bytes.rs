@@ -3,47 +3,47 @@
 /// Checked reads at a byte position; `None` where the bytes end first.
 pub(crate) trait Bytes {
     /// `length` bytes from `at`.
-    fn part(&self, at: usize, length: usize) -> Option<&[u8]>;
+    fn slice_at(&self, offset: usize, length: usize) -> Option<&[u8]>;
 
     /// `N` bytes from `at`.
-    fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.part(at, N)?.try_into().ok()
+    fn array<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.slice_at(offset, N)?.try_into().ok()
     }
 
     /// One byte.
-    fn byte(&self, at: usize) -> Option<u8> {
-        self.array::<1>(at).map(|[byte]| byte)
+    fn byte(&self, offset: usize) -> Option<u8> {
+        self.array::<1>(offset).map(|[byte]| byte)
     }
 
     /// Two bytes, most significant first.
-    fn be16(&self, at: usize) -> Option<u16> {
-        self.array(at).map(u16::from_be_bytes)
+    fn be16(&self, offset: usize) -> Option<u16> {
+        self.array(offset).map(u16::from_be_bytes)
     }
 
     /// Four bytes, most significant first.
-    fn be32(&self, at: usize) -> Option<u32> {
-        self.array(at).map(u32::from_be_bytes)
+    fn be32(&self, offset: usize) -> Option<u32> {
+        self.array(offset).map(u32::from_be_bytes)
     }
 
     /// Two bytes, least significant first.
-    fn le16(&self, at: usize) -> Option<u16> {
-        self.array(at).map(u16::from_le_bytes)
+    fn le16(&self, offset: usize) -> Option<u16> {
+        self.array(offset).map(u16::from_le_bytes)
     }
 
     /// Three bytes, least significant first.
-    fn le24(&self, at: usize) -> Option<u32> {
-        self.array(at)
+    fn le24(&self, offset: usize) -> Option<u32> {
+        self.array(offset)
             .map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
     }
 
     /// Four bytes, least significant first.
-    fn le32(&self, at: usize) -> Option<u32> {
-        self.array(at).map(u32::from_le_bytes)
+    fn le32(&self, offset: usize) -> Option<u32> {
+        self.array(offset).map(u32::from_le_bytes)
     }
 }
 
 impl Bytes for [u8] {
-    fn part(&self, at: usize, length: usize) -> Option<&[u8]> {
-        self.get(at..at.checked_add(length)?)
+    fn slice_at(&self, offset: usize, length: usize) -> Option<&[u8]> {
+        self.get(offset..offset.checked_add(length)?)
     }
 }

@@ -1,57 +1,47 @@
 //! The decoders, one a format. Each reads its container itself, so that limits hold before any
 //! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
 
-mod canvas;
-mod foreign;
+mod bmp_tiff;
 mod gif;
 mod heif;
 mod jpeg;
+mod placement;
 mod png;
+mod request;
 mod webp;
 
-pub(crate) use jpeg::peak_memory as jpeg_memory;
+pub(crate) use request::DecodeRequest;
+use request::FormatDecoder;
 
-use crate::colour::ColourSpace;
-use crate::crop::Square;
-use crate::orientation::Orientation;
-use crate::raster::Pixels;
-use crate::{Error, Format, Header, Policy};
+use crate::error::Error;
+use crate::format::Format;
+use crate::header::Header;
+use crate::jpeg::OpenedJpeg;
+use crate::policy::Policy;
 
-/// A picture whose container was read and found in order.
-pub(crate) trait Source<'a> {
-    /// How its pixels are to be turned.
-    fn orientation(&self) -> Orientation;
-
-    /// Decodes all of it, and keeps what the outputs need.
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error>;
-}
-
-/// What the outputs need of a picture.
-#[derive(Clone, Copy)]
-pub(crate) struct Wanted<'a> {
-    /// The square to keep, in stored pixels; it lies inside the picture.
-    pub(crate) square: Square,
-    /// Side of the largest output, at most that of the square.
-    pub(crate) side: u32,
-    pub(crate) policy: &'a Policy,
-}
-
-/// Pixels that hold the wanted square, perhaps reduced, never below
-/// [`MARGIN`](crate::reduce::MARGIN) times the largest output.
-pub(crate) struct Decoded<'a> {
-    pub(crate) pixels: Pixels,
-    pub(crate) space: ColourSpace<'a>,
+/// A picture whose header was read.
+#[derive(Debug)]
+pub(crate) struct Probed<'a> {
+    pub(crate) header: Header,
+    /// The parsed header of a JPEG, so that the decoder does not parse it again.
+    jpeg: Option<OpenedJpeg<'a>>,
 }
 
 /// Reads the header of a known format.
-pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
-    match format {
-        Format::Jpeg => jpeg::header(bytes),
+pub(crate) fn read_header(bytes: &[u8], format: Format) -> Result<Probed<'_>, Error> {
+    let header = match format {
+        Format::Jpeg => {
+            let opened = jpeg::read(bytes)?;
+            return Ok(Probed {
+                header: jpeg::header(&opened),
+                jpeg: Some(opened),
+            });
+        }
         Format::Png => png::header(bytes),
         Format::Gif => gif::header(bytes),
         Format::WebP => webp::header(bytes),
-        Format::Bmp => foreign::bmp_header(bytes),
-        Format::Tiff => foreign::tiff_header(bytes),
+        Format::Bmp => bmp_tiff::bmp_header(bytes),
+        Format::Tiff => bmp_tiff::tiff_header(bytes),
         Format::Avif => heif::header(bytes, format),
         #[cfg(feature = "heic")]
         Format::Heic => heif::header(bytes, format),
@@ -59,21 +49,26 @@ pub(crate) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
         Format::Heic => Err(Error::UnsupportedFormat {
             what: format.name(),
         }),
-    }
+    }?;
+    Ok(Probed { header, jpeg: None })
 }
 
 /// Reads the container of a picture whose size is within the limits.
 pub(crate) fn open<'a>(
     bytes: &'a [u8],
-    header: &Header,
+    probed: Probed<'a>,
     policy: &Policy,
-) -> Result<Box<dyn Source<'a> + 'a>, Error> {
+) -> Result<Box<dyn FormatDecoder<'a> + 'a>, Error> {
+    let Probed { header, jpeg } = probed;
     Ok(match header.format {
-        Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, policy)?),
+        Format::Jpeg => {
+            let opened = jpeg.map_or_else(|| jpeg::read(bytes), Ok)?;
+            Box::new(jpeg::Jpeg::open(opened, policy)?)
+        }
         Format::Png => Box::new(png::Png::open(bytes, policy)?),
-        Format::Gif => Box::new(gif::Gif::open(bytes, header)),
+        Format::Gif => Box::new(gif::Gif::open(bytes, &header)),
         Format::WebP => Box::new(webp::WebP::open(bytes, policy)?),
-        Format::Bmp | Format::Tiff => Box::new(foreign::Whole::open(bytes, header)),
+        Format::Bmp | Format::Tiff => Box::new(bmp_tiff::FullFrame::open(bytes, &header)),
         Format::Avif => Box::new(heif::Heif::open(bytes, header.format, policy)?),
         #[cfg(feature = "heic")]
         Format::Heic => Box::new(heif::Heif::open(bytes, header.format, policy)?),

@@ -2,10 +2,13 @@
 
 mod webp;
 
-use crate::colour::Finished;
+use crate::colour::SrgbSquare;
+use crate::error::Error;
+use crate::picture::Picture;
 use crate::policy::OutputFormat;
-use crate::raster::{Channels, Raster, Samples, Window};
-use crate::{Error, Picture, Policy, resize};
+use crate::policy::Policy;
+use crate::raster::{Channels, CropBox, Raster, Samples};
+use crate::resize;
 
 /// Encodes pixels of ours, such as drawn default pictures.
 ///
@@ -29,12 +32,12 @@ pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Resu
             what: "pixels do not fit the side",
         });
     }
-    let finished = Finished::new(side, true, rgba.to_vec());
-    encode_square(&finished, format, quality)
+    let square = SrgbSquare::new(side, true, rgba.to_vec());
+    encode_square(&square, format, quality)
 }
 
 /// One picture a configured size, largest first, made from the largest of them.
-pub(crate) fn sizes(largest: Finished, policy: &Policy) -> Result<Vec<Picture>, Error> {
+pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>, Error> {
     let mut sizes = policy.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
     sizes.dedup();
@@ -54,7 +57,7 @@ pub(crate) fn sizes(largest: Finished, policy: &Policy) -> Result<Vec<Picture>, 
     Ok(outputs)
 }
 
-fn shrink(square: Finished, side: u32) -> Result<Finished, Error> {
+fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     if square.side == side {
         return Ok(square);
     }
@@ -64,7 +67,7 @@ fn shrink(square: Finished, side: u32) -> Result<Finished, Error> {
         Channels::Rgb
     };
     let whole = f64::from(square.side);
-    let window = Window {
+    let crop_box = CropBox {
         x: 0.0,
         y: 0.0,
         width: whole,
@@ -76,13 +79,13 @@ fn shrink(square: Finished, side: u32) -> Result<Finished, Error> {
         channels,
         samples: Samples::Eight(square.pixels),
     };
-    let Samples::Eight(pixels) = resize::interleaved(&raster, window, side)?.samples else {
+    let Samples::Eight(pixels) = resize::interleaved(&raster, crop_box, side)?.samples else {
         return Err(Error::Encoder { what: "resize" });
     };
-    Ok(Finished::new(side, square.has_alpha, pixels))
+    Ok(SrgbSquare::new(side, square.has_alpha, pixels))
 }
 
-fn encode_square(square: &Finished, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
+fn encode_square(square: &SrgbSquare, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     match format {
         OutputFormat::WebP => webp::encode(square, quality),
     }

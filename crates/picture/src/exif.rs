@@ -31,19 +31,19 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    fn short(self, at: usize) -> Option<u16> {
+    fn short(self, offset: usize) -> Option<u16> {
         if self.big_endian {
-            self.bytes.be16(at)
+            self.bytes.be16(offset)
         } else {
-            self.bytes.le16(at)
+            self.bytes.le16(offset)
         }
     }
 
-    fn long(self, at: usize) -> Option<u32> {
+    fn long(self, offset: usize) -> Option<u32> {
         if self.big_endian {
-            self.bytes.be32(at)
+            self.bytes.be32(offset)
         } else {
-            self.bytes.le32(at)
+            self.bytes.le32(offset)
         }
     }
 

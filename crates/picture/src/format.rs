@@ -53,7 +53,7 @@ impl Format {
     }
 
     /// By the first bytes alone.
-    pub(crate) fn recognise(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_signature(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some(Self::Png),

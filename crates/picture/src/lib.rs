@@ -33,9 +33,13 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+mod geometry;
+mod header;
 pub mod jpeg;
+mod opened;
 mod orientation;
 mod picture;
+mod pixels;
 mod planar;
 mod policy;
 mod probe;
@@ -46,13 +50,15 @@ mod yuv;
 
 pub use crop::Crop;
 pub use encode::encode;
-pub use error::Error;
+pub use error::{Complexity, Error};
 pub use format::Format;
+pub use header::Header;
+pub use opened::{Opened, open};
 pub use picture::{Picture, Pictures, Source};
 pub use policy::{OutputFormat, Policy};
-pub use probe::{Header, probe};
+pub use probe::probe;
 
-/// Shapes a picture: the steps, named, in order.
+/// Decodes a picture, and encodes it as small squares: [`open`], then [`Opened::shape`].
 ///
 /// `crop` is a square of the upright picture to keep; without one it is the largest in the
 /// centre. Outputs are as many as the policy has sizes, largest first.
@@ -60,35 +66,5 @@ pub use probe::{Header, probe};
 /// # Errors
 /// See [`Error`]: everything but [`Error::Policy`] and [`Error::Encoder`] is the input's fault.
 pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pictures, Error> {
-    policy.validate()?;
-    probe::check_length(bytes, policy)?;
-    let header = probe(bytes)?;
-    header.check_format(policy)?;
-    header.check_pixels(policy)?;
-
-    let source = decode::open(bytes, &header, policy)?;
-    let orientation = source.orientation();
-    let (width, height) = orientation.dimensions(header.width, header.height);
-    let upright = crop::square(width, height, crop)?;
-    let square = orientation.stored_square(upright, header.width, header.height);
-    let side = policy.largest().min(square.size);
-
-    let decoded = source.decode(decode::Wanted {
-        square,
-        side,
-        policy,
-    })?;
-    let resized = resize::square(decoded.pixels, side)?;
-    let mut finished = colour::to_srgb(resized, &decoded.space);
-    finished.turn(orientation);
-
-    let outputs = encode::sizes(finished, policy)?;
-    Ok(Pictures {
-        source: Source {
-            format: header.format,
-            width,
-            height,
-        },
-        outputs,
-    })
+    open(bytes, policy)?.shape(crop)
 }

@@ -1,4 +1,4 @@
-use crate::crop::Square;
+use crate::geometry::Square;
 
 /// How stored pixels are turned to stand upright: the eight values of EXIF (table 4 of 2.32).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use crate::Format;
+use crate::format::Format;
 
 /// What became of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]

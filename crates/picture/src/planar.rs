@@ -1,13 +1,15 @@
 //! Pictures as codecs keep them: a plane a component, chroma at its own resolution. They are
 //! resized plane by plane and turned into colours when few samples are left.
 
+use crate::error::Error;
 use crate::jpeg::ColourModel;
-use crate::raster::{Channels, Raster, Samples, Window};
-use crate::{Error, resize, yuv};
+use crate::raster::{Channels, CropBox, Raster, Samples};
+use crate::resize;
+use crate::yuv;
 
 /// One component.
 #[derive(Clone, Debug)]
-pub(crate) struct Plane {
+pub(crate) struct ComponentPlane {
     /// Samples a row.
     pub(crate) width: u32,
     /// Rows.
@@ -15,16 +17,16 @@ pub(crate) struct Plane {
     /// Of 8 bits, or of 16 with all of their range used.
     pub(crate) samples: Samples,
     /// Where in this plane the wanted square lies.
-    pub(crate) window: Window,
+    pub(crate) crop_box: CropBox,
 }
 
 /// What the components mean. Those of 8 and 16 bits are not mixed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Model {
+pub(crate) enum PlanarModel {
     /// One plane.
-    Grey(yuv::Range),
+    Grey(yuv::SampleRange),
     /// Red, green, blue.
-    Rgb(yuv::Range),
+    Rgb(yuv::SampleRange),
     /// Luminance and two differences of colour.
     Yuv(yuv::Matrix),
     /// Those of a JPEG, of 8 bits.
@@ -34,36 +36,43 @@ pub(crate) enum Model {
 /// The components of a picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Planar {
-    pub(crate) planes: Vec<Plane>,
-    pub(crate) model: Model,
+    pub(crate) planes: Vec<ComponentPlane>,
+    pub(crate) model: PlanarModel,
 }
 
 impl Planar {
     /// The wanted square as pixels of `side` × `side`.
-    pub(crate) fn square(self, side: u32) -> Result<Raster, Error> {
+    pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
-        let mut resized = planes.into_iter().map(|plane| plane.square(side));
+        let mut resized = planes.into_iter().map(|plane| plane.resize(side));
         let mut next = || {
             resized
                 .next()
                 .unwrap_or(Err(Error::Encoder { what: "planes" }))
         };
         match model {
-            Model::Grey(range) => Ok(expanded(next()?, range)),
-            Model::Rgb(range) => Ok(expanded(interleave([next()?, next()?, next()?]), range)),
-            Model::Yuv(matrix) => Ok(matrix.to_rgb(interleave([next()?, next()?, next()?]))),
-            Model::Jpeg(model) => combined(model, &resized.collect::<Result<Vec<_>, _>>()?),
+            PlanarModel::Grey(range) => Ok(to_full_range(next()?, range)),
+            PlanarModel::Rgb(range) => Ok(to_full_range(
+                interleave_planes([next()?, next()?, next()?]),
+                range,
+            )),
+            PlanarModel::Yuv(matrix) => {
+                Ok(matrix.to_rgb(interleave_planes([next()?, next()?, next()?])))
+            }
+            PlanarModel::Jpeg(model) => {
+                combine_jpeg(model, &resized.collect::<Result<Vec<_>, _>>()?)
+            }
         }
     }
 }
 
-impl Plane {
-    fn square(self, side: u32) -> Result<Raster, Error> {
+impl ComponentPlane {
+    fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self {
             width,
             height,
             samples,
-            window,
+            crop_box,
         } = self;
         resize::interleaved(
             &Raster {
@@ -72,13 +81,13 @@ impl Plane {
                 channels: Channels::Grey,
                 samples,
             },
-            window,
+            crop_box,
             side,
         )
     }
 }
 
-fn combined(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
+fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
     let failed = Error::Encoder { what: "planes" };
     let samples = planes.iter().filter_map(|plane| match &plane.samples {
         Samples::Eight(samples) => Some(samples.as_slice()),
@@ -105,14 +114,14 @@ fn combined(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
 }
 
 /// Three planes as pixels, of 16 bits if any plane is.
-fn interleave(planes: [Raster; 3]) -> Raster {
+fn interleave_planes(planes: [Raster; 3]) -> Raster {
     let (width, height) = (planes[0].width, planes[0].height);
     let pixels = width as usize * height as usize;
     let samples = match planes.map(|plane| plane.samples) {
         [Samples::Eight(a), Samples::Eight(b), Samples::Eight(c)] => {
-            Samples::Eight(weave([a, b, c], pixels))
+            Samples::Eight(interleave([a, b, c], pixels))
         }
-        planes => Samples::Sixteen(weave(planes.map(Samples::into_sixteen), pixels)),
+        planes => Samples::Sixteen(interleave(planes.map(Samples::into_sixteen), pixels)),
     };
     Raster {
         width,
@@ -122,17 +131,17 @@ fn interleave(planes: [Raster; 3]) -> Raster {
     }
 }
 
-fn weave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
-    let mut woven = vec![S::default(); pixels * 3];
+fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
+    let mut interleaved = vec![S::default(); pixels * 3];
     let samples = a.iter().zip(&b).zip(&c);
-    for (pixel, ((&a, &b), &c)) in woven.as_chunks_mut().0.iter_mut().zip(samples) {
+    for (pixel, ((&a, &b), &c)) in interleaved.as_chunks_mut().0.iter_mut().zip(samples) {
         *pixel = [a, b, c];
     }
-    woven
+    interleaved
 }
 
-fn expanded(mut raster: Raster, range: yuv::Range) -> Raster {
-    range.expand(&mut raster.samples);
+fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
+    range.to_full_range(&mut raster.samples);
     raster
 }
 
@@ -141,24 +150,24 @@ mod tests {
     use super::*;
 
     /// One sample a plane.
-    fn square(model: Model, samples: &[u8]) -> Samples {
-        let window = Window {
+    fn square(model: PlanarModel, samples: &[u8]) -> Samples {
+        let crop_box = CropBox {
             x: 0.0,
             y: 0.0,
             width: 1.0,
             height: 1.0,
         };
-        let plane = |&sample: &u8| Plane {
+        let plane = |&sample: &u8| ComponentPlane {
             width: 1,
             height: 1,
             samples: Samples::Eight(vec![sample]),
-            window,
+            crop_box,
         };
         Planar {
             planes: samples.iter().map(plane).collect(),
             model,
         }
-        .square(1)
+        .resize(1)
         .unwrap()
         .samples
     }
@@ -166,12 +175,12 @@ mod tests {
     #[test]
     fn inks_are_turned_the_right_way() {
         assert_eq!(
-            square(Model::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
+            square(PlanarModel::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
         // The complement of what CMYK stores is turned into luminance, so black there is no ink.
         assert_eq!(
-            square(Model::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
+            square(PlanarModel::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])
         );
     }
@@ -179,14 +188,14 @@ mod tests {
     #[test]
     fn a_plane_too_few_is_an_error_of_ours() {
         for model in [
-            Model::Yuv(yuv::Matrix::VP8),
-            Model::Jpeg(ColourModel::YCbCr),
+            PlanarModel::Yuv(yuv::Matrix::VP8),
+            PlanarModel::Jpeg(ColourModel::YCbCr),
         ] {
             let planar = Planar {
                 planes: Vec::new(),
                 model,
             };
-            assert!(matches!(planar.square(1), Err(Error::Encoder { .. })));
+            assert!(matches!(planar.resize(1), Err(Error::Encoder { .. })));
         }
     }
 }

@@ -1,4 +1,5 @@
-use crate::{Error, Format};
+use crate::error::Error;
+use crate::format::Format;
 
 /// Largest side a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
 const WEBP_MAX_SIDE: u32 = 16_383;
@@ -79,8 +80,20 @@ impl Policy {
         Ok(())
     }
 
+    /// Refuses an input that is longer than [`max_bytes`](Self::max_bytes).
+    pub(crate) fn check_length(&self, bytes: &[u8]) -> Result<(), Error> {
+        let length = bytes.len() as u64;
+        if length > self.max_bytes {
+            return Err(Error::TooManyBytes {
+                bytes: length,
+                limit: self.max_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// The largest size asked for.
-    pub(crate) fn largest(&self) -> u32 {
+    pub(crate) fn largest_size(&self) -> u32 {
         self.sizes.iter().copied().max().unwrap_or(1)
     }
 }

@@ -1,7 +1,6 @@
 //! Decoded pixels on their way to the resizer.
 
-use crate::crop::Square;
-use crate::planar::Planar;
+use crate::geometry::Square;
 
 /// What the channels of a pixel are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,15 +50,6 @@ impl Samples {
     }
 }
 
-/// What a decoder gives.
-#[derive(Clone, Debug)]
-pub(crate) enum Pixels {
-    /// Pixels, and where in them the wanted square lies.
-    Interleaved(Raster, Window),
-    /// Components.
-    Planar(Planar),
-}
-
 /// A rectangle of pixels with straight alpha.
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
@@ -72,14 +62,14 @@ pub(crate) struct Raster {
 /// The part of a raster that becomes the output, in its pixels. Fractional, since the raster may
 /// be a reduced picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Window {
+pub(crate) struct CropBox {
     pub(crate) x: f64,
     pub(crate) y: f64,
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-impl Window {
+impl CropBox {
     /// The `square` of a picture of `width` × `height`, where it lies in a raster that shows all
     /// of that picture with `columns` × `rows` pixels.
     pub(crate) fn scaled(
@@ -108,7 +98,7 @@ impl Window {
     }
 }
 
-impl From<Square> for Window {
+impl From<Square> for CropBox {
     fn from(square: Square) -> Self {
         let side = f64::from(square.size);
         Self {

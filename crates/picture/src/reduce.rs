@@ -3,20 +3,22 @@
 
 use std::ops::{AddAssign, Mul};
 
-use crate::crop::Square;
-use crate::raster::{Channels, Raster, Samples, Window};
+use crate::geometry::Square;
+use crate::raster::{Channels, CropBox, Raster, Samples};
 
-/// The reduced square keeps at least this many times the side of the largest output. At 1.05
-/// the box filter shows: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
-pub(crate) const MARGIN: f64 = 1.4;
+/// [`MARGIN`] in tenths, for integer arithmetic.
+const MARGIN_TENTHS: u64 = 14;
+/// Smallest ratio of the reduced square to the largest output. At 1.05 the box filter becomes
+/// visible: SSIMULACRA2 against a full Lanczos falls from 91 to 86.
+pub(crate) const MARGIN: f64 = MARGIN_TENTHS as f64 / 10.0;
 
-/// Pixels of the decoded square that an output of `side` is well made from.
+/// Returns the smallest side of a decoded square for an output of `side`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "a side is at most 65,535"
 )]
-pub(crate) fn enough(side: u32) -> u32 {
+pub(crate) fn min_side(side: u32) -> u32 {
     (f64::from(side) * MARGIN).ceil() as u32
 }
 
@@ -25,12 +27,19 @@ const MAX_FACTOR: u32 = 4096;
 
 /// The largest whole factor by which a square of `size` may be reduced for outputs of `side`.
 pub(crate) fn factor(size: u32, side: u32) -> u32 {
-    // In tenths, for MARGIN is not a whole number and u64 holds any product.
-    let wanted = u64::from(side.max(1)) * 14;
+    let wanted = u64::from(side.max(1)) * MARGIN_TENTHS;
     let factor = u64::from(size) * 10 / wanted;
     u32::try_from(factor)
         .unwrap_or(MAX_FACTOR)
         .clamp(1, MAX_FACTOR)
+}
+
+/// Returns the largest side of a square of `size` once it is reduced for outputs of `side`.
+///
+/// The factor is rounded down to a whole number, so the square keeps less than twice the margin.
+pub(crate) fn max_reduced_side(size: u32, side: u32) -> u64 {
+    let twice_margin = u64::from(side) * 2 * MARGIN_TENTHS;
+    u64::from(size).min(twice_margin.div_ceil(10) + 1)
 }
 
 /// A sample of 8 or 16 bits, and the sum of a band of them.
@@ -39,20 +48,20 @@ pub(crate) trait Sample: Copy + Into<Self::Sum> {
     type Sum: Copy + Default + AddAssign + Mul<Output = Self::Sum> + Into<u64>;
 
     /// A mean, which fits by its nature.
-    fn saturating(mean: u64) -> Self;
+    fn from_mean(mean: u64) -> Self;
 
     /// A row's worth and more as the samples of a raster.
-    fn samples(samples: Vec<Self>) -> Samples;
+    fn into_samples(samples: Vec<Self>) -> Samples;
 }
 
 impl Sample for u8 {
     type Sum = u32;
 
-    fn saturating(mean: u64) -> Self {
+    fn from_mean(mean: u64) -> Self {
         Self::try_from(mean).unwrap_or(Self::MAX)
     }
 
-    fn samples(samples: Vec<Self>) -> Samples {
+    fn into_samples(samples: Vec<Self>) -> Samples {
         Samples::Eight(samples)
     }
 }
@@ -60,11 +69,11 @@ impl Sample for u8 {
 impl Sample for u16 {
     type Sum = u64;
 
-    fn saturating(mean: u64) -> Self {
+    fn from_mean(mean: u64) -> Self {
         Self::try_from(mean).unwrap_or(Self::MAX)
     }
 
-    fn samples(samples: Vec<Self>) -> Samples {
+    fn into_samples(samples: Vec<Self>) -> Samples {
         Samples::Sixteen(samples)
     }
 }
@@ -135,7 +144,7 @@ impl<S: Sample> Reducer<S> {
 
     /// The reduced square, and where in it the wanted one lies: all of it, but for a fraction of
     /// the last column and row when the factor does not divide the side.
-    pub(crate) fn finish(self) -> (Raster, Window) {
+    pub(crate) fn finish(self) -> (Raster, CropBox) {
         let side = self
             .square
             .size
@@ -145,11 +154,11 @@ impl<S: Sample> Reducer<S> {
             width: side,
             height: side,
             channels: self.channels,
-            samples: S::samples(self.samples),
+            samples: S::into_samples(self.samples),
         };
         (
             raster,
-            Window {
+            CropBox {
                 x: 0.0,
                 y: 0.0,
                 width: wanted,
@@ -202,15 +211,15 @@ impl<S: Sample> Reducer<S> {
                     self.samples.extend(
                         colours
                             .iter()
-                            .map(|&sum| S::saturating((sum + weight / 2) / weight)),
+                            .map(|&sum| S::from_mean((sum + weight / 2) / weight)),
                     );
-                    self.samples.push(S::saturating(reciprocal.mean(alpha)));
+                    self.samples.push(S::from_mean(reciprocal.mean(alpha)));
                 }
                 _ => self.samples.extend(
                     totals
                         .iter()
                         .take(count)
-                        .map(|&total| S::saturating(reciprocal.mean(total))),
+                        .map(|&total| S::from_mean(reciprocal.mean(total))),
                 ),
             }
         }
@@ -253,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn reduced_squares_are_within_their_bound() {
+        for side in [1, 2, 3, 16, 40, 64, 511, 512, 2000] {
+            for size in 1..10_000_u32 {
+                let reduced = u64::from(size.div_ceil(factor(size, side)));
+                assert!(reduced <= max_reduced_side(size, side), "{size} to {side}");
+            }
+        }
+    }
+
+    #[test]
     fn means_are_exact_where_all_is_one_colour() {
         let square = Square {
             x: 1,
@@ -264,9 +283,9 @@ mod tests {
         for _ in 0..105 {
             reducer.push(&row);
         }
-        let (raster, window) = reducer.finish();
+        let (raster, crop_box) = reducer.finish();
         assert_eq!((raster.width, raster.height), (15, 15));
-        assert!((window.width - 100.0 / 7.0).abs() < 1e-9);
+        assert!((crop_box.width - 100.0 / 7.0).abs() < 1e-9);
         assert_eq!(
             raster.samples,
             Samples::Eight([7, 128, 255].repeat(15 * 15))

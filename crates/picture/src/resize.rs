@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 
-use crate::Error;
-use crate::raster::{Channels, Pixels, Raster, Samples, Window};
+use crate::error::Error;
+use crate::raster::{Channels, CropBox, Raster, Samples};
 
 const FAILED: Error = Error::Encoder { what: "resize" };
 
@@ -15,22 +15,14 @@ thread_local! {
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// The wanted square as pixels of `side` × `side`.
-pub(crate) fn square(pixels: Pixels, side: u32) -> Result<Raster, Error> {
-    match pixels {
-        Pixels::Interleaved(raster, window) => interleaved(&raster, window, side),
-        Pixels::Planar(planar) => planar.square(side),
-    }
-}
-
 /// The `window` of a raster as a square of `side`. Colours are weighted by alpha.
-pub(crate) fn interleaved(raster: &Raster, window: Window, side: u32) -> Result<Raster, Error> {
+pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(
             samples,
             pixel_type8(raster.channels),
             raster,
-            window,
+            crop_box,
             side,
         )?),
         Samples::Sixteen(samples) => {
@@ -38,7 +30,13 @@ pub(crate) fn interleaved(raster: &Raster, window: Window, side: u32) -> Result<
                 .iter()
                 .flat_map(|sample| sample.to_ne_bytes())
                 .collect();
-            let resized = resize(&bytes, pixel_type16(raster.channels), raster, window, side)?;
+            let resized = resize(
+                &bytes,
+                pixel_type16(raster.channels),
+                raster,
+                crop_box,
+                side,
+            )?;
             Samples::Sixteen(
                 resized
                     .as_chunks()
@@ -61,14 +59,14 @@ fn resize(
     bytes: &[u8],
     pixel_type: PixelType,
     raster: &Raster,
-    window: Window,
+    crop_box: CropBox,
     side: u32,
 ) -> Result<Vec<u8>, Error> {
     let source =
         ImageRef::new(raster.width, raster.height, bytes, pixel_type).map_err(|_| FAILED)?;
     let mut target = Image::new(side, side, pixel_type);
     let options = ResizeOptions::new()
-        .crop(window.x, window.y, window.width, window.height)
+        .crop(crop_box.x, crop_box.y, crop_box.width, crop_box.height)
         .use_alpha(raster.channels.has_alpha());
     RESIZER
         .with_borrow_mut(|resizer| resizer.resize(&source, &mut target, &options))

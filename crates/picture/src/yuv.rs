@@ -4,18 +4,18 @@ use crate::raster::{Raster, Samples};
 
 /// How sample values stand for shares of full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct SampleRange {
     /// Bits a sample, 8 to 16. With more than 8, samples are the upper bits of 16.
     pub(crate) bits: u8,
     /// Whether all values are used, or 16 to 235 of 255 (chroma to 240).
     pub(crate) full: bool,
 }
 
-impl Range {
+impl SampleRange {
     /// Factor and offset from a sample to a share of luminance, or of any component of RGB.
     fn luminance(self) -> (f32, f32) {
         if self.full {
-            return (1.0 / self.most(), 0.0);
+            return (1.0 / self.max_sample(), 0.0);
         }
         (1.0 / (219.0 * self.step()), -16.0 / 219.0)
     }
@@ -23,7 +23,7 @@ impl Range {
     /// Factor and offset from a sample to a difference of colour about 0.
     fn chroma(self) -> (f32, f32) {
         if self.full {
-            let factor = 1.0 / self.most();
+            let factor = 1.0 / self.max_sample();
             return (factor, -128.0 * self.step() * factor);
         }
         (1.0 / (224.0 * self.step()), -128.0 / 224.0)
@@ -35,7 +35,7 @@ impl Range {
     }
 
     /// The largest sample.
-    fn most(self) -> f32 {
+    fn max_sample(self) -> f32 {
         if self.bits == 8 {
             255.0
         } else {
@@ -44,7 +44,7 @@ impl Range {
     }
 
     /// Stretches samples to all of their 8 or 16 bits.
-    pub(crate) fn expand(self, samples: &mut Samples) {
+    pub(crate) fn to_full_range(self, samples: &mut Samples) {
         match samples {
             Samples::Eight(_) if self.full => {}
             Samples::Eight(samples) => self.stretch(samples),
@@ -52,38 +52,38 @@ impl Range {
         }
     }
 
-    pub(crate) fn stretch<S: Level>(self, samples: &mut [S]) {
+    pub(crate) fn stretch<S: NormalisedSample>(self, samples: &mut [S]) {
         let (factor, offset) = self.luminance();
         for sample in samples {
-            *sample = S::from_share((*sample).into() * factor + offset);
+            *sample = S::from_normalised((*sample).into() * factor + offset);
         }
     }
 }
 
 /// A sample that can be a share of full.
-pub(crate) trait Level: Copy + Into<f32> {
+pub(crate) trait NormalisedSample: Copy + Into<f32> {
     /// Clamped to 0 and 1.
-    fn from_share(share: f32) -> Self;
+    fn from_normalised(share: f32) -> Self;
 }
 
-impl Level for u8 {
+impl NormalisedSample for u8 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a share"
     )]
-    fn from_share(share: f32) -> Self {
+    fn from_normalised(share: f32) -> Self {
         (share.clamp(0.0, 1.0) * 255.0 + 0.5) as Self
     }
 }
 
-impl Level for u16 {
+impl NormalisedSample for u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a share"
     )]
-    fn from_share(share: f32) -> Self {
+    fn from_normalised(share: f32) -> Self {
         (share.clamp(0.0, 1.0) * 65_535.0 + 0.5) as Self
     }
 }
@@ -91,19 +91,19 @@ impl Level for u16 {
 /// The equations between the components and RGB.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Matrix {
-    kind: Kind,
-    range: Range,
+    kind: MatrixKind,
+    range: SampleRange,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum MatrixKind {
     /// Weights of red and blue in luminance.
     Weights { red: f32, blue: f32 },
     /// Green against magenta, orange against cyan.
     YCgCo,
 }
 
-const BT601: Kind = Kind::Weights {
+const BT601: MatrixKind = MatrixKind::Weights {
     red: 0.299,
     blue: 0.114,
 };
@@ -112,29 +112,29 @@ impl Matrix {
     /// BT.601 in 16 to 235: what VP8 means (RFC 6386, section 9.2).
     pub(crate) const VP8: Self = Self {
         kind: BT601,
-        range: Range {
+        range: SampleRange {
             bits: 8,
             full: false,
         },
     };
 
     /// By code point (table 4). Those that no browser knows, and "unspecified", are BT.601.
-    pub(crate) fn coded(code: u8, range: Range) -> Self {
+    pub(crate) fn from_code_point(code: u8, range: SampleRange) -> Self {
         let kind = match code {
-            1 => Kind::Weights {
+            1 => MatrixKind::Weights {
                 red: 0.2126,
                 blue: 0.0722,
             },
-            4 => Kind::Weights {
+            4 => MatrixKind::Weights {
                 red: 0.30,
                 blue: 0.11,
             },
-            7 => Kind::Weights {
+            7 => MatrixKind::Weights {
                 red: 0.212,
                 blue: 0.087,
             },
-            8 => Kind::YCgCo,
-            9 | 10 => Kind::Weights {
+            8 => MatrixKind::YCgCo,
+            9 | 10 => MatrixKind::Weights {
                 red: 0.2627,
                 blue: 0.0593,
             },
@@ -180,7 +180,7 @@ impl Matrix {
         }
     }
 
-    pub(crate) fn convert<S: Level>(self, samples: &mut [S]) {
+    pub(crate) fn convert<S: NormalisedSample>(self, samples: &mut [S]) {
         let (luminance_factor, luminance_offset) = self.range.luminance();
         let (chroma_factor, chroma_offset) = self.range.chroma();
         let equations = Equations::of(self.kind);
@@ -189,7 +189,7 @@ impl Matrix {
             let luminance = luminance * luminance_factor + luminance_offset;
             let blue = blue * chroma_factor + chroma_offset;
             let red = red * chroma_factor + chroma_offset;
-            *pixel = equations.rgb(luminance, blue, red).map(S::from_share);
+            *pixel = equations.rgb(luminance, blue, red).map(S::from_normalised);
         }
     }
 }
@@ -201,9 +201,9 @@ struct Equations {
 }
 
 impl Equations {
-    fn of(kind: Kind) -> Self {
+    fn of(kind: MatrixKind) -> Self {
         match kind {
-            Kind::Weights { red, blue } => {
+            MatrixKind::Weights { red, blue } => {
                 let green = 1.0 - red - blue;
                 let (per_red, per_blue) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
                 Self {
@@ -211,7 +211,7 @@ impl Equations {
                     second: [per_red, -per_red * red / green, 0.0],
                 }
             }
-            Kind::YCgCo => Self {
+            MatrixKind::YCgCo => Self {
                 first: [-1.0, 1.0, -1.0],
                 second: [1.0, 0.0, -1.0],
             },
@@ -236,19 +236,19 @@ mod tests {
 
     #[test]
     fn tables_agree_with_the_equations() {
-        let full = Range {
+        let full = SampleRange {
             bits: 8,
             full: true,
         };
-        let limited = Range {
+        let limited = SampleRange {
             full: false,
             ..full
         };
         for matrix in [
             Matrix::VP8,
-            Matrix::coded(1, full),
-            Matrix::coded(8, full),
-            Matrix::coded(9, limited),
+            Matrix::from_code_point(1, full),
+            Matrix::from_code_point(8, full),
+            Matrix::from_code_point(9, limited),
         ] {
             for pixel in [
                 [0, 0, 0],
@@ -268,9 +268,9 @@ mod tests {
 
     #[test]
     fn limited_range_reaches_black_and_white() {
-        let eight = Matrix::coded(
+        let eight = Matrix::from_code_point(
             1,
-            Range {
+            SampleRange {
                 bits: 8,
                 full: false,
             },
@@ -284,9 +284,9 @@ mod tests {
             "{pixels:?}"
         );
 
-        let ten = Matrix::coded(
+        let ten = Matrix::from_code_point(
             9,
-            Range {
+            SampleRange {
                 bits: 10,
                 full: false,
             },
@@ -299,9 +299,9 @@ mod tests {
     #[test]
     fn full_range_of_ten_bits_reaches_white() {
         let mut pixels: [u16; 3] = [1023, 512, 512].map(|value| value << 6);
-        Matrix::coded(
+        Matrix::from_code_point(
             8,
-            Range {
+            SampleRange {
                 bits: 10,
                 full: true,
             },
@@ -309,7 +309,7 @@ mod tests {
         .convert(&mut pixels);
         assert_eq!(pixels, [65_535; 3]);
         let mut grey: [u16; 2] = [0, 1023 << 6];
-        Range {
+        SampleRange {
             bits: 10,
             full: true,
         }

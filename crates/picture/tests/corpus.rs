@@ -1,13 +1,15 @@
-//! A folder of files named by `PICTURE_CORPUS`, judged and compared with a reference decoder's verdicts.
-//!
-//! `scripts/corpus FOLDER` has Pillow say what they are. Verdicts from elsewhere are rows of JSON in
-//! the folder's `labels.jsonl`, or in the file that `PICTURE_LABELS` names, a row a file: `path` and,
-//! a reference decoder each, `pillow` and `vips` as `{"ok": true, "w": …, "h": …}` or `{"ok": false}`;
-//! `square`, where there is one, is the upright centre square as 8 × 8 pixels of RGBA in base 64.
+//! Comparison of the results for all files of a folder with those of reference decoders.
 //!
 //! `PICTURE_CORPUS=… cargo test --release -p veraicon-picture --test corpus -- --nocapture`
 //!
-//! A panic fails it. Differences are counted and printed, for people to judge: references differ too.
+//! `PICTURE_CORPUS` names the folder. `scripts/corpus FOLDER` produces the reference results with
+//! Pillow. They are JSON lines in `labels.jsonl` of the folder, or in the file named by
+//! `PICTURE_LABELS`, one line per file. A line has the `path`, and the results of `pillow` and
+//! `vips` as `{"ok": true, "w": …, "h": …}` or `{"ok": false}`. The optional `square` is the
+//! upright centre square in 8 × 8 RGBA pixels, in Base64.
+//!
+//! Only a panic fails the test. It prints and counts differences for manual review, since the
+//! references differ from each other too.
 #![expect(clippy::unwrap_used, reason = "a broken corpus ends the test")]
 
 #[path = "it/pictures.rs"]
@@ -28,9 +30,9 @@ use serde_json::Value;
 use veraicon_picture::{Error, Pictures, Policy, process};
 
 #[test]
-fn every_file_has_a_verdict() {
+fn no_file_of_the_corpus_panics() {
     let Some(folder) = env::var_os("PICTURE_CORPUS").map(PathBuf::from) else {
-        println!("nothing judged: PICTURE_CORPUS names no folder");
+        println!("skipped: PICTURE_CORPUS is not set");
         return;
     };
     let labels = labels(&folder);
@@ -49,7 +51,7 @@ fn every_file_has_a_verdict() {
         let bytes = fs::read(path).unwrap();
         let start = Instant::now();
         let result = panic::catch_unwind(|| process(&bytes, &Policy::default(), None));
-        let result = result.unwrap_or_else(|_| panic!("{name} panics"));
+        let result = result.unwrap_or_else(|_| panic!("panic on {name}"));
         slowest = slowest.max((start.elapsed(), name.clone()));
         match &result {
             Ok(_) => accepted += 1,
@@ -70,13 +72,13 @@ fn every_file_has_a_verdict() {
     println!("slowest: {} in {:?}", slowest.1, slowest.0);
 }
 
-/// How a verdict differs from those of the references where they agree; with `?` where not.
+/// Describes the difference from the references. It starts with `?` if the references disagree.
 fn difference(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
     let references: Vec<&Value> = ["pillow", "vips"]
         .iter()
         .filter_map(|name| label.get(*name))
         .collect();
-    let whole = references
+    let accepting = references
         .iter()
         .filter(|reference| reference["ok"] == true)
         .count();
@@ -90,30 +92,32 @@ fn difference(result: &Result<Pictures, Error>, label: &Value) -> Option<String>
                 u64::from(pictures.source.width),
                 u64::from(pictures.source.height),
             );
-            if whole == 0 {
-                Some("accepted, no reference does".to_owned())
+            if accepting == 0 {
+                Some("accepted, but refused by all references".to_owned())
             } else if !sizes.contains(&size) {
-                Some(format!("{size:?}, references {sizes:?}"))
-            } else if whole < references.len() {
+                Some(format!("size {size:?}, references {sizes:?}"))
+            } else if accepting < references.len() {
                 Some(format!("? accepted, references differ: {label}"))
             } else {
                 None
             }
         }
-        Err(error) if whole == references.len() => {
-            Some(format!("refused, no reference does: {error}"))
+        Err(error) if accepting == references.len() => {
+            Some(format!("refused, but accepted by all references: {error}"))
         }
-        Err(error) if whole > 0 => Some(format!("? refused ({error}), references differ: {label}")),
+        Err(error) if accepting > 0 => {
+            Some(format!("? refused ({error}), references differ: {label}"))
+        }
         Err(_) => None,
     }
 }
 
-/// Side of the squares that references give.
+/// Side of the reference squares in pixels.
 const SIDE: usize = 8;
-/// Mean difference of a sample that tells of other colours, or of another picture.
-const ALIKE: u64 = 8;
+/// Mean difference of samples above which the colours count as different.
+const COLOUR_TOLERANCE: u64 = 8;
 
-/// How far the colours are from those of a reference that gives them.
+/// Describes the difference of the colours from those of the reference, if it has them.
 fn colours(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
     let square = decode_base64(label["pillow"]["square"].as_str()?);
     let output = Output::decode(&result.as_ref().ok()?.outputs.first()?.bytes);
@@ -122,11 +126,11 @@ fn colours(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
         return None;
     }
     let (mut sum, step) = (0, side / SIDE);
-    for (place, reference) in square.as_chunks::<4>().0.iter().enumerate() {
+    for (index, reference) in square.as_chunks::<4>().0.iter().enumerate() {
         let mut means = [0_u64; 4];
         for y in 0..step {
             for x in 0..step {
-                let (x, y) = (place % SIDE * step + x, place / SIDE * step + y);
+                let (x, y) = (index % SIDE * step + x, index / SIDE * step + y);
                 let start = (y * side + x) * output.channels;
                 let pixel = &output.pixels[start..start + output.channels];
                 let alpha = u64::from(pixel.get(3).copied().unwrap_or(255));
@@ -137,13 +141,13 @@ fn colours(result: &Result<Pictures, Error>, label: &Value) -> Option<String> {
             }
         }
         let alpha = u64::from(reference[3]);
-        for (index, (mean, &sample)) in means.into_iter().zip(reference).enumerate() {
-            let expected = u64::from(sample) * if index == 3 { 255 } else { alpha };
+        for (channel, (mean, &sample)) in means.into_iter().zip(reference).enumerate() {
+            let expected = u64::from(sample) * if channel == 3 { 255 } else { alpha };
             sum += (mean / (step * step) as u64).abs_diff(expected) / 255;
         }
     }
     let mean = sum / (SIDE * SIDE * 4) as u64;
-    (mean > ALIKE).then(|| format!("colours differ by {mean} of 255"))
+    (mean > COLOUR_TOLERANCE).then(|| format!("colours differ by {mean} of 255"))
 }
 
 fn decode_base64(text: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
-//! The memory that a JPEG decode states is the most that it takes.
+//! Checks that the stated memory of a JPEG decode is an upper bound and not far above the actual
+//! use.
 
-#![expect(unsafe_code, reason = "counting allocations takes an allocator")]
+#![expect(unsafe_code, reason = "counting allocations needs an allocator")]
 
 #[path = "jpeg/libjpeg.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
@@ -13,22 +14,23 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use veraicon_picture::jpeg::{Decoder, Limits, Region, Scale, read_header};
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
+/// The system allocator with a count of the allocated bytes.
 struct Counting;
 
-// SAFETY: hands everything to the system's allocator.
+// SAFETY: forwards every call to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
+        let allocated = ALLOCATED.fetch_add(layout.size(), Relaxed) + layout.size();
+        PEAK.fetch_max(allocated, Relaxed);
         // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
+        ALLOCATED.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -37,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test, so that nothing else allocates meanwhile.
+/// The only test of this binary, so that nothing else allocates in parallel.
 #[test]
 fn peak_memory_is_an_upper_bound_and_not_far_off() {
     let mut recipes = recipes::all();
@@ -50,7 +52,7 @@ fn peak_memory_is_an_upper_bound_and_not_far_off() {
     }
     for recipe in recipes {
         let file = libjpeg::encode(&recipe);
-        let header = read_header(&file).expect("a whole file");
+        let header = read_header(&file).expect("a valid file");
         for scale in Scale::ALL {
             for region in [
                 None,
@@ -61,19 +63,19 @@ fn peak_memory_is_an_upper_bound_and_not_far_off() {
                     height: 500,
                 }),
             ] {
-                let before = HELD.load(Relaxed);
+                let before = ALLOCATED.load(Relaxed);
                 PEAK.store(before, Relaxed);
                 let result = Decoder::default().decode(&file, scale, region, &Limits::default());
-                let taken = (PEAK.load(Relaxed) - before) as u64;
+                let used = (PEAK.load(Relaxed) - before) as u64;
                 assert!(result.is_ok());
                 let stated = header.peak_memory(scale, region);
                 assert!(
-                    taken <= stated,
-                    "{taken} of {stated} at {scale:?} for {recipe:?}"
+                    used <= stated,
+                    "used {used} of {stated} bytes at {scale:?} for {recipe:?}"
                 );
                 assert!(
-                    stated - taken < 400_000,
-                    "{taken} of {stated} for {recipe:?}"
+                    stated - used < 400_000,
+                    "used {used} of {stated} bytes for {recipe:?}"
                 );
             }
         }

@@ -1,12 +1,12 @@
-//! The memory that [`Header::peak_memory`](veraicon_picture::Header::peak_memory) states is the most
-//! that [`process`] takes, the foreign codecs' included: all that the process asks the C library for
-//! is counted.
+//! Checks that [`Header::peak_memory`](veraicon_picture::Header::peak_memory) is an upper bound for
+//! the memory of [`process`]. The test counts all allocations through the C library, including
+//! those of the C codecs.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![expect(unsafe_code, reason = "counting allocations takes an allocator")]
+#![expect(unsafe_code, reason = "counting allocations needs an allocator")]
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
-    reason = "the pictures are ours"
+    reason = "the pictures are generated"
 )]
 
 #[path = "jpeg/libjpeg.rs"]
@@ -17,29 +17,29 @@ mod libjpeg;
 mod pictures;
 
 mod counting {
-    //! The C library's allocator with a count of the bytes that it has handed out. Functions of an
-    //! executable take the place of those of its libraries.
+    //! Replacement of the C library's allocator functions that counts the allocated bytes. The
+    //! linker prefers functions of the executable over those of its libraries.
 
     use std::ffi::{c_int, c_void};
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    static HELD: AtomicUsize = AtomicUsize::new(0);
+    static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
     static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-    /// Bytes that are held.
-    pub(crate) fn held() -> usize {
-        HELD.load(Relaxed)
+    /// Returns the number of allocated bytes.
+    pub(crate) fn allocated() -> usize {
+        ALLOCATED.load(Relaxed)
     }
 
-    /// Most bytes that were held during `work` besides those held before it.
+    /// Runs `work`. Returns its result, and the peak of allocated bytes above the state before.
     pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-        let before = HELD.load(Relaxed);
+        let before = ALLOCATED.load(Relaxed);
         PEAK.store(before, Relaxed);
         let result = work();
         (result, PEAK.load(Relaxed) - before)
     }
 
-    // glibc's own names for its allocator.
+    // Internal names of glibc's allocator, which stay available when the public ones are replaced.
     unsafe extern "C" {
         fn __libc_malloc(size: usize) -> *mut c_void;
         fn __libc_calloc(count: usize, size: usize) -> *mut c_void;
@@ -49,46 +49,47 @@ mod counting {
         fn malloc_usable_size(pointer: *mut c_void) -> usize;
     }
 
-    fn taken(pointer: *mut c_void) -> *mut c_void {
-        // SAFETY: null, or just allocated.
+    fn count_allocation(pointer: *mut c_void) -> *mut c_void {
+        // SAFETY: the pointer is null or was just allocated.
         let size = unsafe { malloc_usable_size(pointer) };
-        let held = HELD.fetch_add(size, Relaxed) + size;
-        PEAK.fetch_max(held, Relaxed);
+        let allocated = ALLOCATED.fetch_add(size, Relaxed) + size;
+        PEAK.fetch_max(allocated, Relaxed);
         pointer
     }
 
-    fn given(pointer: *mut c_void) {
-        // SAFETY: null, or allocated and not yet freed.
-        HELD.fetch_sub(unsafe { malloc_usable_size(pointer) }, Relaxed);
+    fn count_release(pointer: *mut c_void) {
+        // SAFETY: the pointer is null, or allocated and not yet freed.
+        ALLOCATED.fetch_sub(unsafe { malloc_usable_size(pointer) }, Relaxed);
     }
 
-    // SAFETY: of each function here: what the C standard asks of it, glibc's does.
+    // SAFETY: this and the following functions forward to glibc, which fulfils their contract in
+    // the C standard.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
         // SAFETY: any size is allowed.
-        taken(unsafe { __libc_malloc(size) })
+        count_allocation(unsafe { __libc_malloc(size) })
     }
 
     // SAFETY: as above.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
         // SAFETY: any count and size are allowed.
-        taken(unsafe { __libc_calloc(count, size) })
+        count_allocation(unsafe { __libc_calloc(count, size) })
     }
 
     // SAFETY: as above.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
-        given(pointer);
+        count_release(pointer);
         // SAFETY: the caller keeps the contract.
-        taken(unsafe { __libc_realloc(pointer, size) })
+        count_allocation(unsafe { __libc_realloc(pointer, size) })
     }
 
     // SAFETY: as above.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
         // SAFETY: the caller keeps the contract.
-        taken(unsafe { __libc_memalign(alignment, size) })
+        count_allocation(unsafe { __libc_memalign(alignment, size) })
     }
 
     // SAFETY: as above.
@@ -99,9 +100,9 @@ mod counting {
         size: usize,
     ) -> c_int {
         const NO_MEMORY: c_int = 12;
-        // SAFETY: the caller gives a place for the result and a valid alignment.
+        // SAFETY: the caller passes a valid result pointer and alignment.
         unsafe {
-            let pointer = taken(__libc_memalign(alignment, size));
+            let pointer = count_allocation(__libc_memalign(alignment, size));
             if pointer.is_null() {
                 return NO_MEMORY;
             }
@@ -113,7 +114,7 @@ mod counting {
     // SAFETY: as above.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn free(pointer: *mut c_void) {
-        given(pointer);
+        count_release(pointer);
         // SAFETY: the caller keeps the contract.
         unsafe { __libc_free(pointer) };
     }
@@ -161,7 +162,7 @@ fn jpegs() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Bytes that no codec finds much in.
+/// Returns pseudorandom bytes, which compress badly.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let next = |_| {
@@ -222,14 +223,14 @@ fn others() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// One test, so that nothing else allocates meanwhile.
+/// The only test of this binary, so that nothing else allocates in parallel.
 #[test]
 fn peak_memory_is_an_upper_bound() {
-    // The codec is asked for it more than once.
-    assert_nothing_is_left("grey AVIF", include_bytes!("it/avif/grey.avif"));
-    let mut broken = Vec::new();
+    // rav1d returns no frame for this file at first, so it covers the retries.
+    assert_no_leak("grey AVIF", include_bytes!("it/avif/grey.avif"));
+    let mut exceeded = Vec::new();
     for (name, bytes) in jpegs().into_iter().chain(others()) {
-        assert_nothing_is_left(name, &bytes);
+        assert_no_leak(name, &bytes);
         let header = probe(&bytes).unwrap();
         for sizes in [vec![512, 64], vec![40], vec![2000]] {
             let policy = Policy {
@@ -244,8 +245,8 @@ fn peak_memory_is_an_upper_bound() {
                     size,
                 });
                 let stated = header.peak_memory(&policy, crop);
-                // In a thread of its own, for the decoder keeps buffers a thread.
-                let (result, taken) = counting::peak(|| {
+                // A new thread, since the decoder reuses buffers per thread.
+                let (result, used) = counting::peak(|| {
                     thread::scope(|scope| {
                         let job = scope.spawn(|| process(&bytes, &policy, crop));
                         job.join().unwrap()
@@ -254,31 +255,31 @@ fn peak_memory_is_an_upper_bound() {
                 assert!(result.is_ok(), "{name}: {result:?}");
                 let largest = policy.sizes[0];
                 println!(
-                    "{name} to {largest} of {size:?}: {} of {} KiB",
-                    taken >> 10,
+                    "{name}, output {largest}, crop {size:?}: used {} of {} KiB",
+                    used >> 10,
                     stated >> 10
                 );
-                if taken as u64 > stated {
-                    broken.push(format!(
-                        "{name} to {largest} of {size:?}: {taken} of {stated}"
+                if used as u64 > stated {
+                    exceeded.push(format!(
+                        "{name}, output {largest}, crop {size:?}: used {used} of {stated} bytes"
                     ));
                 }
             }
         }
     }
-    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(exceeded.is_empty(), "{exceeded:#?}");
 }
 
-fn assert_nothing_is_left(name: &str, bytes: &[u8]) {
+fn assert_no_leak(name: &str, bytes: &[u8]) {
     let policy = Policy::default();
     let run = || {
         thread::scope(|scope| {
             let job = scope.spawn(|| drop(process(bytes, &policy, None)));
             job.join().unwrap();
         });
-        counting::held()
+        counting::allocated()
     };
-    // What is made once in a process is made by the first.
+    // The first run also allocates everything that is created once per process.
     let (first, second) = (run(), run());
     assert_eq!(first, second, "{name} leaks");
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What Pillow says of the files in a folder, for `tests/corpus.rs`: a row of JSON a file.
+"""Prints Pillow's result for each file of a folder as JSON lines, for `tests/corpus.rs`.
 
     reference.py FOLDER > labels.jsonl
 
-A picture that Pillow reads to its end without a warning is whole; of it the upright size is given and
-the colours of its centre square, 8 x 8 in sRGB, with alpha. Needs `pillow`, and `pillow-heif` for HEIC.
+A picture is ok if Pillow decodes it without a warning. Its line has the upright size, and the colours of
+the centre square as 8 x 8 RGBA pixels in sRGB. Needs `pillow`, and `pillow-heif` for HEIC.
 """
 
 import base64
@@ -45,7 +45,7 @@ def to_srgb(image):
     return image
 
 
-def judge(path):
+def read_picture(path):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -54,22 +54,22 @@ def judge(path):
             image = ImageOps.exif_transpose(image)
     except Exception:
         return {"ok": False}
-    verdict = {"ok": True, "w": image.width, "h": image.height}
+    result = {"ok": True, "w": image.width, "h": image.height}
     square = to_srgb(image)
     if square:
         size = min(square.size)
         left, top = (square.width - size) // 2, (square.height - size) // 2
         square = square.crop((left, top, left + size, top + size))
         square = square.convert("RGBa").resize((SIDE, SIDE), Image.BOX).convert("RGBA")
-        verdict["square"] = base64.b64encode(square.tobytes()).decode()
-    return verdict
+        result["square"] = base64.b64encode(square.tobytes()).decode()
+    return result
 
 
 def main():
     folder = Path(sys.argv[1])
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            row = {"path": str(path.relative_to(folder)), "pillow": judge(path)}
+            row = {"path": str(path.relative_to(folder)), "pillow": read_picture(path)}
             print(json.dumps(row), flush=True)
 
 

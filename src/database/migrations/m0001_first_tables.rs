@@ -62,7 +62,8 @@ impl MigrationTrait for Migration {
             .to_owned();
         for mut table in [users, sessions, pictures, attempts] {
             if manager.get_database_backend() == DbBackend::MySql {
-                // The default collation ignores case and accents, so different names would be equal.
+                // The default collation ignores case and accents, so different names would be
+                // equal.
                 table.character_set("utf8mb4").collate("utf8mb4_bin");
             }
             // MySQL commits after each CREATE. So tables of an interrupted start may already exist.

@@ -17,8 +17,8 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // MySQL commits after each of these statements. So each one first checks whether an earlier start, which was
-        // interrupted here, has already run it.
+        // MySQL commits after each of these statements. So each one first checks whether an earlier
+        // start, which was interrupted here, has already run it.
         if manager.has_table("marks").await? {
             let rename = Table::rename()
                 .table("marks", "cluster_settings")
@@ -32,7 +32,8 @@ impl MigrationTrait for Migration {
                 .to_owned();
             manager.alter_table(rename).await?;
         }
-        // SQLite cannot rename an index. A new one is cheap here: most rows of `attempts` live for minutes.
+        // SQLite cannot rename an index. A new one is cheap here: most rows of `attempts` live for
+        // minutes.
         if !manager.has_index(ATTEMPTS, NEW_INDEX).await? {
             let index = Index::create()
                 .name(NEW_INDEX)

@@ -1,4 +1,4 @@
-//! Which system calls a worker may make (seccomp(2)), and Landlock behind that (landlock(7)).
+//! The filter of system calls (seccomp(2)), with Landlock as a second barrier (landlock(7)).
 
 use std::{collections::BTreeMap, fs::File, io};
 
@@ -11,8 +11,10 @@ use seccompiler::{
     apply_filter,
 };
 
-/// What decoding and talking to the service take. Nothing that puts pages of an upload into a pipe: they would stay in
-/// sight when its memory is used again.
+/// System calls that decoding and the channel need.
+///
+/// `splice`, `vmsplice` and `tee` must never be added. They put pages of an upload into a pipe, where the check for exclusive
+/// memory does not see them, and a compromised worker could read the next upload.
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_capget,
@@ -40,22 +42,24 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_writev,
 ];
 
-/// What allocators tell the kernel of memory that they do not need, and readers of what they read (madvise(2)).
+/// Advice to the kernel (madvise(2)): from allocators on unused memory, and from readers of a mapping on their order.
 const ADVICE: [libc::c_int; 3] = [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_SEQUENTIAL];
 
-/// What locks of one process take (futex(2)).
-const LOCKS: [libc::c_int; 4] = [
+/// Operations of mutexes and condition variables (futex(2)).
+const FUTEX_OPERATIONS: [libc::c_int; 4] = [
     libc::FUTEX_WAIT,
     libc::FUTEX_WAKE,
     libc::FUTEX_WAIT_BITSET,
     libc::FUTEX_WAKE_BITSET,
 ];
 
-/// Gives up every capability, then all files and the network, then all other system calls.
-/// Whether a file could be opened when only Landlock was there.
-pub(super) fn close() -> io::Result<bool> {
+/// Drops all capabilities, then denies files and the network with Landlock, then filters system calls.
+///
+/// Returns true if a file could be opened with Landlock alone. Only this moment shows it: the filter denies opening anyway.
+pub(super) fn enter() -> io::Result<bool> {
+    // Both Landlock and seccomp require this of processes without privileges.
     set_no_new_privs(true)?;
-    give_up_capabilities()?;
+    drop_capabilities()?;
     landlock().map_err(io::Error::other)?;
     let opens_file = File::open("/").is_ok();
     let filter = filter().map_err(io::Error::other)?;
@@ -63,9 +67,9 @@ pub(super) fn close() -> io::Result<bool> {
     Ok(opens_file)
 }
 
-/// A worker of a service that runs as root is no root.
-fn give_up_capabilities() -> io::Result<()> {
-    // The ambient set is younger than the others; without it there is nothing to clear.
+/// Drops all capabilities, in case the service runs as root.
+fn drop_capabilities() -> io::Result<()> {
+    // Kernels before 4.3 have no ambient set. There is nothing to clear then.
     let _ = clear_ambient_capability_set();
     let none = CapabilitySet::empty();
     Ok(set_capabilities(
@@ -78,8 +82,9 @@ fn give_up_capabilities() -> io::Result<()> {
     )?)
 }
 
-/// As much as this kernel knows; the filter does not depend on it.
+/// Denies all access that this kernel's version of Landlock knows. The filter alone is sufficient on older kernels.
 fn landlock() -> Result<(), RulesetError> {
+    // ABI 5 is of Linux 6.10, ABI 6 (scopes) of Linux 6.12. The crate leaves out what the kernel does not support.
     Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::from_all(ABI::V5))?
@@ -102,21 +107,25 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
         libc::SYS_madvise,
         advice.into_iter().collect::<Result<_, _>>()?,
     );
-    let word = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32;
-    let locks = LOCKS.map(|lock| rule(1, SeccompCmpOp::MaskedEq(word.into()), lock as u64));
+    // Flags that may accompany any operation. The operation is the rest of the argument.
+    let flags = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
+    let mask = u64::from(!flags as u32);
+    let operations =
+        FUTEX_OPERATIONS.map(|operation| rule(1, SeccompCmpOp::MaskedEq(mask), operation as u64));
     rules.insert(
         libc::SYS_futex,
-        locks.into_iter().collect::<Result<_, _>>()?,
+        operations.into_iter().collect::<Result<_, _>>()?,
     );
-    // Aborting sends a signal to oneself.
+    // `abort` sends a signal to its own thread. Other processes are out of reach.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![rule(0, SeccompCmpOp::Eq, own)?]);
+    // An error instead of a kill: libraries try calls that they do not need, and continue without them.
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     let architecture = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, denied, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// A condition on an argument's lower half.
+/// Makes a rule on one argument. It compares the lower 32 bits, which hold all flags of these arguments.
 fn rule(
     argument: u8,
     operator: SeccompCmpOp,

@@ -1,4 +1,4 @@
-//! What somebody who has taken a worker over would try first.
+//! Self-test of the sandbox: it tries what an attacker would try first in a compromised worker.
 
 use std::{fs::File, io, net::UdpSocket, os::unix::net::UnixDatagram, process, ptr, thread};
 
@@ -8,16 +8,17 @@ use rustix::{
     thread::{CapabilitySets, capabilities},
 };
 
-use super::{SOCKET, Sandbox};
+use crate::workers::protocol::{SOCKET, Sandbox};
 
-/// Tries everything: what was denied, and what was possible. `opens_file` says what came of the one try that was made
-/// earlier, `share` is the address space that this process may take, and
-/// the most that it can be given, in bytes.
-pub(super) fn run(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
+/// Tries everything, and reports what was denied and what was possible.
+///
+/// `landlock_allows_files` is the result of an attempt that was made earlier. `soft` and `hard` are the limits on the address
+/// space, in bytes.
+pub(super) fn run(landlock_allows_files: bool, soft: u64, hard: u64) -> Sandbox {
     let attempts = [
         ("opening a file", File::open("/").is_ok()),
-        ("opening a file, with Landlock alone", opens_file),
-        ("another's descriptor", finds_descriptor()),
+        ("opening a file, with Landlock alone", landlock_allows_files),
+        ("an inherited descriptor", finds_descriptor()),
         ("a network socket", UdpSocket::bind("127.0.0.1:0").is_ok()),
         ("a local socket", UnixDatagram::unbound().is_ok()),
         ("a new process", starts_process()),
@@ -26,8 +27,8 @@ pub(super) fn run(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
         ("sending a signal", test_kill_process(getpid()).is_ok()),
         ("executable memory", makes_code().is_ok()),
         ("capabilities", has_capabilities()),
-        ("memory beyond its share", takes_beyond(share)),
-        ("raising a limit", raises_limit(share)),
+        ("memory beyond the limit", exceeds_limit(soft)),
+        ("raising a limit", raises_limit(hard)),
     ];
     let (possible, denied): (Vec<_>, Vec<_>) =
         attempts.into_iter().partition(|(_, succeeded)| *succeeded);
@@ -41,8 +42,8 @@ pub(super) fn run(opens_file: bool, share: Option<(u64, u64)>) -> Sandbox {
     }
 }
 
-/// One that is open, be it for reading or for writing, and is not the socket.
-#[expect(unsafe_code, reason = "whether they are open is the question")]
+/// Returns true if a descriptor other than the socket is open, for reading or for writing.
+#[expect(unsafe_code, reason = "it uses descriptors that may not be open")]
 fn finds_descriptor() -> bool {
     let mut nothing: [libc::c_void; 0] = [];
     // SAFETY: no bytes are read or written.
@@ -54,10 +55,10 @@ fn finds_descriptor() -> bool {
 
 #[expect(
     unsafe_code,
-    reason = "the standard library's way takes other calls that are denied too"
+    reason = "the standard library makes other denied calls before it forks"
 )]
 fn starts_process() -> bool {
-    // SAFETY: this process has one thread, so that the child may do what it likes.
+    // SAFETY: this process has one thread, so the child may make any call.
     match unsafe { libc::fork() } {
         0 => process::exit(0),
         child => child > 0,
@@ -66,13 +67,13 @@ fn starts_process() -> bool {
 
 #[expect(
     unsafe_code,
-    reason = "the standard library starts programs in new processes only"
+    reason = "the standard library runs programs only in new processes"
 )]
 fn runs_program() -> bool {
     let arguments = [ptr::null()];
-    // SAFETY: the path is a C string, and both lists end at once.
+    // SAFETY: the path is a C string, and both lists end with a null pointer.
     unsafe { libc::execve(c"/nowhere".as_ptr(), arguments.as_ptr(), arguments.as_ptr()) };
-    // Where it is denied, nobody has looked whether there is such a program.
+    // Another error means that the kernel looked for the program, so the call is not denied.
     io::Error::last_os_error().raw_os_error() != Some(libc::EPERM)
 }
 
@@ -87,19 +88,18 @@ fn has_capabilities() -> bool {
     capabilities(None).is_ok_and(|sets| !none(sets))
 }
 
-fn takes_beyond(share: Option<(u64, u64)>) -> bool {
-    let bytes = share.and_then(|(usual, _)| usize::try_from(usual).ok());
-    bytes.is_none_or(|bytes| MmapMut::map_anon(bytes).is_ok())
+/// Tries to map as much as the whole limit, part of which is already in use.
+fn exceeds_limit(soft: u64) -> bool {
+    usize::try_from(soft).is_ok_and(|bytes| MmapMut::map_anon(bytes).is_ok())
 }
 
-/// To what it may be raised to, which takes no right where the call is allowed at all.
-fn raises_limit(share: Option<(u64, u64)>) -> bool {
-    let most = share.map(|(_, most)| most);
+/// Tries to raise the soft limit to the hard limit, which any process may do if the call is allowed at all.
+fn raises_limit(hard: u64) -> bool {
     setrlimit(
         Resource::As,
         Rlimit {
-            current: most,
-            maximum: most,
+            current: Some(hard),
+            maximum: Some(hard),
         },
     )
     .is_ok()

@@ -3,7 +3,8 @@
 
 use crate::raster::{Raster, Samples};
 
-use super::CodePoints;
+use super::channels::round_to_eight;
+use super::space::CodePoints;
 
 /// Luminance of a white page in an HDR picture, in cd/m² (ITU-R BT.2408, section 2).
 const WHITE: f32 = 203.0;
@@ -23,7 +24,7 @@ pub(super) fn to_srgb(raster: Raster, points: CodePoints) -> Vec<u8> {
         let (pixels, _) = samples.as_chunks::<4>();
         let convert = |&[red, green, blue, alpha]: &[u16; 4]| {
             let [red, green, blue] = pixel([red, green, blue], &curve, &matrix);
-            [red, green, blue, super::round_to_eight(alpha)]
+            [red, green, blue, round_to_eight(alpha)]
         };
         pixels.iter().flat_map(convert).collect()
     } else {
@@ -44,9 +45,9 @@ fn pixel(samples: [u16; 3], curve: &Curve, matrix: &[[f32; 3]; 3]) -> [u8; 3] {
             .map(|(factor, light)| factor * light)
             .sum::<f32>()
     });
-    let brightest = linear.iter().fold(0.0_f32, |most, &light| most.max(light));
+    let brightest = linear.iter().fold(0.0_f32, |max, &light| max.max(light));
     let scale = if brightest > 0.0 {
-        tone(brightest) / brightest
+        tone_map(brightest) / brightest
     } else {
         1.0
     };
@@ -54,9 +55,9 @@ fn pixel(samples: [u16; 3], curve: &Curve, matrix: &[[f32; 3]; 3]) -> [u8; 3] {
 }
 
 /// Extended Reinhard: dark tones stay, `PEAK` becomes 1. In units of `WHITE`.
-fn tone(light: f32) -> f32 {
-    const MOST: f32 = PEAK / WHITE;
-    light * (1.0 + light / (MOST * MOST)) / (1.0 + light)
+fn tone_map(light: f32) -> f32 {
+    const MAX: f32 = PEAK / WHITE;
+    light * (1.0 + light / (MAX * MAX)) / (1.0 + light)
 }
 
 /// The curve of sRGB (IEC 61966-2-1).
@@ -145,9 +146,9 @@ mod tests {
 
     #[test]
     fn tones_rise_to_full() {
-        assert!((tone(PEAK / WHITE) - 1.0).abs() < 1e-4);
+        assert!((tone_map(PEAK / WHITE) - 1.0).abs() < 1e-4);
         assert_eq!(encode(1.0), 255);
         assert_eq!(encode(0.0), 0);
-        assert!(tone(0.01) > 0.0098);
+        assert!(tone_map(0.01) > 0.0098);
     }
 }

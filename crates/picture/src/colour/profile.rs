@@ -5,7 +5,7 @@ use moxcms::{
     MatrixCoefficients, ToneReprCurve, TransferCharacteristics, XyY,
 };
 
-use super::{CodePoints, ColourSpace, Measured};
+use super::space::{CodePoints, ColourSpace, GamaChrm};
 
 /// Code point "unspecified".
 const UNSPECIFIED: u8 = 2;
@@ -65,7 +65,7 @@ impl CodePoints {
     }
 }
 
-impl Measured {
+impl GamaChrm {
     /// The profile; `None` when the numbers make no sense.
     fn profile(self) -> Option<ColorProfile> {
         let mut profile = ColorProfile::new_srgb();
@@ -105,8 +105,8 @@ impl ColourSpace<'_> {
         match self {
             Self::Srgb => None,
             Self::Icc(bytes) => ColorProfile::new_from_slice(bytes).ok(),
-            Self::Coded(points) => points.profile(),
-            Self::Measured(measured) => measured.profile(),
+            Self::CodePoints(points) => points.profile(),
+            Self::GamaChrm(gama_chrm) => gama_chrm.profile(),
         }
     }
 }

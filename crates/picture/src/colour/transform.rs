@@ -9,17 +9,18 @@ use moxcms::{
     TransformOptions,
 };
 
-use super::{ColourSpace, round_to_eight, with_colours};
+use super::channels::{round_to_eight, to_rgb_layout};
+use super::space::ColourSpace;
 use crate::raster::{Channels, Raster, Samples};
 
 /// Transforms kept a thread. Those of table profiles take a megabyte or two each.
-const KEPT: usize = 8;
+const MAX_CACHED: usize = 8;
 /// Profiles above this size are those of presses: rare, and not worth keeping.
-const MAX_KEPT_BYTES: usize = 64 << 10;
+const MAX_CACHED_PROFILE_BYTES: usize = 64 << 10;
 
 #[derive(Clone)]
 struct Transform {
-    /// Whether it takes grey pixels as they are, or spread to three channels.
+    /// Whether it takes grey pixels as they are, or expanded to three channels.
     takes_grey: bool,
     executor: Executor,
 }
@@ -48,11 +49,11 @@ pub(super) fn apply(raster: &Raster, space: &ColourSpace<'_>) -> Option<Vec<u8>>
     let transform = cached(space, raster.channels, sixteen)?;
     let channels = if raster.channels.has_alpha() { 4 } else { 3 };
     let length = raster.width as usize * raster.height as usize * channels;
-    let spread;
+    let expanded;
     let is_grey = matches!(raster.channels, Channels::Grey | Channels::GreyAlpha);
     let samples = if is_grey && !transform.takes_grey {
-        spread = with_colours(raster.clone());
-        &spread.samples
+        expanded = to_rgb_layout(raster.clone());
+        &expanded.samples
     } else {
         &raster.samples
     };
@@ -72,34 +73,34 @@ pub(super) fn apply(raster: &Raster, space: &ColourSpace<'_>) -> Option<Vec<u8>>
 }
 
 fn cached(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
-    if matches!(space, ColourSpace::Icc(profile) if profile.len() > MAX_KEPT_BYTES) {
-        return make(space, channels, sixteen);
+    if matches!(space, ColourSpace::Icc(profile) if profile.len() > MAX_CACHED_PROFILE_BYTES) {
+        return new_transform(space, channels, sixteen);
     }
-    TRANSFORMS.with_borrow_mut(|kept| {
-        let found = kept.iter().position(|(key, _)| {
+    TRANSFORMS.with_borrow_mut(|cache| {
+        let found = cache.iter().position(|(key, _)| {
             key.sixteen == sixteen && key.channels == channels && key.space == *space
         });
         let entry = match found {
-            Some(found) => kept.remove(found),
+            Some(found) => cache.remove(found),
             None => {
                 let key = Key {
                     space: space.clone().into_owned(),
                     channels,
                     sixteen,
                 };
-                (key, make(space, channels, sixteen)?)
+                (key, new_transform(space, channels, sixteen)?)
             }
         };
-        if kept.len() >= KEPT {
-            kept.remove(0);
+        if cache.len() >= MAX_CACHED {
+            cache.remove(0);
         }
         let transform = entry.1.clone();
-        kept.push(entry);
+        cache.push(entry);
         Some(transform)
     })
 }
 
-fn make(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
+fn new_transform(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
     let source = space.profile()?;
     // Four inks without alpha travel under the layout of four samples.
     let (from, to) = match (source.color_space, channels) {
@@ -136,8 +137,8 @@ impl ColourSpace<'_> {
         match self {
             Self::Srgb => ColourSpace::Srgb,
             Self::Icc(profile) => ColourSpace::Icc(profile.into_owned().into()),
-            Self::Coded(points) => ColourSpace::Coded(points),
-            Self::Measured(measured) => ColourSpace::Measured(measured),
+            Self::CodePoints(points) => ColourSpace::CodePoints(points),
+            Self::GamaChrm(gama_chrm) => ColourSpace::GamaChrm(gama_chrm),
         }
     }
 }

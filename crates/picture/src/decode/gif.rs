@@ -1,24 +1,32 @@
-//! GIF (GIF89a specification): the first frame on its screen, row by row; the rest decoded to the
-//! trailer and dropped.
+//! GIF (GIF89a specification): decodes the first frame row by row, and verifies all other frames up
+//! to the trailer.
+//!
+//! The `gif` crate is not used, because it refuses frames without a colour table, which browsers show
+//! in black, and its errors do not state the byte of the damage. It also copies metadata blocks to
+//! memory; this reader borrows all blocks from the input, so that it holds one row, or one byte per
+//! pixel of an interlaced first frame. LZW is decoded by `weezl`, as the `gif` crate does.
 
 mod blocks;
 mod indices;
 
-use super::canvas::{self, Placement};
-use super::{Decoded, Source, Wanted};
+use super::placement::{Placement, compose};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
+use crate::error::{Complexity, Error};
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
-use crate::{Error, Format, Header};
-use blocks::{Blocks, Frame};
-use indices::{Indices, Rows};
+use crate::pixels::Pixels;
+use crate::raster::{Channels, CropBox, Raster};
+use blocks::{BlockReader, ImageDescriptor};
+use indices::{IndexReader, RowReader};
 
 /// Bytes a column: indices, the rows of frame and canvas, and the sums of the reducer.
 const ROW_BYTES: u64 = 1 + 4 + 4 + 16;
 
 /// The size: that of the screen (section 18), grown to hold the first frame, as browsers do.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let mut blocks = Blocks::open(bytes)?;
+    let mut blocks = BlockReader::open(bytes)?;
     let (mut width, mut height) = blocks.screen();
     let mut decoder_bytes = 0;
     if let Some(first) = blocks.next_frame()? {
@@ -48,12 +56,12 @@ impl<'a> Gif<'a> {
         }
     }
 
-    fn first(
+    fn first_frame(
         &self,
-        frame: &Frame<'_>,
+        frame: &ImageDescriptor<'_>,
         global: &[u8],
-        wanted: Wanted<'_>,
-    ) -> Result<(Raster, Window), Error> {
+        request: DecodeRequest<'_>,
+    ) -> Result<(Raster, CropBox), Error> {
         let placement = Placement {
             canvas: self.canvas,
             x: frame.left.into(),
@@ -62,9 +70,9 @@ impl<'a> Gif<'a> {
             height: frame.height.into(),
         };
         let palette = palette(frame, global);
-        let mut rows = Rows::new(frame)?;
-        if placement.covers() && frame.clear.is_none() {
-            canvas::compose(placement, Channels::Rgb, wanted, |y, row| {
+        let mut rows = RowReader::new(frame)?;
+        if placement.covers() && frame.transparent_index.is_none() {
+            compose(placement, Channels::Rgb, request, |y, row| {
                 for (pixel, &index) in row.as_chunks_mut::<3>().0.iter_mut().zip(rows.next(y)?) {
                     let [red, green, blue, _] = palette[usize::from(index)];
                     *pixel = [red, green, blue];
@@ -72,7 +80,7 @@ impl<'a> Gif<'a> {
                 Ok(())
             })
         } else {
-            canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
+            compose(placement, Channels::Rgba, request, |y, row| {
                 for (pixel, &index) in row.as_chunks_mut::<4>().0.iter_mut().zip(rows.next(y)?) {
                     *pixel = palette[usize::from(index)];
                 }
@@ -82,45 +90,45 @@ impl<'a> Gif<'a> {
     }
 }
 
-impl<'a> Source<'a> for Gif<'a> {
+impl<'a> FormatDecoder<'a> for Gif<'a> {
     fn orientation(&self) -> Orientation {
         Orientation::default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let mut blocks = Blocks::open(self.bytes)?;
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
+        let mut blocks = BlockReader::open(self.bytes)?;
         let first = blocks.next_frame()?.ok_or(Error::damaged("no frame"))?;
-        let (raster, window) = self.first(&first, blocks.global_palette, wanted)?;
+        let (raster, crop_box) = self.first_frame(&first, blocks.global_palette, request)?;
         let mut frames = 1;
         let mut work = first.pixels();
         let mut scratch = Vec::new();
         while let Some(frame) = blocks.next_frame()? {
             frames += 1;
-            Error::complexity("frames", frames, wanted.policy.max_frames.into())?;
+            Error::check_limit(Complexity::Frames, frames, request.policy.max_frames.into())?;
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::check_limit(Complexity::FramePixels, work, request.policy.max_work)?;
             scratch.resize(usize::from(frame.width), 0);
-            let mut pixels = Indices::new(&frame)?;
+            let mut pixels = IndexReader::new(&frame)?;
             for _ in 0..frame.height {
                 pixels.fill(&mut scratch)?;
             }
         }
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space: ColourSpace::Srgb,
         })
     }
 }
 
 /// The colours of a frame; indices without one are black.
-fn palette(frame: &Frame<'_>, global: &[u8]) -> [[u8; 4]; 256] {
+fn palette(frame: &ImageDescriptor<'_>, global: &[u8]) -> [[u8; 4]; 256] {
     let mut palette = [[0, 0, 0, u8::MAX]; 256];
     let colours = frame.palette.unwrap_or(global);
     for (entry, &[red, green, blue]) in palette.iter_mut().zip(colours.as_chunks().0) {
         *entry = [red, green, blue, u8::MAX];
     }
-    if let Some(clear) = frame.clear {
-        palette[usize::from(clear)] = [0; 4];
+    if let Some(transparent_index) = frame.transparent_index {
+        palette[usize::from(transparent_index)] = [0; 4];
     }
     palette
 }

@@ -3,6 +3,7 @@
 //!
 //! Of a sequence the primary item is shown, which is its first frame.
 
+mod alpha;
 mod av1;
 mod boxes;
 mod budget;
@@ -11,26 +12,28 @@ mod frame;
 #[cfg(feature = "heic")]
 mod hevc;
 mod meta;
-mod opacity;
 mod properties;
 #[cfg(feature = "heic")]
 mod sps;
 
 use std::borrow::Cow;
 
-use super::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace};
-use crate::crop::{Rectangle, Square};
+use crate::error::{Complexity, Error};
+use crate::format::Format;
+use crate::geometry::{Rectangle, Square};
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::planar::{Model, Planar};
-use crate::raster::Pixels;
-use crate::yuv::{Matrix, Range};
-use crate::{Error, Format, Header, Policy};
-use boxes::Reader;
+use crate::pixels::Pixels;
+use crate::planar::{Planar, PlanarModel};
+use crate::policy::Policy;
+use crate::yuv::{Matrix, SampleRange};
+use boxes::NumberReader;
 use budget::Budget;
 use canvas::Canvas;
-use frame::{Frame, Layout, Signal};
+use frame::{Cicp, Frame, FrameLayout};
 use meta::{Item, Meta};
 
 /// Matrix code point of components that are green, blue and red themselves.
@@ -50,7 +53,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
     let alpha = meta.alpha(primary.id).map(|(alpha, _)| alpha);
     let items = [Some(primary), alpha];
     // Of whole pairs of pixels, which chroma shares.
-    let held = items.into_iter().flatten().map(|item| {
+    let memory = items.into_iter().flatten().map(|item| {
         let tile = first_tile(&meta, item);
         let pair = tile.properties.pixel_pair_bytes();
         let frame = pixels(padded(tile.properties.size.unwrap_or_default()));
@@ -61,7 +64,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
             .saturating_mul(pair)
             / 2
     });
-    let decoder_bytes = held
+    let decoder_bytes = memory
         .fold(0, u64::saturating_add)
         .saturating_add((bytes.len() as u64).saturating_mul(2));
     Ok(Header::new(
@@ -74,7 +77,7 @@ pub(super) fn header(bytes: &[u8], format: Format) -> Result<Header, Error> {
 
 /// What a grid is made of, which the grid itself says nothing of; any other item is its own.
 fn first_tile<'a, 'm>(meta: &'m Meta<'a>, item: &'m Item<'a>) -> &'m Item<'a> {
-    let tiles = meta.referred(item.id, *b"dimg");
+    let tiles = meta.reference_targets(item.id, *b"dimg");
     tiles.first().and_then(|id| meta.item(*id)).unwrap_or(item)
 }
 
@@ -138,8 +141,8 @@ impl<'a> Heif<'a> {
             });
         }
         let profile = primary.properties.profile.unwrap_or_default();
-        Error::complexity(
-            "bytes of profile",
+        Error::check_limit(
+            Complexity::ProfileBytes,
             profile.len() as u64,
             policy.max_profile_bytes,
         )?;
@@ -159,7 +162,7 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         match &item.kind {
             b"grid" => self.grid(item, square, budget),
             kind if kind == self.codec.kind() => self.frame(item, square, budget),
@@ -174,12 +177,12 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         let size = size(item)?;
         self.decode_item(item, budget, |frame| {
             let mut canvas = Canvas::new(size, frame.layout(), square);
-            canvas.lay(frame, 0, 0);
-            Ok((canvas, frame.signal()))
+            canvas.blit(frame, 0, 0);
+            Ok((canvas, frame.cicp()))
         })
     }
 
@@ -202,7 +205,7 @@ impl<'a> Heif<'a> {
             Codec::Hevc => {
                 budget.spend(data.len(), budget::hevc_frames(&data), pixels(size))?;
                 let missing = Error::damaged("an item without a configuration");
-                let coded = hevc::Coded {
+                let coded = hevc::HevcItem {
                     size,
                     configuration: item.properties.hevc.ok_or(missing)?,
                     data: &data,
@@ -218,15 +221,15 @@ impl<'a> Heif<'a> {
         item: &Item<'a>,
         square: Square,
         budget: &mut Budget,
-    ) -> Result<(Canvas, Signal), Error> {
+    ) -> Result<(Canvas, Cicp), Error> {
         const DAMAGED: Error = Error::damaged("the grid");
-        let whole = size(item)?;
-        let (rows, columns, stated) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
-        let tiles = self.meta.referred(item.id, *b"dimg");
-        if whole != stated || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
+        let grid_size = size(item)?;
+        let (rows, columns, stated_size) = read_grid(&self.meta.data(item)?).ok_or(DAMAGED)?;
+        let tiles = self.meta.reference_targets(item.id, *b"dimg");
+        if grid_size != stated_size || tiles.len() as u64 != u64::from(rows) * u64::from(columns) {
             return Err(DAMAGED);
         }
-        let mut laid: Option<(Canvas, Signal, (u32, u32))> = None;
+        let mut composed: Option<(Canvas, Cicp, (u32, u32))> = None;
         for (number, id) in (0_u32..).zip(tiles) {
             let tile = self
                 .meta
@@ -234,29 +237,32 @@ impl<'a> Heif<'a> {
                 .filter(|tile| &tile.kind == self.codec.kind())
                 .ok_or(DAMAGED)?;
             let size = size(tile)?;
-            if laid.as_ref().is_some_and(|(_, _, first)| *first != size)
-                || !covers(size, (columns, rows), whole)
+            if composed
+                .as_ref()
+                .is_some_and(|(_, _, first)| *first != size)
+                || !grid_covers(size, (columns, rows), grid_size)
             {
                 return Err(DAMAGED);
             }
             self.decode_item(tile, budget, |frame| {
-                let (canvas, ..) = laid.get_or_insert_with(|| {
-                    let canvas = Canvas::new(whole, frame.layout(), square);
-                    (canvas, frame.signal(), size)
+                let (canvas, ..) = composed.get_or_insert_with(|| {
+                    let canvas = Canvas::new(grid_size, frame.layout(), square);
+                    (canvas, frame.cicp(), size)
                 });
-                let alike = Layout {
-                    width: whole.0,
-                    height: whole.1,
+                let same_layout = FrameLayout {
+                    width: grid_size.0,
+                    height: grid_size.1,
                     ..frame.layout()
                 } == canvas.layout;
-                if !alike {
+                if !same_layout {
                     return Err(Error::damaged("tiles that differ"));
                 }
-                canvas.lay(frame, number % columns * size.0, number / columns * size.1);
+                canvas.blit(frame, number % columns * size.0, number / columns * size.1);
                 Ok(())
             })?;
         }
-        laid.map(|(canvas, signal, _)| (canvas, signal))
+        composed
+            .map(|(canvas, cicp, _)| (canvas, cicp))
             .ok_or(DAMAGED)
     }
 }
@@ -269,61 +275,61 @@ fn pixels((width, height): (u32, u32)) -> u64 {
 fn read_grid(data: &[u8]) -> Option<(u32, u32, (u32, u32))> {
     let [_version, flags, rows, columns] = data.array(0)?;
     let length = if flags & 1 == 1 { 4 } else { 2 };
-    let mut numbers = Reader(data.get(4..)?);
-    let size = (numbers.short(length)?, numbers.short(length)?);
+    let mut numbers = NumberReader(data.get(4..)?);
+    let size = (numbers.read_u32(length)?, numbers.read_u32(length)?);
     Some((u32::from(rows) + 1, u32::from(columns) + 1, size))
 }
 
 /// Whether tiles fill the picture without one too many, and lie at even pixels.
-fn covers(tile: (u32, u32), count: (u32, u32), whole: (u32, u32)) -> bool {
-    let fits = |tile: u32, count: u32, whole: u32| {
+fn grid_covers(tile: (u32, u32), count: (u32, u32), grid_size: (u32, u32)) -> bool {
+    let fits = |tile: u32, count: u32, grid_size: u32| {
         let (tile, before_last) = (u64::from(tile), u64::from(tile) * u64::from(count - 1));
-        before_last < whole.into()
-            && before_last + tile >= whole.into()
+        before_last < grid_size.into()
+            && before_last + tile >= grid_size.into()
             && (count == 1 || tile % 2 == 0)
     };
-    fits(tile.0, count.0, whole.0) && fits(tile.1, count.1, whole.1)
+    fits(tile.0, count.0, grid_size.0) && fits(tile.1, count.1, grid_size.1)
 }
 
-impl<'a> Source<'a> for Heif<'a> {
+impl<'a> FormatDecoder<'a> for Heif<'a> {
     fn orientation(&self) -> Orientation {
         self.orientation
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let primary = self.meta.primary()?;
         let square = Square {
-            x: wanted.square.x + self.visible.x,
-            y: wanted.square.y + self.visible.y,
-            ..wanted.square
+            x: request.square.x + self.visible.x,
+            y: request.square.y + self.visible.y,
+            ..request.square
         };
-        let mut budget = Budget::new(self.meta.length(), wanted.policy);
+        let mut budget = Budget::new(self.meta.length(), request.policy);
         let (colours, coded) = self.canvas(primary, square, &mut budget)?;
-        let signal = primary.properties.signal.unwrap_or(coded);
+        let cicp = primary.properties.cicp.unwrap_or(coded);
         let space = match primary.properties.profile {
             Some(profile) => ColourSpace::Icc(Cow::Borrowed(profile)),
-            None => ColourSpace::Coded(CodePoints {
-                primaries: signal.primaries,
-                transfer: signal.transfer,
+            None => ColourSpace::CodePoints(CodePoints {
+                primaries: cicp.primaries,
+                transfer: cicp.transfer,
             }),
         };
-        let range = Range {
+        let range = SampleRange {
             bits: colours.layout.bits,
-            full: signal.full_range,
+            full: cicp.full_range,
         };
-        let matrix = Matrix::coded(signal.matrix, range);
-        let is_rgb = colours.layout.has_chroma && signal.matrix == IDENTITY;
+        let matrix = Matrix::from_code_point(cicp.matrix, range);
+        let is_rgb = colours.layout.has_chroma && cicp.matrix == IDENTITY;
 
         let Some((alpha, premultiplied)) = self.meta.alpha(primary.id) else {
             let has_chroma = colours.layout.has_chroma;
             let mut planes = colours.into_planes(square);
             let model = if is_rgb {
                 planes.rotate_right(1);
-                Model::Rgb(range)
+                PlanarModel::Rgb(range)
             } else if has_chroma {
-                Model::Yuv(matrix)
+                PlanarModel::Yuv(matrix)
             } else {
-                Model::Grey(range)
+                PlanarModel::Grey(range)
             };
             return Ok(Decoded {
                 pixels: Pixels::Planar(Planar { planes, model }),
@@ -333,23 +339,23 @@ impl<'a> Source<'a> for Heif<'a> {
         if size(alpha)? != size(primary)? {
             return Err(Error::damaged("alpha of another size"));
         }
-        let (opacity, coded) = self.canvas(alpha, square, &mut budget)?;
-        let full = alpha.properties.signal.unwrap_or(coded).full_range;
-        let joint = opacity::Joint {
-            place: colours.place(square),
+        let (alpha_canvas, coded) = self.canvas(alpha, square, &mut budget)?;
+        let full = alpha.properties.cicp.unwrap_or(coded).full_range;
+        let colour_with_alpha = alpha::ColourWithAlpha {
+            square: colours.square_in_kept(square),
             matrix: (!is_rgb).then_some(matrix),
             range,
             colours,
-            range_of_opacity: Range {
-                bits: opacity.layout.bits,
+            alpha_range: SampleRange {
+                bits: alpha_canvas.layout.bits,
                 full,
             },
-            opacity,
+            alpha: alpha_canvas,
             premultiplied,
         };
-        let (raster, window) = joint.reduce(wanted);
+        let (raster, crop_box) = colour_with_alpha.reduce(request);
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space,
         })
     }

@@ -3,21 +3,20 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 
-use super::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
-use crate::crop::Square;
-use crate::jpeg::{
-    ColourModel, Decoder, Footprint, Limits, Plane, RETAINED, Region, Scale, read_header,
-};
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::geometry::Square;
+use crate::header::{DecoderMemory, Header};
+use crate::jpeg::{self, Decoder, Limits, OpenedJpeg, Plane, Region, Scale};
 use crate::orientation::Orientation;
-use crate::planar::{self, Model, Planar};
-use crate::probe::DecoderMemory;
-use crate::raster::{Pixels, Samples, Window};
-use crate::reduce::enough;
-use crate::{Error, Format, Header, Policy, exif};
+use crate::pixels::Pixels;
+use crate::planar::{self, Planar, PlanarModel};
+use crate::policy::Policy;
+use crate::raster::{CropBox, Samples};
 
-/// Pixels around the square that the resize filter may look at.
-const RIM: u32 = 64;
 /// What a block of a scan costs, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
 
@@ -26,94 +25,64 @@ thread_local! {
     static DECODER: RefCell<Decoder> = RefCell::default();
 }
 
-pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
-    let header = read_header(bytes)?;
-    Ok(Header::new(
+/// Reads a file up to its first scan.
+pub(super) fn read(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
+    jpeg::open(bytes)
+}
+
+pub(super) fn header(opened: &OpenedJpeg<'_>) -> Header {
+    let header = &opened.header;
+    Header::new(
         Format::Jpeg,
         header.width,
         header.height,
         DecoderMemory::Scaled(header.footprint()),
-    ))
-}
-
-/// Most bytes that the decoder holds for outputs of at most `largest` of a square of `size`, wherever
-/// it lies.
-pub(crate) fn peak_memory(
-    footprint: &Footprint,
-    (width, height): (u32, u32),
-    size: u32,
-    largest: u32,
-) -> u64 {
-    let scale = Scale::at_least(size, enough(largest.min(size)));
-    let centred = around(Square {
-        x: width.saturating_sub(size) / 2,
-        y: height.saturating_sub(size) / 2,
-        size,
-    });
-    // Elsewhere it may touch one more MCU of at most 32 pixels.
-    let region = Region {
-        x: centred.x.saturating_sub(32),
-        y: centred.y.saturating_sub(32),
-        width: centred.width + 64,
-        height: centred.height + 64,
-    };
-    footprint.peak_memory(scale, region) + RETAINED as u64
+    )
 }
 
 pub(super) struct Jpeg<'a> {
-    bytes: &'a [u8],
-    colour: ColourModel,
-    exif: Option<&'a [u8]>,
+    opened: OpenedJpeg<'a>,
     profile: Option<Vec<u8>>,
 }
 
 impl<'a> Jpeg<'a> {
-    pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let header = read_header(bytes)?;
-        Ok(Self {
-            bytes,
-            colour: header.colour,
-            exif: header.exif,
-            profile: header.icc_profile(policy.max_profile_bytes)?,
-        })
+    pub(super) fn open(opened: OpenedJpeg<'a>, policy: &Policy) -> Result<Self, Error> {
+        let profile = opened.header.icc_profile(policy.max_profile_bytes)?;
+        Ok(Self { opened, profile })
     }
 }
 
-impl<'a> Source<'a> for Jpeg<'a> {
+impl<'a> FormatDecoder<'a> for Jpeg<'a> {
     fn orientation(&self) -> Orientation {
-        self.exif.map(exif::orientation).unwrap_or_default()
+        let exif = self.opened.header.exif;
+        exif.map(exif::orientation).unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let square = wanted.square;
-        let scale = Scale::at_least(square.size, enough(wanted.side));
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
+        let Self { opened, profile } = *self;
+        let square = request.square;
+        let scale = Scale::for_square(square.size, request.side);
+        let region = Region::around_square(square);
         let limits = Limits {
-            max_blocks: wanted.policy.max_work / WORK_PER_BLOCK,
+            max_blocks: request.policy.max_work / WORK_PER_BLOCK,
             ..Limits::default()
         };
         let decoded = DECODER.with_borrow_mut(|decoder| {
-            decoder.decode(self.bytes, scale, Some(around(square)), &limits)
+            decoder.decode_opened(opened, scale, Some(region), &limits)
         })?;
-        let planes = decoded.planes.into_iter().map(|plane| cut(plane, square));
+        let planes = decoded
+            .planes
+            .into_iter()
+            .map(|plane| crop_plane(plane, square));
         let pixels = Pixels::Planar(Planar {
             planes: planes.collect(),
-            model: Model::Jpeg(self.colour),
+            model: PlanarModel::Jpeg(decoded.colour),
         });
-        let space = match self.profile {
+        let space = match profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
             None => ColourSpace::Srgb,
         };
         Ok(Decoded { pixels, space })
-    }
-}
-
-fn around(square: Square) -> Region {
-    let (x, y) = (square.x.saturating_sub(RIM), square.y.saturating_sub(RIM));
-    Region {
-        x,
-        y,
-        width: square.x - x + square.size + RIM,
-        height: square.y - y + square.size + RIM,
     }
 }
 
@@ -124,22 +93,22 @@ fn around(square: Square) -> Region {
     clippy::cast_precision_loss,
     reason = "planes have at most 65,535 samples and padding a side"
 )]
-fn cut(plane: Plane, square: Square) -> planar::Plane {
+fn crop_plane(plane: Plane, square: Square) -> planar::ComponentPlane {
     let (across, down) = plane.samples_per_pixel;
     let x = f64::from(square.x) * across - plane.x as f64;
     let y = f64::from(square.y) * down - plane.y as f64;
     let side = f64::from(square.size);
-    let window = Window {
+    let crop_box = CropBox {
         x,
         y,
         width: (side * across).min(plane.width as f64 - x),
         height: (side * down).min(plane.height as f64 - y),
     };
     let height = plane.samples.len() / plane.stride;
-    planar::Plane {
+    planar::ComponentPlane {
         width: plane.stride as u32,
         height: height as u32,
         samples: Samples::Eight(plane.samples),
-        window,
+        crop_box,
     }
 }

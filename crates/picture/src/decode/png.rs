@@ -1,25 +1,29 @@
 //! PNG and APNG (W3C PNG, third edition): row by row into the reducer, so that no full frame is
 //! held but for interlaced pictures.
 
+mod chained_slices;
 mod chunks;
-mod pieces;
-mod space;
+mod colour_chunks;
 
 use std::io::{BufRead, Read, Seek};
 
 use png::{BitDepth, ColorType, DecodingError, Limits, Transformations};
 
-use super::{Decoded, Source, Wanted};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
+use crate::error::Error;
+use crate::exif;
+use crate::format::Format;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::raster::{Channels, Pixels, Raster, Window};
+use crate::pixels::Pixels;
+use crate::policy::Policy;
+use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::{Reducer, Sample};
-use crate::{Error, Format, Header, Policy, exif};
-use chunks::{Chunks, Frame, FrameData};
-use pieces::{Forward, Pieces};
+use chained_slices::{ChainedSlices, NoSeek};
+use chunks::{ApngFrame, FdatReader, PngChunks, SIGNATURE_LENGTH};
 
-const SIGNATURE_LENGTH: usize = 8;
 /// What the codec may use besides its rows: its window and tables.
 const CODEC_BYTES: usize = 1 << 20;
 
@@ -40,7 +44,7 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
             SIGNATURE_LENGTH,
             "no IHDR where it must be",
         )),
-        _ => Err(Error::CUT),
+        _ => Err(Error::TRUNCATED),
     }
 }
 
@@ -61,13 +65,13 @@ fn decoder_bytes(bytes: &[u8], width: u32, height: u32) -> u64 {
 
 pub(super) struct Png<'a> {
     bytes: &'a [u8],
-    chunks: Chunks<'a>,
+    chunks: PngChunks<'a>,
     space: ColourSpace<'a>,
 }
 
 impl<'a> Png<'a> {
     pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let chunks = Chunks::read(bytes, policy)?;
+        let chunks = PngChunks::read(bytes, policy)?;
         let space = chunks.colour.space(policy)?;
         Ok(Self {
             bytes,
@@ -79,10 +83,10 @@ impl<'a> Png<'a> {
     /// Decodes the default picture into `reducer`; rows arrive as bytes.
     fn read<S: Sample>(
         &self,
-        mut reader: png::Reader<Forward<Pieces<'_>>>,
+        mut reader: png::Reader<NoSeek<ChainedSlices<'_>>>,
         mut reducer: Reducer<S>,
         row: impl Fn(&[u8], &mut Vec<S>),
-    ) -> Result<(Raster, Window), Error> {
+    ) -> Result<(Raster, CropBox), Error> {
         let (_, height) = reader.info().size();
         let mut samples = Vec::new();
         if reader.info().interlaced {
@@ -92,7 +96,7 @@ impl<'a> Png<'a> {
             let mut frame = vec![0; length];
             reader
                 .next_frame(&mut frame)
-                .map_err(|error| refusal(&error))?;
+                .map_err(|error| to_error(&error))?;
             let stride = length / height.max(1) as usize;
             for bytes in frame.chunks_exact(stride.max(1)) {
                 row(bytes, &mut samples);
@@ -104,15 +108,15 @@ impl<'a> Png<'a> {
                     Ok(Some(bytes)) => row(bytes.data(), &mut samples),
                     Ok(None) => break,
                     Err(error) if is_end(&error) => {
-                        return Err(Error::cut(reducer.rows().into(), height.into()));
+                        return Err(Error::truncated(reducer.rows().into(), height.into()));
                     }
-                    Err(error) => return Err(refusal(&error)),
+                    Err(error) => return Err(to_error(&error)),
                 }
                 reducer.push(&samples);
             }
         }
-        if self.chunks.cut {
-            return Err(Error::cut(u64::from(height), u64::from(height)));
+        if self.chunks.is_truncated {
+            return Err(Error::truncated(u64::from(height), u64::from(height)));
         }
         Ok(reducer.finish())
     }
@@ -121,31 +125,31 @@ impl<'a> Png<'a> {
 impl Png<'_> {
     /// Decodes another frame of an animation, and drops it. The checksums of its chunks have been
     /// found right.
-    fn verify(&self, frame: &Frame) -> Result<(), Error> {
-        let front = self.chunks.front(frame);
-        let data = FrameData::new(self.bytes, frame);
+    fn verify(&self, frame: &ApngFrame) -> Result<(), Error> {
+        let prefix = self.chunks.frame_prefix(frame);
+        let data = FdatReader::new(self.bytes, frame);
         // The checksum of the chunk that all of them became, and the end.
         let end = [0, 0, 0, 0, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0, 0, 0, 0];
-        let file = front.as_slice().chain(data).chain(end.as_slice());
-        let mut decoder = png::Decoder::new(Forward(file));
+        let file = prefix.as_slice().chain(data).chain(end.as_slice());
+        let mut decoder = png::Decoder::new(NoSeek(file));
         decoder.ignore_checksums(true);
         let mut reader = limited(decoder)?;
         while reader
             .next_row()
-            .map_err(|error| refusal(&error))?
+            .map_err(|error| to_error(&error))?
             .is_some()
         {}
         Ok(())
     }
 }
 
-impl<'a> Source<'a> for Png<'a> {
+impl<'a> FormatDecoder<'a> for Png<'a> {
     fn orientation(&self) -> Orientation {
         self.chunks.exif.map(exif::orientation).unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
-        let mut decoder = png::Decoder::new(Forward(self.chunks.picture()));
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
+        let mut decoder = png::Decoder::new(NoSeek(self.chunks.picture()));
         decoder.set_transformations(Transformations::EXPAND);
         let reader = limited(decoder)?;
         let (colour, depth) = reader.output_color_type();
@@ -156,8 +160,8 @@ impl<'a> Source<'a> for Png<'a> {
             ColorType::Rgba => Channels::Rgba,
             ColorType::Indexed => return Err(Error::damaged("no palette")),
         };
-        let (raster, window) = if depth == BitDepth::Sixteen {
-            let reducer = Reducer::<u16>::new(wanted.square, wanted.side, channels);
+        let (raster, crop_box) = if depth == BitDepth::Sixteen {
+            let reducer = Reducer::<u16>::new(request.square, request.side, channels);
             self.read(reader, reducer, |bytes, samples| {
                 samples.clear();
                 samples.extend(
@@ -169,7 +173,7 @@ impl<'a> Source<'a> for Png<'a> {
                 );
             })?
         } else {
-            let reducer = Reducer::<u8>::new(wanted.square, wanted.side, channels);
+            let reducer = Reducer::<u8>::new(request.square, request.side, channels);
             self.read(reader, reducer, |bytes, samples| {
                 samples.clear();
                 samples.extend_from_slice(bytes);
@@ -179,7 +183,7 @@ impl<'a> Source<'a> for Png<'a> {
             self.verify(frame)?;
         }
         Ok(Decoded {
-            pixels: Pixels::Interleaved(raster, window),
+            pixels: Pixels::Interleaved(raster, crop_box),
             space: self.space,
         })
     }
@@ -189,22 +193,22 @@ impl<'a> Source<'a> for Png<'a> {
 fn limited<R: BufRead + Seek>(mut decoder: png::Decoder<R>) -> Result<png::Reader<R>, Error> {
     let header = decoder
         .read_header_info()
-        .map_err(|error| refusal(&error))?;
+        .map_err(|error| to_error(&error))?;
     let row_bytes = header.raw_row_length();
     // The raw row, the one before it, and the expanded one of at most 32 times the bits.
     decoder.set_limits(Limits {
         bytes: row_bytes.saturating_mul(34).saturating_add(CODEC_BYTES),
     });
-    decoder.read_info().map_err(|error| refusal(&error))
+    decoder.read_info().map_err(|error| to_error(&error))
 }
 
 fn is_end(error: &DecodingError) -> bool {
     matches!(error, DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof)
 }
 
-fn refusal(error: &DecodingError) -> Error {
+fn to_error(error: &DecodingError) -> Error {
     match error {
-        error if is_end(error) => Error::CUT,
+        error if is_end(error) => Error::TRUNCATED,
         DecodingError::LimitsExceeded => Error::damaged("sizes beyond all limits"),
         _ => Error::damaged("the picture data"),
     }

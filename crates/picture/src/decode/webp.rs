@@ -5,17 +5,22 @@ mod container;
 
 use std::borrow::Cow;
 
-use super::canvas::{self, Placement};
-use super::{Decoded, Source, Wanted};
+use super::placement::{Placement, compose};
+use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
-use crate::crop::Square;
+use crate::error::{Complexity, Error};
+use crate::exif;
+use crate::format::Format;
+use crate::geometry::Square;
+use crate::header::Header;
 use crate::orientation::Orientation;
-use crate::planar::{Model, Planar, Plane};
-use crate::raster::{Channels, Pixels, Raster, Samples, Window};
+use crate::pixels::Pixels;
+use crate::planar::{ComponentPlane, Planar, PlanarModel};
+use crate::policy::Policy;
+use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::reduce::MARGIN;
 use crate::yuv::Matrix;
-use crate::{Error, Format, Header, Policy, exif};
-use container::{Container, Frame};
+use container::{Container, WebPFrame};
 
 /// Bytes a column of a lossy picture: rows of macroblocks, their contexts, and the scaler's sums.
 const ROW_BYTES: u64 = 256;
@@ -40,8 +45,8 @@ impl<'a> WebP<'a> {
         let container = Container::read(bytes, policy)?;
         let space = match container.profile {
             Some(profile) => {
-                Error::complexity(
-                    "bytes of profile",
+                Error::check_limit(
+                    Complexity::ProfileBytes,
                     profile.len() as u64,
                     policy.max_profile_bytes,
                 )?;
@@ -52,12 +57,18 @@ impl<'a> WebP<'a> {
         Ok(Self { container, space })
     }
 
-    fn first(&self, frame: &Frame<'_>, wanted: Wanted<'_>) -> Result<Pixels, Error> {
+    fn first_frame(
+        &self,
+        frame: &WebPFrame<'_>,
+        request: DecodeRequest<'_>,
+    ) -> Result<Pixels, Error> {
         let canvas = self.container.canvas;
         let placement = frame.placement(canvas);
-        let (width, height) = scaled(canvas, wanted);
+        let (width, height) = scaled_size(canvas, request);
         match (placement.covers(), frame.is_lossy, frame.has_alpha) {
-            (true, true, false) => planes(&frame.file(), canvas, (width, height), wanted.square),
+            (true, true, false) => {
+                decode_planar(&frame.file(), canvas, (width, height), request.square)
+            }
             (true, false, has_alpha) => Ok(Pixels::Interleaved(
                 Raster {
                     width,
@@ -74,21 +85,20 @@ impl<'a> WebP<'a> {
                         has_alpha,
                     )?),
                 },
-                Window::scaled(wanted.square, canvas, (width, height)),
+                CropBox::scaled(request.square, canvas, (width, height)),
             )),
             // libwebp scales lossy colours without regard to alpha, and has no canvas.
             _ => {
                 let pixels = codec::decode(&frame.file(), frame.width, frame.height, true)?;
                 let length = frame.width as usize * 4;
-                let (raster, window) =
-                    canvas::compose(placement, Channels::Rgba, wanted, |y, row| {
-                        let start = y as usize * length;
-                        if let Some(pixels) = pixels.get(start..start + length) {
-                            row.copy_from_slice(pixels);
-                        }
-                        Ok(())
-                    })?;
-                Ok(Pixels::Interleaved(raster, window))
+                let (raster, crop_box) = compose(placement, Channels::Rgba, request, |y, row| {
+                    let start = y as usize * length;
+                    if let Some(pixels) = pixels.get(start..start + length) {
+                        row.copy_from_slice(pixels);
+                    }
+                    Ok(())
+                })?;
+                Ok(Pixels::Interleaved(raster, crop_box))
             }
         }
     }
@@ -96,18 +106,18 @@ impl<'a> WebP<'a> {
 
 /// A lossy picture as its planes. Those of colour need no more samples than this, since the outputs
 /// keep half of the resolution too.
-fn planes(
+fn decode_planar(
     file: &[u8],
     canvas: (u32, u32),
     (width, height): (u32, u32),
     square: Square,
 ) -> Result<Pixels, Error> {
     let [luminance, blue, red] = codec::decode_planes(file, width, height)?;
-    let plane = |samples, whole, (width, height)| Plane {
+    let plane = |samples, whole, (width, height)| ComponentPlane {
         width,
         height,
         samples: Samples::Eight(samples),
-        window: Window::scaled(square, whole, (width, height)),
+        crop_box: CropBox::scaled(square, whole, (width, height)),
     };
     // A column or row of colour stands for two of luminance, the last one too where that is odd.
     let even = (canvas.0.next_multiple_of(2), canvas.1.next_multiple_of(2));
@@ -118,11 +128,11 @@ fn planes(
             plane(blue, even, half),
             plane(red, even, half),
         ],
-        model: Model::Yuv(Matrix::VP8),
+        model: PlanarModel::Yuv(Matrix::VP8),
     }))
 }
 
-impl<'a> Source<'a> for WebP<'a> {
+impl<'a> FormatDecoder<'a> for WebP<'a> {
     fn orientation(&self) -> Orientation {
         self.container
             .exif
@@ -130,17 +140,17 @@ impl<'a> Source<'a> for WebP<'a> {
             .unwrap_or_default()
     }
 
-    fn decode(self: Box<Self>, wanted: Wanted<'_>) -> Result<Decoded<'a>, Error> {
+    fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
         let (first, rest) = self
             .container
             .frames
             .split_first()
             .ok_or(Error::damaged("no picture data"))?;
-        let pixels = self.first(first, wanted)?;
+        let pixels = self.first_frame(first, request)?;
         let mut work = first.pixels();
         for frame in rest {
             work = work.saturating_add(frame.pixels());
-            Error::complexity("pixels in all frames", work, wanted.policy.max_work)?;
+            Error::check_limit(Complexity::FramePixels, work, request.policy.max_work)?;
             // One pixel is the least that libwebp can be asked for; it decodes all the same.
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }
@@ -152,8 +162,8 @@ impl<'a> Source<'a> for WebP<'a> {
 }
 
 /// The smallest size that keeps the margin.
-fn scaled((width, height): (u32, u32), wanted: Wanted<'_>) -> (u32, u32) {
-    let scale = (f64::from(wanted.side) * MARGIN / f64::from(wanted.square.size)).min(1.0);
+fn scaled_size((width, height): (u32, u32), request: DecodeRequest<'_>) -> (u32, u32) {
+    let scale = (f64::from(request.side) * MARGIN / f64::from(request.square.size)).min(1.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -163,7 +173,7 @@ fn scaled((width, height): (u32, u32), wanted: Wanted<'_>) -> (u32, u32) {
     (scaled(width), scaled(height))
 }
 
-impl Frame<'_> {
+impl WebPFrame<'_> {
     fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }

@@ -6,8 +6,8 @@ use std::ptr;
 
 use libwebp_sys as ffi;
 
-use crate::Error;
-use crate::colour::Finished;
+use crate::colour::SrgbSquare;
+use crate::error::Error;
 
 /// Side up to which colour is halved by "sharp YUV", which minds what halving does to brightness.
 /// There a single pixel of a thin line counts; beyond it takes as long as all else.
@@ -27,7 +27,7 @@ const LARGE_FILTER: c_int = 80;
 const GAIN: f32 = 1.0;
 
 /// A lossy WebP with no chunks but those of the picture.
-pub(crate) fn encode(square: &Finished, quality: u8) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error> {
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
     config.quality = f32::from(quality);
     if square.side <= TINY {
@@ -41,8 +41,8 @@ pub(crate) fn encode(square: &Finished, quality: u8) -> Result<Vec<u8>, Error> {
         config.method = LARGE_METHOD;
         config.filter_strength = LARGE_FILTER;
     }
-    let mut picture = Picture::new(square, config.use_sharp_yuv)?;
-    let mut writer = Writer::new();
+    let mut picture = PictureGuard::new(square, config.use_sharp_yuv)?;
+    let mut writer = WriterGuard::new();
     picture.0.writer = Some(ffi::WebPMemoryWrite);
     picture.0.custom_ptr = ptr::from_mut(&mut writer.0).cast();
     // SAFETY: `config` and `picture` are initialised, `writer` outlives the call and is what
@@ -58,11 +58,11 @@ const fn failed(what: &'static str) -> Error {
 }
 
 /// Pixels in libwebp's own memory.
-struct Picture(ffi::WebPPicture);
+struct PictureGuard(ffi::WebPPicture);
 
-impl Picture {
+impl PictureGuard {
     /// Pixels in red, green and blue where `use_argb` is 1, else with halved colour.
-    fn new(square: &Finished, use_argb: c_int) -> Result<Self, Error> {
+    fn new(square: &SrgbSquare, use_argb: c_int) -> Result<Self, Error> {
         let side = c_int::try_from(square.side).map_err(|_| failed("side"))?;
         let channels = square.channels();
         let stride =
@@ -87,7 +87,7 @@ impl Picture {
     }
 }
 
-impl Drop for Picture {
+impl Drop for PictureGuard {
     fn drop(&mut self) {
         // SAFETY: initialised by `WebPPictureInit`, and freed once.
         unsafe { ffi::WebPPictureFree(&raw mut self.0) }
@@ -95,9 +95,9 @@ impl Drop for Picture {
 }
 
 /// The encoder's output in libwebp's own memory.
-struct Writer(ffi::WebPMemoryWriter);
+struct WriterGuard(ffi::WebPMemoryWriter);
 
-impl Writer {
+impl WriterGuard {
     fn new() -> Self {
         let mut writer = std::mem::MaybeUninit::uninit();
         // SAFETY: `WebPMemoryWriterInit` sets every field.
@@ -116,7 +116,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterGuard {
     fn drop(&mut self) {
         // SAFETY: initialised by `WebPMemoryWriterInit`, and cleared once.
         unsafe { ffi::WebPMemoryWriterClear(&raw mut self.0) }

@@ -6,12 +6,13 @@
 
 use super::bits::{BitReader, extend};
 use super::huffman::HuffmanCode;
-use super::idct::{Coefficients, Steps, last_kept, position, transform, wrap};
+use super::idct::{Coefficients, QuantisationSteps, last_kept, position, transform, wrap};
 use super::lookup::{Coding, SKIP_BITS, SkipEntry, SkipTable, VALUE_BITS, ValueTable};
-use super::planes::{Plane, Rectangle};
-use super::scan::Scan;
-use super::source::{EntropySource, Fault, Window};
+use super::planes::{BlockRect, Plane};
+use super::scan_header::ScanHeader;
+use super::source::{EntropySource, Fault};
 use super::tables::HuffmanSpecification;
+use super::window::Window;
 
 /// A DC table, ready to decode.
 pub(super) struct DcDecoder {
@@ -27,23 +28,23 @@ pub(super) struct AcDecoder {
 }
 
 /// What a component brings to a scan.
-pub(super) struct Part<'t, 'p> {
+pub(super) struct ComponentDecoder<'t, 'p> {
     pub(super) dc: &'t DcDecoder,
     pub(super) ac: &'t AcDecoder,
-    pub(super) steps: Steps,
-    pub(super) unit_blocks: (usize, usize),
+    pub(super) steps: QuantisationSteps,
+    pub(super) blocks_per_mcu: (usize, usize),
     /// The blocks that `plane` has room for.
-    pub(super) blocks: Rectangle,
+    pub(super) blocks: BlockRect,
     pub(super) plane: &'p mut Plane,
 }
 
 /// Where and why a scan stopped early.
-pub(super) struct Stop {
+pub(super) struct ScanError {
     pub(super) fault: Fault,
     /// The reader where it stopped.
     pub(super) bits: BitReader,
     /// MCUs decoded.
-    pub(super) units: usize,
+    pub(super) mcus: usize,
 }
 
 const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
@@ -156,7 +157,7 @@ impl AcDecoder {
         const { assert!(2 * SkipEntry::MAX_LENGTH <= BitReader::REFILLED) };
         while next < 64 {
             bits.refill(window);
-            let mut stuck = false;
+            let mut is_unresolved = false;
             for _ in 0..2 {
                 let entry = self.skips.entry(bits.peek::<SKIP_BITS>());
                 let after = next + entry.steps() as usize;
@@ -167,11 +168,11 @@ impl AcDecoder {
                     bits.consume(entry.length());
                     return Ok(());
                 } else {
-                    stuck = true;
+                    is_unresolved = true;
                     break;
                 }
             }
-            if stuck {
+            if is_unresolved {
                 bits.refill(window);
                 let (length, symbol) = self.code.decode(bits.buffer).ok_or(BAD_CODE)?;
                 let size = u32::from(symbol & 15);
@@ -197,40 +198,44 @@ impl AcDecoder {
 #[inline(always)]
 pub(super) fn decode<const N: usize>(
     source: &mut EntropySource<'_, '_>,
-    scan: &Scan,
-    parts: &mut [Part<'_, '_>],
-    units: Rectangle,
+    scan: &ScanHeader,
+    components: &mut [ComponentDecoder<'_, '_>],
+    mcus: BlockRect,
     interval: usize,
-) -> Result<BitReader, Stop> {
+) -> Result<BitReader, ScanError> {
     let mut bits = BitReader::default();
     let mut predictors = [0_i32; 4];
     let mut until_restart = if interval == 0 { usize::MAX } else { interval };
     let mut restarts = 0_u8;
-    let (columns, rows) = scan.units;
+    let (columns, rows) = scan.mcus;
     for y in 0..rows {
         for x in 0..columns {
-            let stop = |fault, bits| Stop {
+            let scan_error = |fault, bits| ScanError {
                 fault,
                 bits,
-                units: y * columns + x,
+                mcus: y * columns + x,
             };
             if until_restart == 0 {
                 bits = source
                     .restart(bits, restarts & 7)
-                    .map_err(|fault| stop(fault, bits))?;
+                    .map_err(|fault| scan_error(fault, bits))?;
                 restarts = restarts.wrapping_add(1);
                 until_restart = interval;
                 predictors = [0; 4];
             }
             until_restart -= 1;
             if source.is_low(&bits) {
-                bits = source.top_up(bits).map_err(|fault| stop(fault, bits))?;
+                bits = source
+                    .top_up(bits)
+                    .map_err(|fault| scan_error(fault, bits))?;
             }
-            let is_kept = units.index_of(x, y).is_some();
+            let is_kept = mcus.index_of(x, y).is_some();
             let window = source.window();
-            for (part, predictor) in parts.iter_mut().zip(&mut predictors) {
-                if let Err(fault) = unit::<N>(&mut bits, window, part, predictor, is_kept, (x, y)) {
-                    return Err(stop(fault, bits));
+            for (component, predictor) in components.iter_mut().zip(&mut predictors) {
+                if let Err(fault) =
+                    decode_mcu::<N>(&mut bits, window, component, predictor, is_kept, (x, y))
+                {
+                    return Err(scan_error(fault, bits));
                 }
             }
         }
@@ -240,31 +245,33 @@ pub(super) fn decode<const N: usize>(
 
 /// Decodes a component's blocks of the MCU in column and row `place`.
 #[inline(always)]
-fn unit<const N: usize>(
+fn decode_mcu<const N: usize>(
     bits: &mut BitReader,
     window: &Window,
-    part: &mut Part<'_, '_>,
+    component: &mut ComponentDecoder<'_, '_>,
     predictor: &mut i32,
     is_kept: bool,
-    place: (usize, usize),
+    mcu: (usize, usize),
 ) -> Result<(), Fault> {
-    let (across, down) = part.unit_blocks;
+    let (across, down) = component.blocks_per_mcu;
     for row in 0..down {
         for column in 0..across {
-            let difference = part.dc.difference(bits, window)?;
+            let difference = component.dc.difference(bits, window)?;
             *predictor = predictor.wrapping_add(difference);
             if !is_kept {
-                part.ac.skip(bits, window, 1)?;
+                component.ac.skip(bits, window, 1)?;
                 continue;
             }
             let mut coefficients = [0; 64];
             coefficients[0] = wrap(*predictor);
-            part.ac.coefficients::<N>(bits, window, &mut coefficients)?;
-            let x = (place.0 * across + column - part.blocks.x) * N;
-            let y = (place.1 * down + row - part.blocks.y) * N;
-            let stride = part.plane.stride;
-            if let Some(output) = part.plane.samples.get_mut(y * stride + x..) {
-                transform::<N>(&coefficients, &part.steps, output, stride);
+            component
+                .ac
+                .coefficients::<N>(bits, window, &mut coefficients)?;
+            let x = (mcu.0 * across + column - component.blocks.x) * N;
+            let y = (mcu.1 * down + row - component.blocks.y) * N;
+            let stride = component.plane.stride;
+            if let Some(output) = component.plane.samples.get_mut(y * stride + x..) {
+                transform::<N>(&coefficients, &component.steps, output, stride);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Reading bits, most significant first: ITU-T T.81 F.2.2.5 and C.3.
 
-use super::source::{WINDOW, Window};
+use super::window::{WINDOW, Window};
 
 /// A position in a window of unstuffed bytes, with a buffer of the next bits.
 ///

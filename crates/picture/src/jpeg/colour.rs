@@ -1,6 +1,20 @@
 //! From components to colours, on planes that have been brought to one size.
 
-use super::header::ColourModel;
+/// What the components of a picture mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ColourModel {
+    /// One component: luminance.
+    #[default]
+    Grey,
+    /// Luminance and two colour differences, as JFIF and ITU-R BT.601 define them.
+    YCbCr,
+    /// Red, green and blue.
+    Rgb,
+    /// Four inks, stored inverted as Adobe's programs do: 255 is no ink.
+    Cmyk,
+    /// As [`Cmyk`](Self::Cmyk), with the first three turned into YCbCr as if they were RGB.
+    Ycck,
+}
 
 impl ColourModel {
     /// Components in the file, and channels in what [`combine`](Self::combine) gives: 1 for grey, 3

@@ -1,14 +1,14 @@
 //! The decoder as its users see it: its settings and its buffers.
 
 use super::dispatch::Processor;
-use super::header::{self, Opening};
-use super::limits::{Limits, Spent};
-use super::planes::{Plane, Planes, Rectangle, Region, Scale};
+use super::frame_decoder::{FrameDecoder, Received};
+use super::header::{self, OpenedJpeg};
+use super::limits::{Limits, WorkSpent};
+use super::planes::{BlockRect, Plane, Planes, Region, Scale};
 use super::progression::Progression;
-use super::progressive::Store;
-use super::scans::{Decode, Received};
-use super::source::{WINDOW, Window};
-use crate::Error;
+use super::progressive::CoefficientStore;
+use super::window::{WINDOW, Window};
+use crate::error::Error;
 
 /// Most bytes that a [`Decoder`] holds on to between two decodes, besides its 32 KiB window: a photo of
 /// 12 MP needs 5 MiB.
@@ -18,13 +18,13 @@ pub const RETAINED: usize = 6 << 20;
 pub struct Decoder {
     processor: Processor,
     window: Box<Window>,
-    stores: Vec<Store>,
+    stores: Vec<CoefficientStore>,
     spare_planes: Vec<Vec<u8>>,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self::on(Processor::detect())
+        Self::with_processor(Processor::detect())
     }
 }
 
@@ -32,10 +32,10 @@ impl Decoder {
     /// A decoder that makes no use of what the processor has beyond the build's target. Slower; its
     /// results are the same.
     pub fn portable() -> Self {
-        Self::on(Processor::portable())
+        Self::with_processor(Processor::portable())
     }
 
-    fn on(processor: Processor) -> Self {
+    fn with_processor(processor: Processor) -> Self {
         let window = Box::new([0; WINDOW + 8]);
         Self {
             processor,
@@ -61,15 +61,25 @@ impl Decoder {
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
-        let opening = header::open(bytes)?;
+        self.decode_opened(header::open(bytes)?, scale, region, limits)
+    }
+
+    /// As [`decode`](Self::decode), of a file whose header was parsed.
+    pub(crate) fn decode_opened(
+        &mut self,
+        opened: OpenedJpeg<'_>,
+        scale: Scale,
+        region: Option<Region>,
+        limits: &Limits,
+    ) -> Result<Planes, Error> {
         let result = match scale {
-            Scale::Eighth => self.run::<1>(opening, scale, region, limits),
-            Scale::Quarter => self.run::<2>(opening, scale, region, limits),
-            Scale::ThreeEighths => self.run::<3>(opening, scale, region, limits),
-            Scale::Half => self.run::<4>(opening, scale, region, limits),
-            Scale::Full => self.run::<8>(opening, scale, region, limits),
+            Scale::Eighth => self.run::<1>(opened, scale, region, limits),
+            Scale::Quarter => self.run::<2>(opened, scale, region, limits),
+            Scale::ThreeEighths => self.run::<3>(opened, scale, region, limits),
+            Scale::Half => self.run::<4>(opened, scale, region, limits),
+            Scale::Full => self.run::<8>(opened, scale, region, limits),
         };
-        self.give_back();
+        self.trim();
         result
     }
 
@@ -80,49 +90,49 @@ impl Decoder {
             .into_iter()
             .map(|plane| plane.samples)
             .collect();
-        self.give_back();
+        self.trim();
     }
 
     /// Gives back what exceeds [`RETAINED`].
-    fn give_back(&mut self) {
-        let mut left = RETAINED;
+    fn trim(&mut self) {
+        let mut remaining = RETAINED;
         for store in &mut self.stores {
-            left -= store.shrink(left);
+            remaining -= store.shrink(remaining);
         }
         self.spare_planes.retain(|plane| {
-            let fits = plane.capacity() <= left;
-            left -= if fits { plane.capacity() } else { 0 };
+            let fits = plane.capacity() <= remaining;
+            remaining -= if fits { plane.capacity() } else { 0 };
             fits
         });
     }
 
     fn run<const N: usize>(
         &mut self,
-        opening: Opening<'_>,
+        opened: OpenedJpeg<'_>,
         scale: Scale,
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
-        let Opening {
+        let OpenedJpeg {
             header,
             tables,
             scan,
             markers,
-        } = opening;
+        } = opened;
         let frame = &header.frame;
-        let mut spent = Spent::default();
-        spent.book(scan.block_count(), limits)?;
-        let units = Rectangle::of_units(frame, region);
+        let mut spent = WorkSpent::default();
+        spent.add_scan(scan.block_count(), limits)?;
+        let mcus = BlockRect::of_mcus(frame, region);
         let planes = (0..frame.components.len())
             .map(|index| {
                 let spare = self.spare_planes.pop().unwrap_or_default();
-                Plane::new(frame, index, units, scale, spare)
+                Plane::new(frame, index, mcus, scale, spare)
             })
             .collect();
-        let mut decode = Decode::<N> {
+        let mut frame_decoder = FrameDecoder::<N> {
             processor: self.processor,
             frame,
-            units,
+            mcus,
             tables,
             markers,
             window: &mut self.window,
@@ -132,11 +142,11 @@ impl Decoder {
             progression: Progression::new(frame.components.len()),
             received: Received::default(),
         };
-        decode.prepare();
-        decode.scans(scan, spent, limits)?;
-        decode.finish();
+        frame_decoder.prepare();
+        frame_decoder.scans(scan, spent, limits)?;
+        frame_decoder.finish();
         Ok(Planes {
-            planes: decode.planes,
+            planes: frame_decoder.planes,
             colour: header.colour,
         })
     }

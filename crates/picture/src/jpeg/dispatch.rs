@@ -12,11 +12,11 @@
     )
 )]
 
-use super::baseline::{self, Part, Stop};
+use super::baseline::{self, ComponentDecoder, ScanError};
 use super::bits::BitReader;
-use super::planes::Rectangle;
-use super::progressive::{self, AcDecoder, DcPart, Store};
-use super::scan::Scan;
+use super::planes::BlockRect;
+use super::progressive::{self, CoefficientStore, DcComponentDecoder, ProgressiveAcDecoder};
+use super::scan_header::ScanHeader;
 #[cfg(target_arch = "x86_64")]
 use super::select::Bmi2;
 use super::select::Portable;
@@ -30,7 +30,7 @@ pub(super) struct Processor {
     extended: Option<Bmi2>,
 }
 
-type Decoded = Result<BitReader, Stop>;
+type ScanResult = Result<BitReader, ScanError>;
 
 /// Defines a method that calls `$decode` with its arguments, compiled for the extensions if the
 /// processor has them. The selector differs between the two, so it is an argument of its own, and
@@ -42,11 +42,11 @@ macro_rules! dispatch {
         $(, $select:ident)?
     ) => {
         $(#[$doc])*
-        pub(super) fn $name<const N: usize>(self, $($argument: $type),*) -> Decoded {
+        pub(super) fn $name<const N: usize>(self, $($argument: $type),*) -> ScanResult {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-                fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> Decoded {
+                fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> ScanResult {
                     $module::$decode::<N>($($argument,)* $($select)?)
                 }
                 let usable = self.extended;
@@ -89,9 +89,9 @@ impl Processor {
         /// [`baseline::decode`].
         fn sequential(
             source: &mut EntropySource<'_, '_>,
-            scan: &Scan,
-            parts: &mut [Part<'_, '_>],
-            units: Rectangle,
+            scan: &ScanHeader,
+            components: &mut [ComponentDecoder<'_, '_>],
+            mcus: BlockRect,
             interval: usize
         ) = baseline::decode
     }
@@ -100,8 +100,8 @@ impl Processor {
         /// [`progressive::decode_dc`].
         fn progressive_dc(
             source: &mut EntropySource<'_, '_>,
-            scan: &Scan,
-            parts: &mut [DcPart<'_, '_>],
+            scan: &ScanHeader,
+            components: &mut [DcComponentDecoder<'_, '_>],
             interval: usize
         ) = progressive::decode_dc
     }
@@ -110,9 +110,9 @@ impl Processor {
         /// [`progressive::decode_ac`].
         fn progressive_ac(
             source: &mut EntropySource<'_, '_>,
-            scan: &Scan,
-            decoder: &AcDecoder,
-            store: &mut Store,
+            scan: &ScanHeader,
+            decoder: &ProgressiveAcDecoder,
+            store: &mut CoefficientStore,
             interval: usize
         ) = progressive::decode_ac, select
     }

@@ -1,15 +1,16 @@
 //! What stands in front of the first scan.
 
-use super::frame::Frame;
+use super::colour::ColourModel;
+use super::frame_header::FrameHeader;
 use super::markers::{MarkerReader, Segment, code, is_optional};
 use super::metadata::{self, IccChunk};
-use super::scan::Scan;
+use super::scan_header::ScanHeader;
 use super::tables::Tables;
-use crate::Error;
+use crate::error::Error;
 
 /// What a file says of its picture before any of it is decoded.
 #[derive(Clone, Debug)]
-pub struct Header<'d> {
+pub struct JpegHeader<'d> {
     /// Width as stored, in pixels, before orientation.
     pub width: u32,
     /// Height as stored, in pixels.
@@ -22,44 +23,42 @@ pub struct Header<'d> {
     pub sampling: Vec<(u8, u8)>,
     /// The TIFF structure of the first EXIF segment.
     pub exif: Option<&'d [u8]>,
-    pub(super) icc: Vec<IccChunk<'d>>,
-    pub(super) frame: Frame,
+    icc: Vec<IccChunk<'d>>,
+    pub(super) frame: FrameHeader,
 }
 
-/// What the components of a picture mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ColourModel {
-    /// One component: luminance.
-    #[default]
-    Grey,
-    /// Luminance and two colour differences, as JFIF and ITU-R BT.601 define them.
-    YCbCr,
-    /// Red, green and blue.
-    Rgb,
-    /// Four inks, stored inverted as Adobe's programs do: 255 is no ink.
-    Cmyk,
-    /// As [`Cmyk`](Self::Cmyk), with the first three turned into YCbCr as if they were RGB.
-    Ycck,
+impl JpegHeader<'_> {
+    /// Returns the ICC profile, joined from its chunks.
+    ///
+    /// `None` if there is no profile, or if chunks are missing, repeated or miscounted.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the profile is longer than `limit` bytes.
+    pub fn icc_profile(&self, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        metadata::icc_profile(&self.icc, limit)
+    }
 }
 
 /// Reads a file up to its first scan.
-pub fn read_header(bytes: &[u8]) -> Result<Header<'_>, Error> {
-    open(bytes).map(|opening| opening.header)
+pub fn read_header(bytes: &[u8]) -> Result<JpegHeader<'_>, Error> {
+    open(bytes).map(|opened| opened.header)
 }
 
 /// A file read up to its first scan.
-pub(super) struct Opening<'d> {
-    pub(super) header: Header<'d>,
+#[derive(Debug)]
+pub(crate) struct OpenedJpeg<'d> {
+    pub(crate) header: JpegHeader<'d>,
     pub(super) tables: Tables,
-    pub(super) scan: Scan,
+    pub(super) scan: ScanHeader,
     /// Stands behind the scan header.
     pub(super) markers: MarkerReader<'d>,
 }
 
-pub(super) fn open(bytes: &[u8]) -> Result<Opening<'_>, Error> {
+/// Parses all segments up to the first scan.
+pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     let mut markers = MarkerReader::new(bytes)?;
     let mut tables = Tables::default();
-    let mut frame: Option<Frame> = None;
+    let mut frame: Option<FrameHeader> = None;
     let mut hints = ColourHints::default();
     let mut exif = None;
     let mut icc = Vec::new();
@@ -75,9 +74,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opening<'_>, Error> {
             code::APP14 => hints.read_adobe(segment.payload),
             code::SOS => {
                 let frame = frame.ok_or_else(|| segment.damaged("scan before the frame header"))?;
-                let scan = Scan::parse(&segment, &frame)?;
-                let header = describe(frame, &hints, exif, icc);
-                return Ok(Opening {
+                let scan = ScanHeader::parse(&segment, &frame)?;
+                let header = build_header(frame, &hints, exif, icc);
+                return Ok(OpenedJpeg {
                     header,
                     tables,
                     scan,
@@ -86,7 +85,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Opening<'_>, Error> {
             }
             code::EOI => return Err(segment.damaged("no picture before the end of image")),
             _ if is_frame_header(segment.code) => {
-                let parsed = Frame::parse(&segment)?;
+                let parsed = FrameHeader::parse(&segment)?;
                 if frame.replace(parsed).is_some() {
                     return Err(segment.damaged("a second frame header"));
                 }
@@ -118,13 +117,13 @@ pub(super) fn is_frame_header(marker: u8) -> bool {
     clippy::cast_possible_truncation,
     reason = "sizes are 16 bits and factors 4"
 )]
-fn describe<'d>(
-    frame: Frame,
+fn build_header<'d>(
+    frame: FrameHeader,
     hints: &ColourHints,
     exif: Option<&'d [u8]>,
     icc: Vec<IccChunk<'d>>,
-) -> Header<'d> {
-    Header {
+) -> JpegHeader<'d> {
+    JpegHeader {
         width: frame.width as u32,
         height: frame.height as u32,
         progressive: frame.progressive,
@@ -162,7 +161,7 @@ impl ColourHints {
     /// Decides as libjpeg does: a JFIF segment means YCbCr, else an Adobe segment tells, else the
     /// component identifiers may spell RGB. Four components without an Adobe segment are CMYK, and
     /// inverted like Adobe's, which is what every browser takes them for.
-    fn colour_model(&self, frame: &Frame) -> ColourModel {
+    fn colour_model(&self, frame: &FrameHeader) -> ColourModel {
         match (frame.components.as_slice(), self.adobe) {
             ([_], _) => ColourModel::Grey,
             ([_, _, _], _) if self.jfif => ColourModel::YCbCr,

@@ -16,7 +16,7 @@ use std::num::Wrapping;
 pub(super) type Coefficients = [i16; 64];
 
 /// Quantisation steps in the same order as the coefficients.
-pub(super) type Steps = [i32; 64];
+pub(super) type QuantisationSteps = [i32; 64];
 
 type Fixed = Wrapping<i32>;
 
@@ -81,7 +81,7 @@ pub(super) fn wrap(value: i32) -> i16 {
 #[inline(always)]
 pub(super) fn transform<const N: usize>(
     coefficients: &Coefficients,
-    steps: &Steps,
+    steps: &QuantisationSteps,
     output: &mut [u8],
     stride: usize,
 ) {
@@ -94,7 +94,7 @@ pub(super) fn transform<const N: usize>(
 }
 
 #[inline(always)]
-fn samples<const N: usize>(coefficients: &Coefficients, steps: &Steps) -> [[u8; 8]; 8] {
+fn samples<const N: usize>(coefficients: &Coefficients, steps: &QuantisationSteps) -> [[u8; 8]; 8] {
     let at = |zigzag: usize| Wrapping(i32::from(coefficients[zigzag]) * steps[zigzag]);
     let mut output = [[0; 8]; 8];
     match N {
@@ -110,7 +110,7 @@ fn samples<const N: usize>(coefficients: &Coefficients, steps: &Steps) -> [[u8; 
                 row[1] = sample((even - odd) >> NORMALISE);
             }
         }
-        3 => small(
+        3 => transform_small(
             [
                 [at(0), at(1), at(5)],
                 [at(2), at(4), at(7)],
@@ -119,7 +119,7 @@ fn samples<const N: usize>(coefficients: &Coefficients, steps: &Steps) -> [[u8; 
             three_points,
             &mut output,
         ),
-        4 => small(
+        4 => transform_small(
             [
                 [at(0), at(1), at(5), at(6)],
                 [at(2), at(4), at(7), at(13)],
@@ -129,14 +129,14 @@ fn samples<const N: usize>(coefficients: &Coefficients, steps: &Steps) -> [[u8; 
             four_points,
             &mut output,
         ),
-        _ => full(coefficients, steps, &mut output),
+        _ => transform_full(coefficients, steps, &mut output),
     }
     output
 }
 
 /// Column and row pass of a small transform.
 #[inline(always)]
-fn small<const N: usize>(
+fn transform_small<const N: usize>(
     block: [[Fixed; N]; N],
     one_dimension: fn([Fixed; N], Fixed) -> [Fixed; N],
     output: &mut [[u8; 8]; 8],
@@ -189,18 +189,22 @@ fn four_points([c0, c1, c2, c3]: [Fixed; 4], rounding: Fixed) -> [Fixed; 4] {
 }
 
 #[inline(always)]
-fn full(coefficients: &Coefficients, steps: &Steps, output: &mut [[u8; 8]; 8]) {
+fn transform_full(
+    coefficients: &Coefficients,
+    steps: &QuantisationSteps,
+    output: &mut [[u8; 8]; 8],
+) {
     let mut block: [[Fixed; 8]; 8] =
         from_fn(|y| from_fn(|x| Wrapping(i32::from(coefficients[8 * y + x]) * steps[8 * y + x])));
-    pass(&mut block, FRACTION - PASS_FRACTION);
+    transform_columns(&mut block, FRACTION - PASS_FRACTION);
     block = from_fn(|y| from_fn(|x| block[x][y]));
-    pass(&mut block, FRACTION + PASS_FRACTION + NORMALISE);
+    transform_columns(&mut block, FRACTION + PASS_FRACTION + NORMALISE);
     *output = from_fn(|y| from_fn(|x| sample(block[x][y])));
 }
 
 /// Transforms all columns, a lane each.
 #[inline(always)]
-fn pass(block: &mut [[Fixed; 8]; 8], shift: usize) {
+fn transform_columns(block: &mut [[Fixed; 8]; 8], shift: usize) {
     for lane in 0..8 {
         let column = eight_points(from_fn(|y| block[y][lane]), half(shift));
         for (row, value) in block.iter_mut().zip(column) {

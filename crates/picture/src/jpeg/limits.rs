@@ -1,6 +1,6 @@
 //! How much work a file may ask for.
 
-use crate::Error;
+use crate::error::{Complexity, Error};
 
 /// Bounds on the work of one decode.
 ///
@@ -27,26 +27,26 @@ impl Default for Limits {
 
 /// What has been used up of [`Limits`].
 #[derive(Default)]
-pub(super) struct Spent {
+pub(super) struct WorkSpent {
     scans: u32,
     blocks: u64,
 }
 
-impl Spent {
+impl WorkSpent {
     /// Books a scan of that many blocks, or refuses it.
-    pub(super) fn book(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn add_scan(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
         self.scans += 1;
         self.blocks = self.blocks.saturating_add(blocks);
         if self.scans > limits.max_scans {
             return Err(Error::TooComplex {
-                what: "scans",
+                what: Complexity::Scans,
                 value: u64::from(self.scans),
                 limit: u64::from(limits.max_scans),
             });
         }
         if self.blocks > limits.max_blocks {
             return Err(Error::TooComplex {
-                what: "blocks over all scans",
+                what: Complexity::ScanBlocks,
                 value: self.blocks,
                 limit: limits.max_blocks,
             });

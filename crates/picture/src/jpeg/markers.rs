@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Marker codes, the byte after 0xFF: T.81 table B.1.
 pub(super) mod code {
@@ -52,6 +52,7 @@ impl Segment<'_> {
 }
 
 /// Walks the segments of a file.
+#[derive(Debug)]
 pub(super) struct MarkerReader<'d> {
     data: &'d [u8],
     position: usize,
@@ -116,12 +117,12 @@ impl<'d> MarkerReader<'d> {
 
     fn next_code(&mut self) -> Option<(u8, usize)> {
         let rest = self.data.get(self.position..)?;
-        let mut at = self.position + memchr(0xFF, rest)?;
-        while *self.data.get(at + 1)? == 0xFF {
-            at += 1;
+        let mut offset = self.position + memchr(0xFF, rest)?;
+        while *self.data.get(offset + 1)? == 0xFF {
+            offset += 1;
         }
-        self.position = at + 2;
-        Some((self.data[at + 1], at))
+        self.position = offset + 2;
+        Some((self.data[offset + 1], offset))
     }
 
     /// The parameters of a marker. A length below the two bytes that it counts itself is damage,

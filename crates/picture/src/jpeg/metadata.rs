@@ -1,7 +1,6 @@
 //! Metadata in application segments: EXIF (CIPA DC-008 4.7.2) and ICC profiles (ICC.1 B.4).
 
-use super::header::Header;
-use crate::Error;
+use crate::error::{Complexity, Error};
 
 const EXIF: &[u8] = b"Exif\0\0";
 const ICC: &[u8] = b"ICC_PROFILE\0";
@@ -31,34 +30,34 @@ pub(super) fn icc_chunk(payload: &[u8]) -> Option<IccChunk<'_>> {
     }
 }
 
-impl Header<'_> {
-    /// The ICC profile, put together from its chunks in their order.
-    ///
-    /// `None` if there is none, and if chunks are missing, repeated or miscounted: a picture without
-    /// a usable profile is one without a profile. [`Error::TooComplex`] above `limit` bytes.
-    pub fn icc_profile(&self, limit: u64) -> Result<Option<Vec<u8>>, Error> {
-        let mut chunks: Vec<_> = self.icc.iter().collect();
-        chunks.sort_by_key(|chunk| chunk.number);
-        let is_whole = chunks.iter().zip(1..).all(|(chunk, number): (_, usize)| {
-            usize::from(chunk.number) == number && usize::from(chunk.count) == chunks.len()
-        });
-        if chunks.is_empty() || !is_whole {
-            return Ok(None);
-        }
-        let size: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
-        if size as u64 > limit {
-            return Err(Error::TooComplex {
-                what: "bytes of ICC profile",
-                value: size as u64,
-                limit,
-            });
-        }
-        Ok(Some(
-            chunks
-                .into_iter()
-                .flat_map(|chunk| chunk.bytes)
-                .copied()
-                .collect(),
-        ))
+/// Joins the chunks of an ICC profile in the order of their numbers.
+///
+/// `None` if there are no chunks, or if chunks are missing, repeated or miscounted.
+///
+/// # Errors
+/// [`Error::TooComplex`] if the profile is longer than `limit` bytes.
+pub(super) fn icc_profile(chunks: &[IccChunk<'_>], limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    let mut chunks: Vec<_> = chunks.iter().collect();
+    chunks.sort_by_key(|chunk| chunk.number);
+    let is_whole = chunks.iter().zip(1..).all(|(chunk, number): (_, usize)| {
+        usize::from(chunk.number) == number && usize::from(chunk.count) == chunks.len()
+    });
+    if chunks.is_empty() || !is_whole {
+        return Ok(None);
     }
+    let size: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+    if size as u64 > limit {
+        return Err(Error::TooComplex {
+            what: Complexity::ProfileBytes,
+            value: size as u64,
+            limit,
+        });
+    }
+    Ok(Some(
+        chunks
+            .into_iter()
+            .flat_map(|chunk| chunk.bytes)
+            .copied()
+            .collect(),
+    ))
 }

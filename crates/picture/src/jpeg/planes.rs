@@ -1,7 +1,7 @@
 //! What a decode returns: the samples of each component, at the component's own resolution.
 
-use super::frame::{BLOCK, Frame};
-use super::header::ColourModel;
+use super::colour::ColourModel;
+use super::frame_header::{BLOCK, FrameHeader};
 
 /// How much smaller than the picture to decode: each block of 8 × 8 samples becomes N × N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,35 +98,35 @@ pub struct Plane {
 
 /// A rectangle of MCUs or of blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rectangle {
+pub(super) struct BlockRect {
     pub(super) x: usize,
     pub(super) y: usize,
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
-impl Rectangle {
+impl BlockRect {
     /// The MCUs that `region` touches; all for none. A region that leaves the picture is cut to it.
-    pub(super) fn of_units(frame: &Frame, region: Option<Region>) -> Self {
-        let units = frame.interleaved_units();
+    pub(super) fn of_mcus(frame: &FrameHeader, region: Option<Region>) -> Self {
+        let mcus = frame.interleaved_mcus();
         let Some(region) = region else {
             return Self {
                 x: 0,
                 y: 0,
-                width: units.0,
-                height: units.1,
+                width: mcus.0,
+                height: mcus.1,
             };
         };
-        let span = |start: u32, length: u32, unit: usize, count: usize| {
-            let first = (start as usize / unit).min(count - 1);
+        let span = |start: u32, length: u32, mcu_side: usize, count: usize| {
+            let first = (start as usize / mcu_side).min(count - 1);
             let end = (start as usize + length as usize)
-                .div_ceil(unit)
+                .div_ceil(mcu_side)
                 .clamp(first + 1, count);
             (first, end - first)
         };
         let (horizontal, vertical) = frame.largest_sampling;
-        let (x, width) = span(region.x, region.width, BLOCK * horizontal, units.0);
-        let (y, height) = span(region.y, region.height, BLOCK * vertical, units.1);
+        let (x, width) = span(region.x, region.width, BLOCK * horizontal, mcus.0);
+        let (y, height) = span(region.y, region.height, BLOCK * vertical, mcus.1);
         Self {
             x,
             y,
@@ -159,7 +159,7 @@ impl Rectangle {
 }
 
 /// Makes a vector hold `length` times `value`, on its own memory if that suffices.
-pub(super) fn refill<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
+pub(super) fn reset_to<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
     vector.clear();
     if vector.capacity() < length {
         // In place of growing: the old memory goes first, and not a byte more is taken.
@@ -172,27 +172,27 @@ pub(super) fn refill<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
 
 impl Plane {
     /// Bytes of samples in a plane for these blocks.
-    pub(super) fn size(blocks: Rectangle, scale: Scale) -> u64 {
+    pub(super) fn size(blocks: BlockRect, scale: Scale) -> u64 {
         let n = scale.samples_per_block();
         (blocks.width * n) as u64 * (blocks.height * n) as u64
     }
 
     /// An empty plane for the blocks of a component in `units`, on top of `samples`' memory.
     pub(super) fn new(
-        frame: &Frame,
+        frame: &FrameHeader,
         component: usize,
-        units: Rectangle,
+        mcus: BlockRect,
         scale: Scale,
         mut samples: Vec<u8>,
     ) -> Self {
         let n = scale.samples_per_block();
         let sampling = frame.components[component].sampling;
-        let blocks = units.blocks(sampling);
+        let blocks = mcus.blocks(sampling);
         let largest = frame.largest_sampling;
         let (x, y, stride) = (blocks.x * n, blocks.y * n, blocks.width * n);
         let whole_width = (frame.width * sampling.0 * n).div_ceil(largest.0 * BLOCK);
         let whole_height = (frame.height * sampling.1 * n).div_ceil(largest.1 * BLOCK);
-        refill(&mut samples, stride * blocks.height * n, 128);
+        reset_to(&mut samples, stride * blocks.height * n, 128);
         Self {
             samples,
             stride,

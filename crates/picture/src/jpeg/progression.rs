@@ -1,6 +1,6 @@
 //! Which bits of which coefficients the scans so far have brought: ITU-T T.81 G.1.1.
 
-use super::scan::Scan;
+use super::scan_header::ScanHeader;
 
 /// How far the coefficients of each component have come.
 pub(super) struct Progression {
@@ -18,7 +18,7 @@ impl Progression {
 
     /// Checks that a progressive scan continues where earlier ones ended (G.1.1.1.1, G.1.1.1.2), and
     /// books it.
-    pub(super) fn book(&mut self, scan: &Scan) -> Result<(), &'static str> {
+    pub(super) fn record(&mut self, scan: &ScanHeader) -> Result<(), &'static str> {
         let (first, last) = scan.band;
         let (high, low) = scan.approximation;
         let is_valid_band = if first == 0 {
@@ -33,8 +33,8 @@ impl Progression {
             return Err("bit positions of a progressive scan");
         }
         let before = if high == 0 { None } else { Some(high) };
-        for part in &scan.components {
-            let reached = &mut self.reached[part.index];
+        for component in &scan.components {
+            let reached = &mut self.reached[component.index];
             if first > 0 && reached[0].is_none() {
                 return Err("AC scan before the component's DC scan");
             }
@@ -47,9 +47,9 @@ impl Progression {
     }
 
     /// Books a sequential scan, which brings all of its components' coefficients.
-    pub(super) fn book_sequential(&mut self, scan: &Scan) {
-        for part in &scan.components {
-            self.reached[part.index] = [Some(0); 64];
+    pub(super) fn record_sequential(&mut self, scan: &ScanHeader) {
+        for component in &scan.components {
+            self.reached[component.index] = [Some(0); 64];
         }
     }
 

@@ -8,9 +8,7 @@ use memchr::memchr;
 
 use super::bits::BitReader;
 use super::markers::code;
-
-/// Bytes in a window, a power of two so that a masked index provably lies inside.
-pub(super) const WINDOW: usize = 1 << 15;
+use super::window::{WINDOW, Window};
 
 /// Bytes that one step of a scan (an MCU of at most 10 blocks, or a block of a progressive scan) can
 /// consume at most: 64 symbols of 16 bits with 15 more for the value are 248 bytes a block. The reader
@@ -23,9 +21,6 @@ const CAPACITY: usize = WINDOW - SLACK;
 
 /// Bytes kept in front of the reader when the window moves on; its bit buffer came from them.
 const HISTORY: usize = 8;
-
-/// Unstuffed bytes, with 8 more so that a load at any masked index stays inside.
-pub(super) type Window = [u8; WINDOW + 8];
 
 /// Why entropy-coded data can not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +163,7 @@ impl<'d, 'w> EntropySource<'d, 'w> {
             if plain == rest.len() {
                 self.ended = true;
             } else if plain < room {
-                self.pass_escape();
+                self.consume_escape();
             }
         }
         self.threshold = if self.ended {
@@ -181,7 +176,7 @@ impl<'d, 'w> EntropySource<'d, 'w> {
 
     /// Takes the pair at `next`, which starts with 0xFF: a stuffed byte or a marker. Fill bytes may
     /// stand between the two.
-    fn pass_escape(&mut self) {
+    fn consume_escape(&mut self) {
         let mut second = self.next + 1;
         while self.data.get(second) == Some(&0xFF) {
             second += 1;

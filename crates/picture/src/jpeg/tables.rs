@@ -2,14 +2,14 @@
 //! Huffman tables (B.2.4.2) and the restart interval (B.2.4.4).
 
 use super::markers::Segment;
-use crate::Error;
+use crate::error::Error;
 
 /// Quantisation steps in zigzag order (T.81 figure A.6).
 pub(super) type QuantisationTable = [u16; 64];
 
 /// A Huffman table as transmitted; its codes are derived only when a scan uses it, so that a table
 /// nothing uses can be as odd as it likes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct HuffmanSpecification {
     /// How many codes there are of 1 to 16 bits: BITS in T.81.
     pub(super) counts: [u8; 16],
@@ -18,7 +18,7 @@ pub(super) struct HuffmanSpecification {
 }
 
 /// Everything a scan needs besides its header and the frame.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     pub(super) quantisation: [Option<QuantisationTable>; 4],
     pub(super) dc: [Option<HuffmanSpecification>; 4],
@@ -90,17 +90,18 @@ impl Tables {
 
     /// Fills the slots 0 (luminance) and 1 (chrominance) that the file leaves undefined with the
     /// tables of T.81 K.3: frames cut out of Motion JPEG films count on them.
-    pub(super) fn define_typical_huffman(&mut self) {
+    pub(super) fn define_default_huffman(&mut self) {
         let [dc_luminance, dc_chrominance, ..] = &mut self.dc;
-        dc_luminance.get_or_insert_with(|| typical(DC_LUMINANCE, &DC_SYMBOLS));
-        dc_chrominance.get_or_insert_with(|| typical(DC_CHROMINANCE, &DC_SYMBOLS));
+        dc_luminance.get_or_insert_with(|| default_table(DC_LUMINANCE, &DC_SYMBOLS));
+        dc_chrominance.get_or_insert_with(|| default_table(DC_CHROMINANCE, &DC_SYMBOLS));
         let [ac_luminance, ac_chrominance, ..] = &mut self.ac;
-        ac_luminance.get_or_insert_with(|| typical(AC_LUMINANCE, &AC_LUMINANCE_SYMBOLS));
-        ac_chrominance.get_or_insert_with(|| typical(AC_CHROMINANCE, &AC_CHROMINANCE_SYMBOLS));
+        ac_luminance.get_or_insert_with(|| default_table(AC_LUMINANCE, &AC_LUMINANCE_SYMBOLS));
+        ac_chrominance
+            .get_or_insert_with(|| default_table(AC_CHROMINANCE, &AC_CHROMINANCE_SYMBOLS));
     }
 }
 
-fn typical(counts: [u8; 16], symbols: &[u8]) -> HuffmanSpecification {
+fn default_table(counts: [u8; 16], symbols: &[u8]) -> HuffmanSpecification {
     HuffmanSpecification {
         counts,
         symbols: symbols.to_vec(),

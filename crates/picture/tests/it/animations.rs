@@ -1,5 +1,7 @@
+//! Animations: the first frame is used, and later frames are checked. Also interlaced pictures.
+
 use crate::pictures::{CORNERS, Output, Pixels, animated_webp, close, interlaced, placed_gif};
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
 fn shape(bytes: &[u8]) -> Output {
     let pictures = process(bytes, &Policy::default(), None).unwrap();
@@ -7,7 +9,7 @@ fn shape(bytes: &[u8]) -> Output {
 }
 
 #[test]
-fn the_first_frame_lies_on_its_canvas() {
+fn the_first_frame_is_placed_on_its_canvas() {
     for (name, bytes) in [("WebP", animated_webp(3)), ("GIF", placed_gif())] {
         let output = shape(&bytes);
         assert_eq!((output.side, output.channels), (100, 4), "{name}");
@@ -24,23 +26,28 @@ fn the_first_frame_lies_on_its_canvas() {
             output.at(0.5, 0.3)
         );
     }
-    assert_eq!(shape(&placed_gif()).at(0.5, 0.5)[3], 0, "the clear colour");
+    assert_eq!(
+        shape(&placed_gif()).at(0.5, 0.5)[3],
+        0,
+        "the transparent colour"
+    );
 }
 
 #[test]
-fn a_frame_outside_the_screen_makes_it_grow() {
+fn a_frame_outside_the_screen_enlarges_it() {
     let mut bytes = placed_gif();
+    // Width and height of the logical screen (GIF89a, 18).
     bytes[6..10].copy_from_slice(&[30, 0, 30, 0]);
     assert_eq!(shape(&bytes).side, 60);
 }
 
 #[test]
-fn interlaced_rows_find_their_place() {
+fn interlaced_gif_rows_are_reordered() {
     let pixels = Pixels::new(50, 50);
     let indices: Vec<u8> = (0..50_u8)
         .flat_map(|y| (0..50_u8).map(move |x| x / 25 + 2 * (y / 25)))
         .collect();
-    // In the order of appendix E.
+    // The order of interlaced rows (GIF89a, appendix E): first row and step of each pass.
     let order = [(0, 8), (4, 8), (2, 4), (1, 2)];
     let rows = order
         .iter()
@@ -69,8 +76,8 @@ fn interlaced_rows_find_their_place() {
 }
 
 #[test]
-fn an_interlaced_png_is_the_same_picture() {
-    // By hand: one pixel a pass is what a picture of 1 × 1 has.
+fn an_interlaced_png_gives_the_same_picture() {
+    // A picture of 1 × 1 has a single pass, so its data is the same with and without interlacing.
     let plain = Pixels::new(1, 1).png();
     let interlaced = interlaced(plain.clone());
     let policy = Policy::default();
@@ -81,7 +88,7 @@ fn an_interlaced_png_is_the_same_picture() {
 }
 
 #[test]
-fn apng_keeps_its_default_picture() {
+fn the_first_frame_of_an_apng_is_used_and_the_others_are_checked() {
     let (first, second) = (Pixels::new(50, 50), vec![9; 50 * 50 * 3]);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, 50, 50);
@@ -99,7 +106,7 @@ fn apng_keeps_its_default_picture() {
         ..Policy::default()
     };
     let expected = Error::TooComplex {
-        what: "frames",
+        what: Complexity::Frames,
         value: 3,
         limit: 2,
     };
@@ -109,6 +116,7 @@ fn apng_keeps_its_default_picture() {
         .windows(4)
         .rposition(|window| window == b"fdAT")
         .unwrap();
+    // Changes a byte of the frame data, after the chunk type and the sequence number.
     bytes[at + 10] ^= 1;
     assert!(matches!(
         process(&bytes, &Policy::default(), None),
@@ -116,7 +124,7 @@ fn apng_keeps_its_default_picture() {
     ));
 }
 
-/// A chunk of PNG.
+/// Returns a PNG chunk.
 fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let mut crc = crc32fast::Hasher::new();
     crc.update(kind);
@@ -126,9 +134,9 @@ fn png_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     [&length, kind.as_slice(), content, &end].concat()
 }
 
-/// An APNG of 50 × 50 with a second frame of `width` × `height` whose picture data is `data`, in
-/// two chunks.
-fn second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
+/// Returns an APNG of 50 × 50 with a second frame of `width` × `height`. The frame's `data` is
+/// split into two chunks.
+fn apng_with_second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
     let plain = Pixels::new(50, 50).png();
     let control = |sequence: u32, width: u32, height: u32| {
         let numbers = [sequence, width, height, 0, 0]
@@ -140,6 +148,7 @@ fn second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
     let piece = |sequence: u32, data: &[u8]| {
         png_chunk(b"fdAT", &[&sequence.to_be_bytes()[..], data].concat())
     };
+    // A PNG has a signature of 8 bytes and an IHDR chunk of 25, and ends with IEND (12 bytes).
     let (header_end, end) = (8 + 25, plain.len() - 12);
     [
         &plain[..header_end],
@@ -156,7 +165,7 @@ fn second_frame((width, height): (u32, u32), data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn frames_of_apng_are_decoded_to_their_end() {
+fn all_frames_of_an_apng_are_decoded_completely() {
     let data = |width: u32, height: u32| {
         let png = Pixels::new(width, height).png();
         let at = png.windows(4).position(|window| window == b"IDAT").unwrap();
@@ -164,19 +173,19 @@ fn frames_of_apng_are_decoded_to_their_end() {
         png[at + 4..at + 4 + length].to_vec()
     };
     let policy = Policy::default();
-    let whole = second_frame((30, 20), &data(30, 20));
+    let complete = apng_with_second_frame((30, 20), &data(30, 20));
     assert_eq!(
-        shape(&whole).pixels,
+        shape(&complete).pixels,
         shape(&Pixels::new(50, 50).png()).pixels
     );
 
-    // Every checksum is right, and pixels are missing.
+    // All checksums are correct, but pixels are missing.
     let short = data(30, 20);
-    let cut = second_frame((30, 20), &short[..short.len() - 12]);
-    assert!(process(&cut, &policy, None).is_err());
-    let lower = second_frame((30, 21), &data(30, 20));
+    let truncated = apng_with_second_frame((30, 20), &short[..short.len() - 12]);
+    assert!(process(&truncated, &policy, None).is_err());
+    let lower = apng_with_second_frame((30, 21), &data(30, 20));
     assert!(process(&lower, &policy, None).is_err());
-    let outside = second_frame((51, 20), &data(51, 20));
+    let outside = apng_with_second_frame((51, 20), &data(51, 20));
     assert!(matches!(
         process(&outside, &policy, None),
         Err(Error::Damaged { .. })
@@ -184,7 +193,7 @@ fn frames_of_apng_are_decoded_to_their_end() {
 
     let limited = |max_work| {
         process(
-            &whole,
+            &complete,
             &Policy {
                 max_work,
                 ..Policy::default()
@@ -200,7 +209,7 @@ fn frames_of_apng_are_decoded_to_their_end() {
 }
 
 #[test]
-fn work_is_limited() {
+fn pixels_of_all_frames_are_limited() {
     let policy = Policy {
         max_work: 100 * 100 + 40 * 40 - 1,
         ..Policy::default()
@@ -211,7 +220,7 @@ fn work_is_limited() {
             matches!(
                 result,
                 Err(Error::TooComplex {
-                    what: "pixels in all frames",
+                    what: Complexity::FramePixels,
                     ..
                 })
             ),
@@ -221,12 +230,13 @@ fn work_is_limited() {
 }
 
 #[test]
-fn damage_in_a_later_frame_is_found() {
+fn damage_in_a_later_frame_is_detected() {
     let mut webp = animated_webp(3);
     let last = webp
         .windows(4)
         .rposition(|window| window == b"VP8L")
         .unwrap();
+    // The first byte after the chunk header is the VP8L signature 0x2F.
     webp[last + 8] = 0;
     assert!(process(&webp, &Policy::default(), None).is_err());
     for length in 0..animated_webp(3).len() {

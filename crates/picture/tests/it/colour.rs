@@ -1,8 +1,10 @@
+//! Colour profiles, and the colour models of PNG and JPEG.
+
 use crate::pictures::{Output, Pixels};
 use moxcms::ColorProfile;
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
-/// A picture of one colour.
+/// Returns a picture of one colour.
 fn plain(rgb: [u8; 3]) -> Pixels {
     Pixels {
         width: 32,
@@ -17,49 +19,50 @@ fn shape(bytes: &[u8]) -> [u8; 3] {
     output.at(0.5, 0.5)[..3].try_into().unwrap()
 }
 
-fn near(found: [u8; 3], expected: [u8; 3]) {
-    let near = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 6);
-    assert!(near, "{found:?}, not {expected:?}");
+fn assert_close(found: [u8; 3], expected: [u8; 3]) {
+    let close = found.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 6);
+    assert!(close, "{found:?}, expected {expected:?}");
 }
 
-/// Display-P3 (100, 180, 90) is this in sRGB: through XYZ by the published matrices.
+/// A Display P3 colour, and the same colour in sRGB, computed through XYZ with the published
+/// matrices.
 const P3: [u8; 3] = [100, 180, 90];
 const P3_IN_SRGB: [u8; 3] = [65, 182, 77];
 
 #[test]
-fn profiles_are_applied_in_every_format_that_has_them() {
+fn profiles_are_applied_in_every_format_that_supports_them() {
     let profile = ColorProfile::new_display_p3().encode().unwrap();
     let pixels = plain(P3);
-    near(
+    assert_close(
         shape(&pixels.png_with(|info| info.icc_profile = Some(profile.clone().into()))),
         P3_IN_SRGB,
     );
     let jpeg = pixels.jpeg_with(|encoder| encoder.add_icc_profile(&profile).unwrap());
-    near(shape(&jpeg), P3_IN_SRGB);
-    near(
+    assert_close(shape(&jpeg), P3_IN_SRGB);
+    assert_close(
         shape(&pixels.webp_with(|encoder| encoder.set_icc_profile(profile))),
         P3_IN_SRGB,
     );
 }
 
 #[test]
-fn a_broken_profile_counts_for_nothing() {
+fn an_invalid_profile_is_ignored() {
     for profile in [vec![0; 200], b"not a profile".to_vec(), vec![]] {
-        near(
+        assert_close(
             shape(&plain(P3).png_with(|info| info.icc_profile = Some(profile.into()))),
             P3,
         );
     }
-    // One for grey on a picture of colours.
+    // A grey profile in a colour picture.
     let grey = ColorProfile::new_gray_with_gamma(1.8).encode().unwrap();
-    near(
+    assert_close(
         shape(&plain(P3).png_with(|info| info.icc_profile = Some(grey.into()))),
         P3,
     );
 }
 
 #[test]
-fn a_profile_that_unpacks_to_too_much_is_refused() {
+fn a_profile_that_decompresses_beyond_the_limit_is_refused() {
     let profile = vec![0; 8 << 20];
     let bytes = plain(P3).png_with(|info| info.icc_profile = Some(profile.into()));
     assert!(bytes.len() < 100_000);
@@ -68,7 +71,7 @@ fn a_profile_that_unpacks_to_too_much_is_refused() {
         matches!(
             result,
             Err(Error::TooComplex {
-                what: "bytes of profile",
+                what: Complexity::ProfileBytes,
                 ..
             })
         ),
@@ -77,8 +80,8 @@ fn a_profile_that_unpacks_to_too_much_is_refused() {
 }
 
 #[test]
-fn png_follows_the_precedence_of_its_chunks() {
-    // cICP of Display-P3 wins over a gAMA that would darken.
+fn colour_chunks_of_a_png_have_the_right_precedence() {
+    // A cICP chunk (Display P3) takes precedence over a gAMA chunk, which would darken the picture.
     let chunk = |kind: &[u8; 4], content: &[u8]| {
         let mut crc = crc32fast::Hasher::new();
         crc.update(kind);
@@ -94,18 +97,19 @@ fn png_follows_the_precedence_of_its_chunks() {
     };
     let with = |chunks: &[Vec<u8>]| {
         let png = plain(P3).png();
+        // The signature (8 bytes) and the IHDR chunk (25 bytes).
         let header_end = 8 + 25;
         [&png[..header_end], &chunks.concat(), &png[header_end..]].concat()
     };
     let dark = chunk(b"gAMA", &100_000_u32.to_be_bytes());
     let p3 = chunk(b"cICP", &[12, 13, 0, 1]);
     let srgb = chunk(b"sRGB", &[0]);
-    let usual = chunk(b"gAMA", &45_455_u32.to_be_bytes());
-    near(shape(&with(&[dark.clone(), p3])), P3_IN_SRGB);
-    near(shape(&with(&[dark.clone(), srgb])), P3);
-    near(shape(&with(&[usual])), P3);
-    // Linear light: 100 of 255 is 168 in sRGB.
-    near(shape(&with(&[dark])), [168, 218, 160]);
+    let srgb_gamma = chunk(b"gAMA", &45_455_u32.to_be_bytes());
+    assert_close(shape(&with(&[dark.clone(), p3])), P3_IN_SRGB);
+    assert_close(shape(&with(&[dark.clone(), srgb])), P3);
+    assert_close(shape(&with(&[srgb_gamma])), P3);
+    // A linear value of 100 of 255 is 168 in sRGB.
+    assert_close(shape(&with(&[dark])), [168, 218, 160]);
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn sixteen_bits_and_grey_are_read() {
         .unwrap()
         .write_image_data(&samples)
         .unwrap();
-    near(shape(&png), [156; 3]);
+    assert_close(shape(&png), [156; 3]);
 }
 
 #[test]
@@ -142,14 +146,14 @@ fn palettes_with_transparency_are_read() {
     let output = Output::decode(&pictures.outputs[0].bytes);
     assert_eq!(output.channels, 4);
     assert_eq!(output.at(0.2, 0.5)[3], 0);
-    near(output.at(0.8, 0.5)[..3].try_into().unwrap(), [200, 100, 50]);
+    assert_close(output.at(0.8, 0.5)[..3].try_into().unwrap(), [200, 100, 50]);
 }
 
 #[test]
-fn inks_of_a_jpeg_are_read_however_they_are_coded() {
+fn cmyk_and_ycck_jpegs_give_the_same_colours() {
     let inks = [30, 200, 60, 20_u8];
-    let left = |ink: u8| u16::from(255 - ink) * u16::from(255 - inks[3]) / 255;
-    let expected = [inks[0], inks[1], inks[2]].map(|ink| u8::try_from(left(ink)).unwrap());
+    let light = |ink: u8| u16::from(255 - ink) * u16::from(255 - inks[3]) / 255;
+    let expected = [inks[0], inks[1], inks[2]].map(|ink| u8::try_from(light(ink)).unwrap());
     for coded in [
         jpeg_encoder::ColorType::Cmyk,
         jpeg_encoder::ColorType::CmykAsYcck,
@@ -158,12 +162,12 @@ fn inks_of_a_jpeg_are_read_however_they_are_coded() {
         jpeg_encoder::Encoder::new(&mut bytes, 95)
             .encode(&inks.repeat(32 * 32), 32, 32, coded)
             .unwrap();
-        near(shape(&bytes), expected);
+        assert_close(shape(&bytes), expected);
     }
 }
 
-/// A profile of four inks whose table of two points an ink gives a place in CIELAB for each full or absent ink (ICC.1:2010,
-/// 10.8, lut8Type).
+/// Returns a CMYK profile whose lookup table has two points per ink: full or absent. `lab` returns
+/// the CIELAB colour of each combination (ICC.1:2010, 10.8, lut8Type).
 fn ink_profile(lab: impl Fn([bool; 4]) -> [u8; 3]) -> Vec<u8> {
     let identity: Vec<u8> = (0..=u8::MAX).collect();
     let mut table = b"mft1\0\0\0\0\x04\x03\x02\0".to_vec();
@@ -171,7 +175,7 @@ fn ink_profile(lab: impl Fn([bool; 4]) -> [u8; 3]) -> Vec<u8> {
         table.extend((value << 16).to_be_bytes());
     }
     table.extend(identity.repeat(4));
-    // The first ink changes slowest.
+    // The first ink varies slowest.
     for point in 0..16_u8 {
         table.extend(lab([8, 4, 2, 1].map(|bit| point & bit != 0)));
     }
@@ -213,9 +217,9 @@ fn ink_profile(lab: impl Fn([bool; 4]) -> [u8; 3]) -> Vec<u8> {
 }
 
 #[test]
-fn inks_are_what_their_profile_says() {
-    // Ink that lights up: none is black, and full cyan the red of sRGB, which lies at (53.2, 80.1, 67.2), or (54.3, 80.8,
-    // 69.9) beneath the light of D50.
+fn cmyk_colours_follow_the_profile() {
+    // In this profile no ink is black, and full cyan is the red of sRGB. In CIELAB sRGB red is
+    // (53.2, 80.1, 67.2) for D65 and (54.3, 80.8, 69.9) for D50, the illuminant of ICC profiles.
     let red = [(54.3 * 2.55) as u8, 128 + 81, 128 + 70];
     let profile = ink_profile(|[cyan, ..]| if cyan { red } else { [0, 128, 128] });
     for (inks, expected) in [([255, 0, 0, 0], [255, 0, 0]), ([0, 0, 0, 0], [0, 0, 0])] {
@@ -229,7 +233,7 @@ fn inks_are_what_their_profile_says() {
             encoder
                 .encode(&inks.repeat(32 * 32), 32, 32, coded)
                 .unwrap();
-            near(shape(&bytes), expected);
+            assert_close(shape(&bytes), expected);
         }
     }
 }

@@ -1,8 +1,10 @@
+//! Conversion of every format: sizes, crops, colours and alpha.
+
 use crate::pictures::{CORNERS, Output, Pixels, close};
 use veraicon_picture::{Crop, Policy, probe, process};
 
 #[test]
-fn every_format_becomes_every_size() {
+fn every_format_is_converted_to_every_size() {
     for (name, bytes) in Pixels::new(700, 600).all() {
         let header = probe(&bytes).unwrap();
         assert_eq!(
@@ -22,7 +24,7 @@ fn every_format_becomes_every_size() {
             for (found, expected) in decoded.corners().iter().zip(&CORNERS) {
                 assert!(
                     close(found, expected),
-                    "{name} at {}: {found:?}, not {expected:?}",
+                    "{name} at {}: {found:?}, expected {expected:?}",
                     output.side
                 );
             }
@@ -41,7 +43,7 @@ fn small_pictures_are_not_enlarged() {
 }
 
 #[test]
-fn one_pixel_is_a_picture() {
+fn a_picture_of_one_pixel_is_accepted() {
     for (name, bytes) in Pixels::new(1, 1).all() {
         let pictures = process(&bytes, &Policy::default(), None).unwrap();
         assert!(
@@ -52,8 +54,8 @@ fn one_pixel_is_a_picture() {
 }
 
 #[test]
-fn a_crop_is_kept_to_the_pixel() {
-    // The bottom right field alone.
+fn a_crop_is_exact_to_the_pixel() {
+    // The crop contains only the bottom right field.
     let crop = Crop {
         x: 350,
         y: 300,
@@ -63,15 +65,15 @@ fn a_crop_is_kept_to_the_pixel() {
         let pictures = process(&bytes, &Policy::default(), Some(crop)).unwrap();
         let output = Output::decode(&pictures.outputs[0].bytes);
         assert_eq!(output.side, 300);
-        for place in [(0.02, 0.02), (0.98, 0.02), (0.5, 0.5), (0.98, 0.98)] {
-            let found = output.at(place.0, place.1);
-            assert!(close(found, &CORNERS[3]), "{name} at {place:?}: {found:?}");
+        for (x, y) in [(0.02, 0.02), (0.98, 0.02), (0.5, 0.5), (0.98, 0.98)] {
+            let found = output.at(x, y);
+            assert!(close(found, &CORNERS[3]), "{name} at {x}, {y}: {found:?}");
         }
     }
 }
 
 #[test]
-fn reduced_pictures_keep_their_place() {
+fn reduced_pictures_are_not_shifted() {
     for (name, bytes) in Pixels::new(2500, 1700).all() {
         let policy = Policy {
             sizes: vec![64],
@@ -82,10 +84,11 @@ fn reduced_pictures_keep_their_place() {
         for (found, expected) in output.corners().iter().zip(&CORNERS) {
             assert!(
                 close(found, expected),
-                "{name}: {found:?}, not {expected:?}"
+                "{name}: {found:?}, expected {expected:?}"
             );
         }
-        // The border runs through the middle. Right beside it halved colour makes up for what it does to brightness.
+        // Both points are close to the border between two fields. There the chroma subsampling of
+        // JPEG changes the colours.
         let left = output.at(0.45, 0.25);
         let right = output.at(0.55, 0.25);
         assert!(
@@ -100,8 +103,9 @@ fn reduced_pictures_keep_their_place() {
 }
 
 #[test]
-fn alpha_is_kept_and_weighs_the_colours() {
-    // Left half opaque red, right half clear green: no green may come to the border.
+fn alpha_is_kept_and_weights_the_colours() {
+    // The left half is opaque red, the right half transparent green. No green may appear at the
+    // border.
     let side = 1000;
     let rgba: Vec<u8> = (0..side * side)
         .flat_map(|pixel| {
@@ -134,7 +138,7 @@ fn alpha_is_kept_and_weighs_the_colours() {
             for pixel in decoded.pixels.as_chunks::<4>().0 {
                 assert!(
                     pixel[3] < 16 || pixel[1] < 90,
-                    "a green {pixel:?} at {}",
+                    "green pixel {pixel:?} at size {}",
                     output.side
                 );
             }

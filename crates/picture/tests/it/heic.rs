@@ -1,13 +1,13 @@
-//! Files of a few hundred bytes, made by libheif and x265: the four fields of `pictures`, 96 × 64; as
-//! a grid of four tiles, its container written by hand, 128 × 128.
+//! HEIC files of a few hundred bytes, made with libheif and x265. They show the four fields of
+//! `pictures` in 96 × 64. The grid has four tiles, 128 × 128, and a handwritten container.
 
 use crate::pictures::{CORNERS, Output};
 use veraicon_picture::{Error, Format, Policy, probe, process};
 
 const PLAIN: &[u8] = include_bytes!("heic/plain.heic");
 const GRID: &[u8] = include_bytes!("heic/grid.heic");
-/// A quarter turn anticlockwise, as phones have it.
-const TURNED: &[u8] = include_bytes!("heic/turned.heic");
+/// Rotated by 90° anticlockwise, as phones do.
+const ROTATED: &[u8] = include_bytes!("heic/turned.heic");
 
 fn shape(bytes: &[u8]) -> Output {
     let pictures = process(bytes, &Policy::default(), None).unwrap();
@@ -16,16 +16,16 @@ fn shape(bytes: &[u8]) -> Output {
 
 fn assert_fields(output: &Output, expected: [usize; 4]) {
     for (found, corner) in output.corners().into_iter().zip(expected) {
-        let alike = found
+        let close = found
             .iter()
             .zip(CORNERS[corner])
             .all(|(a, b)| a.abs_diff(b) <= 20);
-        assert!(alike, "{found:?}, not {:?}", CORNERS[corner]);
+        assert!(close, "{found:?}, expected {:?}", CORNERS[corner]);
     }
 }
 
 #[test]
-fn stills_of_eight_and_ten_bits_are_shaped() {
+fn pictures_of_eight_and_ten_bits_are_decoded() {
     for bytes in [PLAIN, include_bytes!("heic/ten-bits.heic")] {
         let header = probe(bytes).unwrap();
         assert_eq!(
@@ -37,9 +37,9 @@ fn stills_of_eight_and_ten_bits_are_shaped() {
 }
 
 #[test]
-fn grids_are_laid_together_and_turned_once() {
+fn tiles_of_a_grid_are_joined_and_rotated_once() {
     assert_fields(&shape(GRID), [0, 1, 2, 3]);
-    assert_fields(&shape(TURNED), [1, 3, 0, 2]);
+    assert_fields(&shape(ROTATED), [1, 3, 0, 2]);
 }
 
 #[test]
@@ -51,24 +51,24 @@ fn alpha_is_kept() {
 }
 
 #[test]
-fn every_cut_is_refused() {
-    for whole in [PLAIN, GRID] {
-        for length in 0..whole.len() {
-            let cut = process(&whole[..length], &Policy::default(), None);
-            assert!(cut.is_err(), "cut at {length} passed");
+fn every_truncation_is_refused() {
+    for complete in [PLAIN, GRID] {
+        for length in 0..complete.len() {
+            let result = process(&complete[..length], &Policy::default(), None);
+            assert!(result.is_err(), "truncated to {length} bytes and accepted");
         }
     }
 }
 
 #[test]
-fn damage_is_an_error_or_a_picture() {
+fn a_damaged_file_is_decoded_or_refused_without_an_internal_error() {
     let policy = Policy {
         sizes: vec![16],
         ..Policy::default()
     };
-    for place in 0..PLAIN.len() {
+    for position in 0..PLAIN.len() {
         let mut bytes = PLAIN.to_vec();
-        bytes[place] ^= 0x55;
+        bytes[position] ^= 0x55;
         if let Err(error) = process(&bytes, &policy, None) {
             assert!(
                 !matches!(error, Error::Encoder { .. } | Error::Policy { .. }),
@@ -79,15 +79,15 @@ fn damage_is_an_error_or_a_picture() {
 }
 
 #[test]
-fn limits_hold_before_the_codec_sees_a_byte() {
+fn limits_are_checked_before_the_codec_runs() {
     let mut bytes = GRID.to_vec();
-    let places: Vec<usize> = bytes
+    let positions: Vec<usize> = bytes
         .windows(4)
         .enumerate()
         .filter(|(_, window)| window == b"ispe")
         .map(|(at, _)| at + 8)
         .collect();
-    for at in places {
+    for at in positions {
         bytes[at..at + 8].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
     }
     assert!(matches!(
@@ -96,8 +96,8 @@ fn limits_hold_before_the_codec_sees_a_byte() {
     ));
 }
 
-/// Their sequence parameter sets were written anew: with 8192 × 8192 pixels where the container says 96 × 64; and with
-/// eight columns and rows cut off at the left and at the top.
+/// The sequence parameter sets of both files were changed. One states 8192 × 8192 pixels instead of
+/// 96 × 64. The other crops eight columns on the left and eight rows at the top.
 #[test]
 fn a_stream_that_differs_from_its_container_is_refused_before_it_is_decoded() {
     let larger = process(
@@ -120,7 +120,7 @@ fn a_stream_that_differs_from_its_container_is_refused_before_it_is_decoded() {
 }
 
 #[test]
-fn a_policy_without_it_refuses_it() {
+fn a_policy_without_heic_refuses_it() {
     let mut policy = Policy::default();
     policy.formats.retain(|format| *format != Format::Heic);
     let expected = Error::UnsupportedFormat { what: "HEIC" };

@@ -1,7 +1,7 @@
-//! The tables of a HEIF file, which are read before anything is known of the picture: each is counted,
-//! and refused where it lists more than any picture needs.
+//! Limits on the tables of a HEIF file. They are read before the picture's size is known, so the
+//! number of entries in each table is limited.
 
-use veraicon_picture::{Error, probe};
+use veraicon_picture::{Complexity, Error, probe};
 
 const ID: u8 = 1;
 
@@ -10,39 +10,39 @@ fn boxed(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), &kind, content].concat()
 }
 
-/// A full box of version 0 without flags.
+/// Returns a full box with version 0 and no flags.
 fn full(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     boxed(kind, &[&[0; 4], content].concat())
 }
 
-fn long(count: usize) -> [u8; 4] {
+fn u32_bytes(count: usize) -> [u8; 4] {
     u32::try_from(count).unwrap().to_be_bytes()
 }
 
-/// The low half of a count, which 16 bits wrap: readers go by the bytes that follow.
-fn short(count: usize) -> [u8; 2] {
-    let [.., high, low] = long(count);
+/// Returns the low 16 bits of a count. The reader counts the entries themselves.
+fn u16_bytes(count: usize) -> [u8; 2] {
+    let [.., high, low] = u32_bytes(count);
     [high, low]
 }
 
-/// How often each table has its entry.
+/// Number of entries in each table.
 #[derive(Clone, Copy)]
 struct Tables {
     items: usize,
     locations: usize,
     extents: usize,
     properties: usize,
-    /// Items that the associations name, none of which there is but the first.
+    /// Items in the property associations. Only the first one exists.
     owners: usize,
-    /// Properties of each of these.
+    /// Properties of each of these items.
     owned: u8,
-    /// References, each of one item to one.
+    /// References from one item to another.
     references: usize,
-    /// Boxes that say nothing.
+    /// Empty `free` boxes.
     empty: usize,
 }
 
-const FEW: Tables = Tables {
+const MINIMAL: Tables = Tables {
     items: 1,
     locations: 1,
     extents: 1,
@@ -56,22 +56,22 @@ const FEW: Tables = Tables {
 impl Tables {
     fn file(self) -> Vec<u8> {
         let entry = boxed(*b"infe", &[2, 0, 0, 0, 0, ID, 0, 0, b'a', b'v', b'0', b'1']);
-        let items = [&short(self.items)[..], &entry.repeat(self.items)].concat();
+        let items = [&u16_bytes(self.items)[..], &entry.repeat(self.items)].concat();
 
-        let extents = [&short(self.extents)[..], &[0; 8].repeat(self.extents)].concat();
+        let extents = [&u16_bytes(self.extents)[..], &[0; 8].repeat(self.extents)].concat();
         let location = [&[0, ID, 0, 0], &extents[..]].concat();
         let locations = [
             &[0x44, 0][..],
-            &short(self.locations),
+            &u16_bytes(self.locations),
             &location.repeat(self.locations),
         ];
 
-        let size = full(*b"ispe", &[long(96), long(64)].concat());
+        let size = full(*b"ispe", &[u32_bytes(96), u32_bytes(64)].concat());
         let properties = boxed(*b"ipco", &size.repeat(self.properties));
         let owned = [&[self.owned][..], &[1].repeat(self.owned.into())].concat();
         let other = [&[0, 99], &owned[..]].concat();
         let owners = [
-            &long(self.owners)[..],
+            &u32_bytes(self.owners)[..],
             &[0, ID],
             &owned,
             &other.repeat(self.owners - 1),
@@ -95,8 +95,8 @@ impl Tables {
     }
 }
 
-/// What is refused, and the count and limit that it is refused with.
-fn refusal(tables: Tables) -> Option<(&'static str, u64, u64)> {
+/// Returns the refused table, its count, and the limit.
+fn refusal(tables: Tables) -> Option<(Complexity, u64, u64)> {
     match probe(&tables.file()) {
         Err(Error::TooComplex { what, value, limit }) => Some((what, value, limit)),
         _ => None,
@@ -104,7 +104,7 @@ fn refusal(tables: Tables) -> Option<(&'static str, u64, u64)> {
 }
 
 #[test]
-fn tables_as_long_as_pictures_need_them_are_read() {
+fn tables_up_to_the_limits_are_read() {
     let tables = Tables {
         items: 4096,
         locations: 4096,
@@ -120,47 +120,59 @@ fn tables_as_long_as_pictures_need_them_are_read() {
 }
 
 #[test]
-fn longer_tables_are_refused_where_the_limit_is_passed() {
+fn longer_tables_are_refused() {
     let items = Tables {
         items: 900_000,
-        ..FEW
+        ..MINIMAL
     };
-    assert_eq!(refusal(items), Some(("items", 4097, 4096)));
+    assert_eq!(refusal(items), Some((Complexity::Items, 4097, 4096)));
     let locations = Tables {
         locations: 25_000,
-        ..FEW
+        ..MINIMAL
     };
-    assert_eq!(refusal(locations), Some(("item locations", 25_000, 4096)));
+    assert_eq!(
+        refusal(locations),
+        Some((Complexity::ItemLocations, 25_000, 4096))
+    );
     let extents = Tables {
         extents: 65_535,
         locations: 2,
-        ..FEW
+        ..MINIMAL
     };
-    assert_eq!(refusal(extents), Some(("item extents", 131_070, 65_536)));
+    assert_eq!(
+        refusal(extents),
+        Some((Complexity::ItemExtents, 131_070, 65_536))
+    );
     let properties = Tables {
         properties: 25_000,
-        ..FEW
+        ..MINIMAL
     };
-    assert_eq!(refusal(properties), Some(("properties", 4097, 4096)));
+    assert_eq!(
+        refusal(properties),
+        Some((Complexity::Properties, 4097, 4096))
+    );
     let owners = Tables {
         owners: 120_000,
-        ..FEW
+        ..MINIMAL
     };
-    assert_eq!(refusal(owners), Some(("items with properties", 4097, 4096)));
+    assert_eq!(
+        refusal(owners),
+        Some((Complexity::ItemsWithProperties, 4097, 4096))
+    );
     let owned = Tables {
         owners: 4096,
         owned: 255,
-        ..FEW
+        ..MINIMAL
     };
     let (what, value, limit) = refusal(owned).unwrap();
-    assert_eq!((what, limit), ("properties of items", 65_536));
+    assert_eq!((what, limit), (Complexity::ItemProperties, 65_536));
     assert!((65_537..=65_536 + 255).contains(&value), "{value}");
     let references = Tables {
         references: 100_000,
-        ..FEW
+        ..MINIMAL
     };
     assert_eq!(
         refusal(references),
-        Some(("item references", 65_538, 65_536))
+        Some((Complexity::ItemReferences, 65_538, 65_536))
     );
 }

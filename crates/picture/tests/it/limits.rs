@@ -1,5 +1,7 @@
+//! Limits of the policy, crops outside the picture, and invalid policies.
+
 use crate::pictures::Pixels;
-use veraicon_picture::{Crop, Error, Policy, probe, process};
+use veraicon_picture::{Complexity, Crop, Error, Policy, probe, process};
 
 #[test]
 fn bytes_and_pixels_are_limited() {
@@ -36,7 +38,7 @@ fn bytes_and_pixels_are_limited() {
 }
 
 #[test]
-fn a_small_file_that_claims_to_be_huge_costs_nothing() {
+fn a_small_file_with_a_huge_stated_size_is_refused_from_its_header() {
     let gif = b"GIF89a\xFF\xFF\xFF\xFF\x80\0\0\0\0\0\xFF\xFF\xFF,\0\0\0\0\xFF\xFF\xFF\xFF\0\x02\x02L\x01\0;";
     let expected = Error::TooManyPixels {
         width: 65_535,
@@ -47,7 +49,7 @@ fn a_small_file_that_claims_to_be_huge_costs_nothing() {
 }
 
 #[test]
-fn a_crop_larger_than_the_picture_counts_as_all_of_it_and_is_refused_as_a_crop() {
+fn a_crop_larger_than_the_picture_is_refused_and_needs_the_memory_of_the_whole() {
     let policy = Policy::default();
     let crop = Crop {
         x: 0,
@@ -79,7 +81,7 @@ fn frames_are_limited() {
         ..Policy::default()
     };
     let expected = Error::TooComplex {
-        what: "frames",
+        what: Complexity::Frames,
         value: 5,
         limit: 4,
     };
@@ -98,7 +100,7 @@ fn frames_are_limited() {
 }
 
 #[test]
-fn crops_outside_are_refused() {
+fn crops_outside_the_picture_are_refused() {
     let png = Pixels::new(30, 20).png();
     for (x, y, size) in [
         (0, 0, 21),
@@ -117,7 +119,7 @@ fn crops_outside_are_refused() {
 }
 
 #[test]
-fn policies_that_cannot_be_followed_are_refused() {
+fn invalid_policies_are_refused() {
     let png = Pixels::new(30, 20).png();
     for policy in [
         Policy {

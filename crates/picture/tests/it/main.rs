@@ -1,12 +1,11 @@
-//! The crate through its public interface, on pictures made here.
+//! Tests of the crate's public API with generated pictures.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::unwrap_used,
-    reason = "the pictures are ours, and small"
+    reason = "the pictures are generated and small"
 )]
 
 mod animations;
-mod anything;
 mod avif;
 mod colour;
 mod extras;
@@ -17,5 +16,6 @@ mod items;
 mod limits;
 mod orientation;
 mod pictures;
+mod properties;
 mod refusals;
 mod truncation;

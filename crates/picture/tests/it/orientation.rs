@@ -1,7 +1,9 @@
+//! EXIF orientations: pictures become upright, and crops use upright coordinates.
+
 use crate::pictures::{CORNERS, Output, Pixels, close, exif};
 use veraicon_picture::{Crop, Policy, process};
 
-/// For each EXIF value, which stored corner each upright one comes from.
+/// Stored corner of each upright corner, by EXIF orientation.
 const UPRIGHT: [[usize; 4]; 8] = [
     [0, 1, 2, 3],
     [1, 0, 3, 2],
@@ -13,7 +15,7 @@ const UPRIGHT: [[usize; 4]; 8] = [
     [1, 3, 0, 2],
 ];
 
-fn turned(orientation: u8) -> Vec<(&'static str, Vec<u8>)> {
+fn with_orientation(orientation: u8) -> Vec<(&'static str, Vec<u8>)> {
     let pixels = Pixels::new(640, 480);
     let block = exif(orientation, "SECRET-GPS");
     let prefixed = [b"Exif\0\0".as_slice(), &block].concat();
@@ -36,8 +38,7 @@ fn turned(orientation: u8) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Turns the entry "photometric interpretation" into one of orientation: the writer of TIFF
-/// here offers no other way.
+/// Appends a copy of the directory with an orientation entry, which the TIFF encoder cannot write.
 fn set_tiff_orientation(tiff: &mut Vec<u8>, orientation: u8) {
     let directory = u32::from_le_bytes(tiff[4..8].try_into().unwrap()) as usize;
     let entries = u16::from_le_bytes(tiff[directory..directory + 2].try_into().unwrap());
@@ -54,10 +55,10 @@ fn set_tiff_orientation(tiff: &mut Vec<u8>, orientation: u8) {
 }
 
 #[test]
-fn all_eight_stand_upright() {
+fn all_eight_orientations_become_upright() {
     for orientation in 1..=8_u8 {
         let expected = UPRIGHT[usize::from(orientation) - 1].map(|corner| CORNERS[corner]);
-        for (name, bytes) in turned(orientation) {
+        for (name, bytes) in with_orientation(orientation) {
             let pictures = process(&bytes, &Policy::default(), None).unwrap();
             let (width, height) = if orientation < 5 {
                 (640, 480)
@@ -73,20 +74,20 @@ fn all_eight_stand_upright() {
             for (found, expected) in corners.iter().zip(&expected) {
                 assert!(
                     close(found, expected),
-                    "{name}, {orientation}: {found:?}, not {expected:?}"
+                    "{name}, orientation {orientation}: {found:?}, expected {expected:?}"
                 );
             }
             let leaked = pictures.outputs.iter().any(|output| {
                 output.bytes.windows(6).any(|window| window == b"SECRET")
                     || output.bytes.windows(4).any(|w| w == b"EXIF")
             });
-            assert!(!leaked, "{name} kept its metadata");
+            assert!(!leaked, "{name} contains metadata");
         }
     }
 }
 
 #[test]
-fn crops_are_in_upright_pixels() {
+fn crops_use_upright_coordinates() {
     for orientation in 5..=8_u8 {
         // The bottom left corner of the 480 × 640 upright picture.
         let crop = Crop {
@@ -95,13 +96,13 @@ fn crops_are_in_upright_pixels() {
             size: 200,
         };
         let expected = CORNERS[UPRIGHT[usize::from(orientation) - 1][2]];
-        for (name, bytes) in turned(orientation) {
+        for (name, bytes) in with_orientation(orientation) {
             let pictures = process(&bytes, &Policy::default(), Some(crop)).unwrap();
             let output = Output::decode(&pictures.outputs[0].bytes);
             let found = output.at(0.5, 0.5);
             assert!(
                 close(found, &expected),
-                "{name}, {orientation}: {found:?}, not {expected:?}"
+                "{name}, orientation {orientation}: {found:?}, expected {expected:?}"
             );
         }
     }

@@ -1,14 +1,14 @@
-//! Pictures made for the tests, and a decoder for the outputs that is not the crate's own.
+//! Generated test pictures, and an independent decoder for the outputs.
 
 use std::io::Cursor;
 
 use image::{ExtendedColorType, ImageEncoder};
 
-/// The colours of the corners: top left, top right, bottom left, bottom right.
+/// Colours of the four fields: top left, top right, bottom left, bottom right.
 pub(crate) const CORNERS: [[u8; 3]; 4] =
     [[220, 40, 40], [40, 180, 60], [50, 60, 210], [230, 220, 90]];
 
-/// A picture of four fields, one a corner.
+/// A picture of four equal fields in the colours `CORNERS`.
 #[derive(Clone)]
 pub(crate) struct Pixels {
     pub(crate) width: u32,
@@ -98,7 +98,7 @@ impl Pixels {
         bytes
     }
 
-    /// Lossless.
+    /// Encodes the picture as lossless WebP.
     pub(crate) fn webp(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let encoder = image_webp::WebPEncoder::new(&mut bytes);
@@ -147,7 +147,7 @@ impl Pixels {
         bytes.into_inner()
     }
 
-    /// One file a format.
+    /// Returns the picture in every format, with variants.
     pub(crate) fn all(&self) -> Vec<(&'static str, Vec<u8>)> {
         vec![
             ("JPEG", self.jpeg()),
@@ -165,7 +165,7 @@ impl Pixels {
     }
 }
 
-/// An output, decoded by a decoder that is not the crate's.
+/// An output, decoded by an independent decoder.
 pub(crate) struct Output {
     pub(crate) side: u32,
     pub(crate) channels: usize,
@@ -186,26 +186,26 @@ impl Output {
         }
     }
 
-    /// At a place given in shares of the side.
+    /// Returns the pixel at a position relative to the side (0 to 1).
     pub(crate) fn at(&self, x: f64, y: f64) -> &[u8] {
-        let place = |share: f64| (share * f64::from(self.side)) as usize;
-        let start = (place(y) * self.side as usize + place(x)) * self.channels;
+        let position = |share: f64| (share * f64::from(self.side)) as usize;
+        let start = (position(y) * self.side as usize + position(x)) * self.channels;
         &self.pixels[start..start + self.channels]
     }
 
-    /// The colours in the middle of the four fields.
+    /// Returns the colours in the middle of the four fields.
     pub(crate) fn corners(&self) -> [[u8; 3]; 4] {
         [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)]
             .map(|(x, y)| self.at(x, y)[..3].try_into().unwrap())
     }
 }
 
-/// Whether two colours differ by no more than compression makes them.
+/// Returns true if two colours are equal within the error of lossy compression.
 pub(crate) fn close(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| a.abs_diff(b) <= 10)
 }
 
-/// An EXIF block that states an orientation and holds `secret`.
+/// Returns an EXIF block with an orientation and the text `secret`.
 pub(crate) fn exif(orientation: u8, secret: &str) -> Vec<u8> {
     let mut block = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     block.extend([orientation, 0, 0, 0, 0, 0, 0]);
@@ -213,24 +213,31 @@ pub(crate) fn exif(orientation: u8, secret: &str) -> Vec<u8> {
     block
 }
 
-/// A chunk of RIFF.
+/// Returns a RIFF chunk.
 fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap().to_le_bytes();
     let padding: &[u8] = if content.len() % 2 == 1 { &[0] } else { &[] };
     [kind.as_slice(), &length, content, padding].concat()
 }
 
-fn three(value: u32) -> [u8; 3] {
+fn u24_bytes(value: u32) -> [u8; 3] {
     value.to_le_bytes()[..3].try_into().unwrap()
 }
 
-/// A WebP of 100 × 100 whose frames of 40 × 40 lie at 20, 20.
+/// Returns an animated WebP of 100 × 100 with frames of 40 × 40 at position 20, 20.
 pub(crate) fn animated_webp(frames: usize) -> Vec<u8> {
     let still = Pixels::new(40, 40).webp();
     let bitstream = &still[12..];
-    let place = [three(10), three(10), three(39), three(39), three(100)].concat();
-    let frame = chunk(b"ANMF", &[&place, &[0][..], bitstream].concat());
-    let extended = [&[0x02, 0, 0, 0][..], &three(99), &three(99)].concat();
+    let control = [
+        u24_bytes(10),
+        u24_bytes(10),
+        u24_bytes(39),
+        u24_bytes(39),
+        u24_bytes(100),
+    ]
+    .concat();
+    let frame = chunk(b"ANMF", &[&control, &[0][..], bitstream].concat());
+    let extended = [&[0x02, 0, 0, 0][..], &u24_bytes(99), &u24_bytes(99)].concat();
     let body = [
         b"WEBP".to_vec(),
         chunk(b"VP8X", &extended),
@@ -241,7 +248,8 @@ pub(crate) fn animated_webp(frames: usize) -> Vec<u8> {
     chunk(b"RIFF", &body)
 }
 
-/// A GIF of 100 × 100 whose first frame of 40 × 40 lies at 20, 20; its index 3 is clear.
+/// Returns a GIF of 100 × 100 with a frame of 40 × 40 at position 20, 20. Colour index 3 is
+/// transparent.
 pub(crate) fn placed_gif() -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = gif::Encoder::new(&mut bytes, 100, 100, &CORNERS.concat()).unwrap();
@@ -262,8 +270,9 @@ pub(crate) fn placed_gif() -> Vec<u8> {
     bytes
 }
 
-/// A PNG of one pixel, which has one pass, as an interlaced one.
+/// Marks a PNG of one pixel as interlaced. It has a single pass, so its data stays the same.
 pub(crate) fn interlaced(mut png: Vec<u8>) -> Vec<u8> {
+    // The interlace method is the last field of IHDR, whose CRC covers bytes 12 to 28.
     png[28] = 1;
     let mut crc = crc32fast::Hasher::new();
     crc.update(&png[12..29]);

@@ -1,7 +1,9 @@
+//! Refusal of files that are not supported pictures, and error messages.
+
 use veraicon_picture::{Error, Policy, probe, process};
 
 #[test]
-fn other_files_are_called_by_their_name() {
+fn other_file_types_are_named() {
     let ftyp = |brand: &str| format!("\0\0\0\x18ftyp{brand}\0\0\0\0mp41").into_bytes();
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("PDF", b"%PDF-1.7\n%\xE2\xE3\xCF\xD3".to_vec()),
@@ -46,7 +48,7 @@ fn other_files_are_called_by_their_name() {
 }
 
 #[test]
-fn pictures_of_other_kinds_are_unsupported() {
+fn other_picture_formats_are_unsupported() {
     let cases: [(&'static str, &[u8]); 5] = [
         ("PSD", b"8BPS\0\x01"),
         ("ICO", b"\0\0\x01\0\x01\0"),
@@ -61,13 +63,13 @@ fn pictures_of_other_kinds_are_unsupported() {
 
 #[cfg(not(feature = "heic"))]
 #[test]
-fn heic_is_called_by_its_name() {
+fn heic_is_named_as_unsupported() {
     let expected = Error::UnsupportedFormat { what: "HEIC" };
     assert_eq!(probe(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), Err(expected));
 }
 
 #[test]
-fn kinds_of_jpeg_that_browsers_do_not_show_are_unsupported() {
+fn jpeg_variants_that_browsers_do_not_show_are_unsupported() {
     let frame = |code: u8, precision: u8| {
         [
             b"\xFF\xD8\xFF",
@@ -87,7 +89,7 @@ fn kinds_of_jpeg_that_browsers_do_not_show_are_unsupported() {
 }
 
 #[test]
-fn messages_name_value_and_limit() {
+fn messages_contain_value_and_limit() {
     let error = Error::TooManyPixels {
         width: 8000,
         height: 16_000,

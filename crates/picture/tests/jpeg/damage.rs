@@ -1,8 +1,8 @@
-//! Files that are cut, damaged, or made to cost much.
+//! Truncated and damaged files, and files that are expensive to decode.
 
 use proptest::prelude::*;
-use veraicon_picture::Error;
 use veraicon_picture::jpeg::{Decoder, Limits, Planes, Scale};
+use veraicon_picture::{Complexity, Error};
 
 use crate::libjpeg;
 use crate::recipes;
@@ -20,17 +20,17 @@ fn samples(planes: &Planes) -> Vec<&[u8]> {
 }
 
 #[test]
-fn a_cut_file_is_refused_unless_only_the_end_marker_is_missing() {
+fn a_truncated_file_is_refused_unless_only_the_end_marker_is_missing() {
     for recipe in recipes::small() {
         let file = libjpeg::encode(&recipe);
         for scale in Scale::ALL {
-            let whole = decode(&file, scale).expect("a whole file");
+            let complete = decode(&file, scale).expect("a valid file");
             for length in 0..file.len() {
                 let result = decode(&file[..length], scale);
                 match result {
-                    // The last byte of data may hold nothing but padding.
+                    // The last byte of data may consist of padding bits only.
                     Ok(planes) if length + 3 >= file.len() => {
-                        assert_eq!(samples(&planes), samples(&whole), "{recipe:?}");
+                        assert_eq!(samples(&planes), samples(&complete), "{recipe:?}");
                     }
                     Ok(_) => panic!("{length} of {} bytes accepted of {recipe:?}", file.len()),
                     Err(Error::Truncated { .. }) => assert!(length < file.len() - 2),
@@ -44,7 +44,7 @@ fn a_cut_file_is_refused_unless_only_the_end_marker_is_missing() {
 }
 
 #[test]
-fn a_cut_file_closed_by_an_end_marker_is_refused() {
+fn a_truncated_file_with_an_end_marker_is_refused() {
     for recipe in recipes::small() {
         let file = libjpeg::encode(&recipe);
         let data = file
@@ -63,7 +63,7 @@ fn a_cut_file_closed_by_an_end_marker_is_refused() {
 }
 
 #[test]
-fn how_much_is_there_is_told() {
+fn a_truncation_error_states_the_received_share() {
     let recipe = recipes::recipe((640, 640), &[(1, 1)], mozjpeg_sys::JCS_GRAYSCALE, 0, &[]);
     let file = libjpeg::encode(&recipe);
     let result = decode(&file[..file.len() / 2], Scale::Eighth);
@@ -77,14 +77,14 @@ fn how_much_is_there_is_told() {
 }
 
 #[test]
-fn what_follows_the_picture_is_dropped() {
+fn bytes_after_the_picture_are_ignored() {
     for recipe in recipes::small() {
         let file = libjpeg::encode(&recipe);
-        let whole = decode(&file, Scale::Half).expect("a whole file");
+        let complete = decode(&file, Scale::Half).expect("a valid file");
         for tail in [&b"ftypmp42"[..], &[0xFF, 0xD8, 0xFF], &[0xFF; 9], &file] {
             let longer = [&file, tail].concat();
-            let result = decode(&longer, Scale::Half).expect("a whole file with a tail");
-            assert_eq!(samples(&result), samples(&whole));
+            let result = decode(&longer, Scale::Half).expect("a valid file with appended bytes");
+            assert_eq!(samples(&result), samples(&complete));
             let without_end = [&file[..file.len() - 2], tail].concat();
             assert!(decode(&without_end, Scale::Half).is_ok(), "{recipe:?}");
         }
@@ -92,7 +92,7 @@ fn what_follows_the_picture_is_dropped() {
 }
 
 #[test]
-fn restart_markers_out_of_order_are_damage() {
+fn restart_markers_out_of_order_are_refused_as_damage() {
     let recipe = recipes::recipe((70, 41), &[(1, 1)], mozjpeg_sys::JCS_GRAYSCALE, 3, &[]);
     let file = libjpeg::encode(&recipe);
     let markers: Vec<_> = (0..file.len() - 1)
@@ -114,8 +114,9 @@ fn restart_markers_out_of_order_are_damage() {
     }
 }
 
-/// All scales parse the same bits, so they judge a file alike.
-fn verdict(file: &[u8]) -> Result<bool, TestCaseError> {
+/// Decodes a file at all scales and checks that the results agree, since all scales parse the same
+/// bits.
+fn decode_at_all_scales(file: &[u8]) -> Result<bool, TestCaseError> {
     let results = Scale::ALL.map(|scale| decode(file, scale).map(|_| ()));
     let portable = Decoder::portable().decode(file, Scale::Half, None, &Limits::default());
     prop_assert_eq!(&portable.map(|_| ()), &results[0]);
@@ -129,7 +130,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn flipped_bytes_never_panic_and_every_scale_judges_alike(
+    fn changed_bytes_never_panic_and_all_scales_agree(
         choice in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
@@ -138,24 +139,25 @@ proptest! {
         for (at, value) in flips {
             *at.get_mut(&mut file) = value;
         }
-        let accepted = verdict(&file)?;
-        // What libjpeg reads without a warning is whole, unless its size is beyond any test's patience.
+        let accepted = decode_at_all_scales(&file)?;
+        // A file that libjpeg decodes without a warning must be accepted, except for the known
+        // differences below.
         if !accepted && libjpeg::decode(&file).is_some() {
             let error = decode(&file, Scale::Full).err();
-            prop_assert!(is_stricter_on_purpose(&file), "libjpeg accepts in spite of {:?}", error);
+            prop_assert!(is_intentionally_stricter(&file), "refused, but accepted by libjpeg: {:?}", error);
         }
     }
 
     #[test]
-    fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let file = [&[0xFF, 0xD8, 0xFF], bytes.as_slice()].concat();
-        verdict(&file)?;
+        decode_at_all_scales(&file)?;
     }
 }
 
-/// libjpeg keeps quiet about runs that leave the block or the scan, about symbols without meaning, and
-/// about scans that begin complete coefficients anew.
-fn is_stricter_on_purpose(file: &[u8]) -> bool {
+/// Returns true for errors that libjpeg ignores: runs beyond the block or the scan, undefined
+/// symbols, and scans that restart complete coefficients.
+fn is_intentionally_stricter(file: &[u8]) -> bool {
     match decode(file, Scale::Full) {
         Err(Error::Damaged { what, .. }) => [
             "more than 64 coefficients in a block",
@@ -169,11 +171,11 @@ fn is_stricter_on_purpose(file: &[u8]) -> bool {
     }
 }
 
-/// A progressive file whose scans refine every coefficient of every block, over and over, at the cost
-/// of a few bytes each.
+/// Builds a progressive file whose scans refine every coefficient of every block repeatedly. Each
+/// scan needs only a few bytes.
 #[test]
 #[expect(clippy::cast_possible_truncation, reason = "the segments are short")]
-fn a_bomb_of_scans_is_refused_within_the_budget() {
+fn a_file_with_too_many_scans_is_refused() {
     let mut file = vec![0xFF, 0xD8];
     let segment = |file: &mut Vec<u8>, marker: u8, payload: &[u8]| {
         file.extend([0xFF, marker]);
@@ -187,11 +189,11 @@ fn a_bomb_of_scans_is_refused_within_the_budget() {
         (payload[0], payload[1], payload[17]) = (class, 1, symbol);
         payload
     };
-    // A DC scan of differences of 0, a bit a block.
+    // A DC scan in which every difference is 0. Each block takes one bit.
     segment(&mut file, 0xC4, &table(0, 0));
     segment(&mut file, 0xDA, &[1, 1, 0, 0, 0, 0]);
     file.extend([0; 2048 * 2048 / 8]);
-    // AC scans of one coefficient each, ended 16384 blocks at a time.
+    // AC scans of one coefficient each. Each end-of-band run covers 16384 blocks.
     segment(&mut file, 0xC4, &table(0x10, 0xE0));
     for coefficient in 1..64 {
         for high in [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1] {
@@ -201,7 +203,7 @@ fn a_bomb_of_scans_is_refused_within_the_budget() {
                 0xDA,
                 &[1, 1, 0, coefficient, coefficient, high << 4 | low],
             );
-            // A code of one bit with 14 bits of run end 16384 blocks.
+            // A code of one bit and a run length of 14 bits end the band of 16384 blocks.
             file.extend([0; 2048 * 2048 / 16384 * 15 / 8]);
         }
     }
@@ -212,19 +214,19 @@ fn a_bomb_of_scans_is_refused_within_the_budget() {
         matches!(result, Err(Error::TooComplex { .. })),
         "{result:?}"
     );
-    let patient = Limits {
+    let unlimited = Limits {
         max_scans: u32::MAX,
         max_blocks: u64::MAX,
     };
     let few_scans = Limits {
         max_scans: 5,
-        ..patient
+        ..unlimited
     };
     let result = Decoder::default().decode(&file, Scale::Eighth, None, &few_scans);
     assert_eq!(
         result.err(),
         Some(Error::TooComplex {
-            what: "scans",
+            what: Complexity::Scans,
             value: 6,
             limit: 5
         })

@@ -1,4 +1,4 @@
-//! Decodes compared with libjpeg-turbo's.
+//! Comparison of decoded pictures with those of libjpeg-turbo.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -12,11 +12,11 @@ fn decode(file: &[u8], scale: Scale) -> Planes {
     decode_region(file, scale, None)
 }
 
-#[expect(clippy::expect_used, reason = "the tests' own files are whole")]
+#[expect(clippy::expect_used, reason = "the generated files are valid")]
 fn decode_region(file: &[u8], scale: Scale, region: Option<Region>) -> Planes {
     Decoder::default()
         .decode(file, scale, region, &Limits::default())
-        .expect("a whole file")
+        .expect("a valid file")
 }
 
 fn sample(plane: &Plane, x: usize, y: usize) -> u8 {
@@ -44,9 +44,9 @@ fn full_size_equals_libjpeg() {
     }
 }
 
-/// An eighth and three eighths are libjpeg's own transforms. A quarter and a half are not: libjpeg
-/// averages the samples of the full size there, and ours leaves the high frequencies out. The mean
-/// difference stays below 12 of 255 even on noise.
+/// Compares all scales. At 2/8 and 4/8 the decoders differ: libjpeg averages the samples of the
+/// full size, and ours omits the high frequencies. The mean difference stays below 12 of 255 even
+/// for noise. At all other scales both decoders use the same transform.
 #[test]
 fn scaled_grey_is_close_to_libjpeg() {
     for recipe in recipes::all()
@@ -79,8 +79,8 @@ fn scaled_grey_is_close_to_libjpeg() {
     }
 }
 
-/// At every scale and for every component, samples lie within 1 of an exact transform of the low
-/// N × N of libjpeg's coefficients.
+/// Checks that samples at every scale differ by at most 1 from an exact transform of libjpeg's low
+/// N × N coefficients.
 #[test]
 fn every_scale_is_the_exact_transform_of_the_low_coefficients() {
     for recipe in recipes::all() {
@@ -105,7 +105,7 @@ fn every_scale_is_the_exact_transform_of_the_low_coefficients() {
     }
 }
 
-/// The N-point inverse DCT of each block's low coefficients, in floating point.
+/// Computes the N-point inverse DCT of each block's low coefficients in floating point.
 fn transform(component: &Blocks, n: usize) -> Vec<f64> {
     let basis = |position: usize, frequency: usize| {
         let scale = if frequency == 0 { FRAC_1_SQRT_2 } else { 1.0 };
@@ -131,7 +131,7 @@ fn transform(component: &Blocks, n: usize) -> Vec<f64> {
 }
 
 #[test]
-fn a_region_equals_that_part_of_the_whole() {
+fn a_region_equals_that_part_of_the_full_picture() {
     let regions = [
         (0, 0, 1, 1),
         (20, 9, 30, 20),
@@ -145,7 +145,7 @@ fn a_region_equals_that_part_of_the_whole() {
     {
         let file = libjpeg::encode(&recipe);
         for scale in Scale::ALL {
-            let whole = decode(&file, scale);
+            let complete = decode(&file, scale);
             for (x, y, width, height) in regions {
                 let region = Region {
                     x,
@@ -154,11 +154,11 @@ fn a_region_equals_that_part_of_the_whole() {
                     height,
                 };
                 let part = decode_region(&file, scale, Some(region));
-                for (part, whole) in part.planes.iter().zip(&whole.planes) {
+                for (part, complete) in part.planes.iter().zip(&complete.planes) {
                     assert_covers(part, region, &recipe);
                     for y in 0..part.height {
                         for x in 0..part.width {
-                            let expected = sample(whole, part.x + x, part.y + y);
+                            let expected = sample(complete, part.x + x, part.y + y);
                             assert_eq!(sample(part, x, y), expected, "{x}, {y} of {recipe:?}");
                         }
                     }
@@ -169,7 +169,7 @@ fn a_region_equals_that_part_of_the_whole() {
 }
 
 #[test]
-fn the_portable_decoder_gives_the_same() {
+fn the_portable_decoder_gives_the_same_samples() {
     for recipe in recipes::all() {
         let file = libjpeg::encode(&recipe);
         for scale in Scale::ALL {
@@ -184,7 +184,7 @@ fn the_portable_decoder_gives_the_same() {
     }
 }
 
-/// A plane holds every sample that `region` of the picture touches.
+/// Checks that a plane contains every sample that `region` touches.
 fn assert_covers(plane: &Plane, region: Region, recipe: &Recipe) {
     let (across, down) = plane.samples_per_pixel;
     let right = f64::from(region.x + region.width).min(recipe.width as f64);

@@ -1,17 +1,17 @@
-//! What stands around the scans: headers, metadata, colours, odd but valid files.
+//! Data outside the scans: headers, metadata, colour models, and unusual but valid files.
 
 use mozjpeg_sys::J_COLOR_SPACE::{JCS_CMYK, JCS_GRAYSCALE, JCS_RGB, JCS_YCCK, JCS_YCbCr};
-use veraicon_picture::Error;
 use veraicon_picture::jpeg::{
     ColourModel, Decoder, Limits, Planes, Scale, cmyk_to_rgb, read_header,
 };
+use veraicon_picture::{Complexity, Error};
 
 use crate::libjpeg;
 use crate::recipes::recipe;
 
 const FULL: [(i32, i32); 3] = [(1, 1); 3];
 
-/// A baseline file of three components.
+/// Returns a baseline file with three components.
 fn file() -> Vec<u8> {
     libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &[]))
 }
@@ -37,12 +37,12 @@ fn segment(marker: u8, payload: &[u8]) -> Vec<u8> {
     [&[0xFF, marker], &length[..], payload].concat()
 }
 
-/// Puts bytes behind the start of the image.
+/// Inserts bytes after the start marker.
 fn insert(file: &[u8], bytes: &[u8]) -> Vec<u8> {
     [&file[..2], bytes, &file[2..]].concat()
 }
 
-/// Where each segment in front of the first scan's data starts and ends.
+/// Returns start and end of each segment before the data of the first scan.
 fn segments(file: &[u8]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut at = 2;
@@ -56,20 +56,20 @@ fn segments(file: &[u8]) -> Vec<(usize, usize)> {
     }
 }
 
-/// Leaves out the segments with these markers.
+/// Removes the segments with these markers.
 fn without(file: &[u8], markers: &[u8]) -> Vec<u8> {
-    let mut kept = file[..2].to_vec();
+    let mut stripped = file[..2].to_vec();
     let segments = segments(file);
     for &(start, end) in &segments {
         if !markers.contains(&file[start + 1]) {
-            kept.extend(&file[start..end]);
+            stripped.extend(&file[start..end]);
         }
     }
-    kept.extend(&file[segments[segments.len() - 1].1..]);
-    kept
+    stripped.extend(&file[segments[segments.len() - 1].1..]);
+    stripped
 }
 
-/// Puts another byte `offset` bytes into the first segment with this marker.
+/// Replaces the byte at `offset` in the first segment with this marker.
 fn patch(file: &[u8], marker: u8, offset: usize, value: u8) -> Vec<u8> {
     let mut patched = file.to_vec();
     for (start, _) in segments(file) {
@@ -82,10 +82,10 @@ fn patch(file: &[u8], marker: u8, offset: usize, value: u8) -> Vec<u8> {
 }
 
 #[test]
-fn the_header_tells_size_and_sampling() {
+fn the_header_contains_size_and_sampling() {
     let sampling = [(2, 2), (1, 2), (1, 1)];
     let file = libjpeg::encode(&recipe((300, 77), &sampling, JCS_YCbCr, 0, &[]));
-    let header = read_header(&file).expect("a whole file");
+    let header = read_header(&file).expect("a valid file");
     assert_eq!((header.width, header.height), (300, 77));
     assert_eq!(header.sampling, [(2, 2), (1, 2), (1, 1)]);
     assert_eq!(header.colour, ColourModel::YCbCr);
@@ -94,7 +94,7 @@ fn the_header_tells_size_and_sampling() {
 }
 
 #[test]
-fn colours_are_told_by_markers_and_identifiers() {
+fn the_colour_model_follows_markers_and_component_identifiers() {
     let colour = |file: &[u8]| read_header(file).map(|header| header.colour);
     let adobe = |transform| segment(0xEE, &[b"Adobe\0\x64\0\0\0\0", &[transform][..]].concat());
     let jfif = segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
@@ -141,7 +141,7 @@ fn combined_planes_equal_libjpegs_pixels() {
             0,
             &[],
         ));
-        let planes = decode(&file).expect("a whole file");
+        let planes = decode(&file).expect("a valid file");
         let slices: Vec<_> = planes
             .planes
             .iter()
@@ -150,7 +150,7 @@ fn combined_planes_equal_libjpegs_pixels() {
         let mut pixels = vec![7; 3];
         planes.colour.combine(&slices, &mut pixels);
         let expected = libjpeg::decode_pixels(&file, 8)
-            .expect("a whole file")
+            .expect("a valid file")
             .samples;
         if components == 4 {
             let inks: Vec<u8> = expected.iter().map(|&stored| 255 - stored).collect();
@@ -162,7 +162,7 @@ fn combined_planes_equal_libjpegs_pixels() {
 }
 
 #[test]
-fn inks_take_light_away() {
+fn cmyk_inks_reduce_light() {
     let mut rgb = Vec::new();
     cmyk_to_rgb(
         &[0, 0, 0, 0, 255, 0, 0, 0, 0, 255, 0, 128, 9, 9, 9, 255],
@@ -172,18 +172,18 @@ fn inks_take_light_away() {
 }
 
 #[test]
-fn exif_is_the_first_such_segment() {
+fn the_first_exif_segment_is_used() {
     let first = insert(&file(), &segment(0xE1, b"Exif\0\0second"));
     let both = insert(&first, &segment(0xE1, b"Exif\0\0first"));
     let with_xmp = insert(&both, &segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0"));
     assert_eq!(
-        read_header(&with_xmp).expect("a whole file").exif,
+        read_header(&with_xmp).expect("a valid file").exif,
         Some(&b"first"[..])
     );
 }
 
 #[test]
-fn a_profile_is_put_together_in_order_or_not_at_all() {
+fn a_profile_is_joined_in_order_or_ignored_if_incomplete() {
     let chunk = |number: u8, count: u8, bytes: &[u8]| {
         segment(
             0xE2,
@@ -192,7 +192,7 @@ fn a_profile_is_put_together_in_order_or_not_at_all() {
     };
     let profile = |chunks: &[Vec<u8>], limit| {
         let file = insert(&file(), &chunks.concat());
-        read_header(&file).expect("a whole file").icc_profile(limit)
+        read_header(&file).expect("a valid file").icc_profile(limit)
     };
     let [one, two, three] = [chunk(1, 3, b"ab"), chunk(2, 3, b"cd"), chunk(3, 3, b"e")];
     let of = |chunks: &[&Vec<u8>]| {
@@ -218,7 +218,7 @@ fn a_profile_is_put_together_in_order_or_not_at_all() {
     assert_eq!(
         profile(&of(&[&one, &two, &three]), 4),
         Err(Error::TooComplex {
-            what: "bytes of ICC profile",
+            what: Complexity::ProfileBytes,
             value: 5,
             limit: 4
         })
@@ -226,7 +226,7 @@ fn a_profile_is_put_together_in_order_or_not_at_all() {
 }
 
 #[test]
-fn what_is_not_decoded_is_named() {
+fn unsupported_variants_are_named() {
     let file = file();
     for (marker, what) in [
         (0xC3, "lossless JPEG"),
@@ -265,7 +265,7 @@ fn what_is_not_decoded_is_named() {
 }
 
 #[test]
-fn missing_huffman_tables_are_the_typical_ones() {
+fn missing_huffman_tables_default_to_the_standard_ones() {
     let file = file();
     let bare = without(&file, &[0xC4]);
     assert!(bare.len() < file.len());
@@ -273,7 +273,7 @@ fn missing_huffman_tables_are_the_typical_ones() {
 }
 
 #[test]
-fn what_stands_between_segments_does_not_matter() {
+fn bytes_between_segments_are_ignored() {
     let file = file();
     let expected = samples(&file);
     assert!(expected.is_some());
@@ -295,25 +295,25 @@ fn what_stands_between_segments_does_not_matter() {
         assert_eq!(
             samples(&padded),
             expected,
-            "{} bytes in front of the end",
+            "{} bytes before the end marker",
             filling.len()
         );
     }
     assert_eq!(
         samples(&insert(&file, &[0xFF, 0xFE, 0, 0])),
         expected,
-        "a comment without length"
+        "a comment of length 0"
     );
 }
 
 #[test]
-fn a_component_in_no_scan_is_missing() {
-    const TWO: [libjpeg::ScanScript; 3] = [
+fn a_missing_component_is_reported_as_truncation() {
+    const SEPARATE: [libjpeg::ScanScript; 3] = [
         (&[0], 0, 63, 0, 0),
         (&[1], 0, 63, 0, 0),
         (&[2], 0, 63, 0, 0),
     ];
-    let file = libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &TWO));
+    let file = libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &SEPARATE));
     let last = file
         .windows(2)
         .rposition(|pair| pair == [0xFF, 0xDA])
@@ -330,7 +330,7 @@ fn a_component_in_no_scan_is_missing() {
 }
 
 #[test]
-fn last_bits_of_a_progressive_picture_may_be_left_out() {
+fn a_progressive_picture_without_its_last_refinements_is_accepted() {
     const COARSE: [libjpeg::ScanScript; 3] = [
         (&[0, 1, 2], 0, 0, 0, 1),
         (&[0], 1, 5, 0, 2),
@@ -338,7 +338,7 @@ fn last_bits_of_a_progressive_picture_may_be_left_out() {
     ];
     let file = libjpeg::encode(&recipe((40, 30), &FULL, JCS_YCbCr, 0, &COARSE));
     assert!(decode(&file).is_ok());
-    let cut = &file[..file.len() - 2];
-    let cut = decode(cut).err();
-    assert_eq!(cut, Some(Error::Truncated { received: None }));
+    let truncated = &file[..file.len() - 2];
+    let error = decode(truncated).err();
+    assert_eq!(error, Some(Error::Truncated { received: None }));
 }

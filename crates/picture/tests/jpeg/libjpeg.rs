@@ -1,4 +1,5 @@
-//! libjpeg-turbo's code, as mozjpeg carries it, to make test files and to check decodes against.
+//! Bindings to libjpeg-turbo's code in mozjpeg, to write test files and to compare decoded
+//! pictures.
 
 #![expect(unsafe_code, reason = "libjpeg's interface is C")]
 #![expect(clippy::cast_possible_truncation, reason = "test pictures are small")]
@@ -12,7 +13,7 @@ use mozjpeg_sys::{
     jpeg_compress_struct, jpeg_decompress_struct, jpeg_error_mgr, jpeg_scan_info,
 };
 
-/// Samples of a component, row by row, padded to whole blocks.
+/// Samples of a component in rows, padded to whole blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Samples {
     pub(crate) width: usize,
@@ -20,36 +21,36 @@ pub(crate) struct Samples {
     pub(crate) samples: Vec<u8>,
 }
 
-/// Coefficients of a component, already multiplied by their quantisation steps, in natural order.
+/// Dequantised coefficients of a component, in natural order.
 pub(crate) struct Blocks {
     pub(crate) columns: usize,
     pub(crate) rows: usize,
     pub(crate) blocks: Vec<[i32; 64]>,
 }
 
-/// A scan to write: components, Ss, Se, Ah, Al.
+/// Parameters of a scan: components, Ss, Se, Ah, Al (ITU-T T.81, B.2.3).
 pub(crate) type ScanScript = (&'static [c_int], c_int, c_int, c_int, c_int);
 
-/// A file to make.
+/// Parameters of a test file.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) width: usize,
     pub(crate) height: usize,
-    /// Horizontal and vertical factors, one pair a component.
+    /// Horizontal and vertical sampling factors of each component.
     pub(crate) sampling: Vec<(c_int, c_int)>,
     pub(crate) colours: J_COLOR_SPACE,
     pub(crate) quality: c_int,
     pub(crate) restart_interval: u32,
     /// Empty for a single interleaved scan.
     pub(crate) scans: Vec<ScanScript>,
-    /// Makes pictures differ.
+    /// Seed of the picture's content.
     pub(crate) seed: u64,
 }
 
-/// Encodes a picture of slopes, edges and noise.
+/// Encodes a picture of gradients, edges and noise.
 pub(crate) fn encode(recipe: &Recipe) -> Vec<u8> {
-    // SAFETY: the structures are zeroed as libjpeg wants them and outlive all calls; every pointer
-    // given leads to memory of the size that the call reads.
+    // SAFETY: the structures are zeroed, as libjpeg requires, and outlive all calls. Every pointer
+    // refers to memory of the size that the call reads.
     unsafe {
         let mut errors = error_manager();
         let mut compress: jpeg_compress_struct = std::mem::zeroed();
@@ -115,11 +116,12 @@ pub(crate) fn encode(recipe: &Recipe) -> Vec<u8> {
     }
 }
 
-/// Decodes every component at its own resolution and full size; `None` for files that libjpeg refuses
-/// or warns of.
+/// Decodes every component at full size and its own resolution. Returns `None` if libjpeg reports
+/// an error or a warning.
 pub(crate) fn decode(file: &[u8]) -> Option<Vec<Samples>> {
     with_decompressor(file, |decompress| {
-        // SAFETY: rows of whole blocks for every component are what raw output needs.
+        // SAFETY: the buffers have rows of whole blocks for every component, as raw output
+        // requires.
         unsafe {
             decompress.raw_data_out = 1;
             decompress.dct_method = J_DCT_METHOD::JDCT_ISLOW;
@@ -131,7 +133,8 @@ pub(crate) fn decode(file: &[u8]) -> Option<Vec<Samples>> {
             for index in 0..decompress.num_components as usize {
                 let component = &*decompress.comp_info.add(index);
                 let unit_height = component.v_samp_factor as usize * 8;
-                // The last MCU of a row is written whole.
+                // libjpeg writes the last MCU of a row completely, up to four blocks beyond the
+                // width.
                 let width = (component.width_in_blocks as usize + 4) * 8;
                 let height = unit_rows * unit_height;
                 heights.push(unit_height);
@@ -163,11 +166,11 @@ pub(crate) fn decode(file: &[u8]) -> Option<Vec<Samples>> {
     })
 }
 
-/// Decodes to pixels at N/8 of the size, in the colours that libjpeg prefers: grey, RGB or inverted
-/// CMYK. `width` counts samples.
+/// Decodes to pixels at N/8 of the size, in libjpeg's default output: grey, RGB or inverted CMYK.
+/// `width` is in samples.
 pub(crate) fn decode_pixels(file: &[u8], n: usize) -> Option<Samples> {
     with_decompressor(file, |decompress| {
-        // SAFETY: each line read has room for the output's width.
+        // SAFETY: each row is as long as the output's width.
         unsafe {
             decompress.dct_method = J_DCT_METHOD::JDCT_ISLOW;
             decompress.do_fancy_upsampling = 0;
@@ -191,10 +194,10 @@ pub(crate) fn decode_pixels(file: &[u8], n: usize) -> Option<Samples> {
     })
 }
 
-/// Reads every component's coefficients.
+/// Reads the coefficients of every component.
 pub(crate) fn coefficients(file: &[u8]) -> Option<Vec<Blocks>> {
     with_decompressor(file, |decompress| {
-        // SAFETY: the arrays come from libjpeg, which tells their sizes, and are read within them.
+        // SAFETY: libjpeg provides the arrays and their sizes, and reads stay within them.
         unsafe {
             let arrays = mozjpeg_sys::jpeg_read_coefficients(decompress);
             let access = (*decompress.common.mem).access_virt_barray;
@@ -235,7 +238,8 @@ fn with_decompressor<T>(
     file: &[u8],
     read: impl FnOnce(&mut jpeg_decompress_struct) -> T,
 ) -> Option<T> {
-    // SAFETY: as in `encode`; an error unwinds out of the C code, which is compiled for that.
+    // SAFETY: as in `encode`. An error unwinds through the C code, which is compiled with unwinding
+    // support.
     unsafe {
         let mut errors = error_manager();
         let mut decompress: jpeg_decompress_struct = std::mem::zeroed();
@@ -264,14 +268,14 @@ fn scan_info(&(components, first, last, high, low): &ScanScript) -> jpeg_scan_in
     }
 }
 
-/// The largest horizontal and vertical factor.
+/// Returns the largest horizontal and vertical sampling factor.
 pub(crate) fn largest(sampling: &[(c_int, c_int)]) -> (usize, usize) {
     sampling.iter().fold((1, 1), |(h, v), &(x, y)| {
         (h.max(x as usize), v.max(y as usize))
     })
 }
 
-/// A sample of the test picture: slopes, an edge now and then, and noise.
+/// Returns a sample of the test picture: gradients, some edges, and noise.
 fn texture(seed: u64, component: usize, x: usize, y: usize) -> u8 {
     let mix = |value: u64| {
         let mixed = (value ^ seed.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -287,14 +291,15 @@ unsafe extern "C" {
     fn free(pointer: *mut std::ffi::c_void);
 }
 
-/// Errors unwind, messages are kept quiet; warnings are counted by libjpeg's own handler.
+/// Returns an error manager that unwinds on errors and prints no messages. libjpeg's own handler
+/// counts warnings.
 unsafe fn error_manager() -> jpeg_error_mgr {
-    // SAFETY: all-zero is what libjpeg fills in from.
+    // SAFETY: all-zero is a valid value, which `jpeg_std_error` then fills.
     let mut manager = unsafe { std::mem::zeroed() };
-    // SAFETY: fills in the structure given.
+    // SAFETY: the call fills the given structure.
     unsafe { mozjpeg_sys::jpeg_std_error(&mut manager) };
     manager.error_exit = Some(unwind);
-    manager.output_message = Some(keep_quiet);
+    manager.output_message = Some(ignore_message);
     manager
 }
 
@@ -302,4 +307,4 @@ unsafe extern "C-unwind" fn unwind(_: &mut jpeg_common_struct) {
     resume_unwind(Box::new("libjpeg error"));
 }
 
-unsafe extern "C-unwind" fn keep_quiet(_: &mut jpeg_common_struct) {}
+unsafe extern "C-unwind" fn ignore_message(_: &mut jpeg_common_struct) {}

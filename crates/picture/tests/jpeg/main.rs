@@ -1,4 +1,4 @@
-//! The JPEG decoder against libjpeg-turbo, and against damage.
+//! Tests of the JPEG decoder: comparison with libjpeg-turbo, headers, and damaged files.
 
 mod damage;
 mod differential;

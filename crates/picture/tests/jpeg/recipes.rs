@@ -1,10 +1,10 @@
-//! The kinds of files that the tests are run over.
+//! Parameters of the files that the tests use.
 
 use mozjpeg_sys::J_COLOR_SPACE::{self, JCS_CMYK, JCS_GRAYSCALE, JCS_RGB, JCS_YCCK, JCS_YCbCr};
 
 use crate::libjpeg::{Recipe, ScanScript};
 
-/// Scans of three components that libjpeg's `jpeg_simple_progression` would write.
+/// The scans that libjpeg's `jpeg_simple_progression` writes for three components.
 const TYPICAL: [ScanScript; 10] = [
     (&[0, 1, 2], 0, 0, 0, 1),
     (&[0], 1, 5, 0, 2),
@@ -18,7 +18,7 @@ const TYPICAL: [ScanScript; 10] = [
     (&[0], 1, 63, 1, 0),
 ];
 
-/// Spectral selection alone.
+/// Spectral selection only.
 const BANDS: [ScanScript; 8] = [
     (&[0, 1, 2], 0, 0, 0, 0),
     (&[0], 1, 1, 0, 0),
@@ -30,7 +30,7 @@ const BANDS: [ScanScript; 8] = [
     (&[2], 1, 63, 0, 0),
 ];
 
-/// Many bit positions, components apart.
+/// Successive approximation with many bit positions, in separate scans per component.
 const BITS: [ScanScript; 16] = [
     (&[1], 0, 0, 0, 3),
     (&[0, 2], 0, 0, 0, 2),
@@ -68,19 +68,20 @@ const FOUR: [ScanScript; 7] = [
     (&[0], 1, 63, 1, 0),
 ];
 
-const APART: [ScanScript; 3] = [
+const SEPARATE: [ScanScript; 3] = [
     (&[0], 0, 63, 0, 0),
     (&[1], 0, 63, 0, 0),
     (&[2], 0, 63, 0, 0),
 ];
 const PAIRED: [ScanScript; 2] = [(&[0], 0, 63, 0, 0), (&[1, 2], 0, 63, 0, 0)];
-const FOUR_APART: [ScanScript; 3] = [
+const FOUR_SEPARATE: [ScanScript; 3] = [
     (&[3], 0, 63, 0, 0),
     (&[0], 0, 63, 0, 0),
     (&[1, 2], 0, 63, 0, 0),
 ];
 
-/// Component sampling factors, odd and fractional ones included; at most 10 blocks an MCU.
+/// Sampling factors of the components, including odd and fractional ones. At most 10 blocks per
+/// MCU.
 const SAMPLINGS: [[(i32, i32); 3]; 16] = [
     [(1, 1), (1, 1), (1, 1)],
     [(2, 2), (1, 1), (1, 1)],
@@ -100,12 +101,13 @@ const SAMPLINGS: [[(i32, i32); 3]; 16] = [
     [(2, 2), (1, 2), (2, 1)],
 ];
 
-/// Every sampling with every script at a few sizes, and files of one and four components.
+/// Returns every sampling with every scan script at several sizes, and files of one and four
+/// components.
 pub(crate) fn all() -> Vec<Recipe> {
     let mut recipes = Vec::new();
     let sizes = [(1, 1), (8, 8), (17, 33), (70, 41)];
     for (index, sampling) in SAMPLINGS.iter().enumerate() {
-        let scripts: [&[ScanScript]; 6] = [&[], &APART, &PAIRED, &TYPICAL, &BANDS, &BITS];
+        let scripts: [&[ScanScript]; 6] = [&[], &SEPARATE, &PAIRED, &TYPICAL, &BANDS, &BITS];
         for (kind, scans) in scripts.iter().enumerate() {
             for size in sizes {
                 let restart = [0, 1, 3][(index + kind + size.0) % 3];
@@ -119,7 +121,7 @@ pub(crate) fn all() -> Vec<Recipe> {
             recipes.push(recipe(size, &[(1, 1)], JCS_GRAYSCALE, restart, scans));
             recipes.push(recipe(size, &[(2, 3)], JCS_GRAYSCALE, restart, scans));
         }
-        for (restart, scans) in [(0, &[][..]), (1, &FOUR_APART), (0, &FOUR), (2, &FOUR)] {
+        for (restart, scans) in [(0, &[][..]), (1, &FOUR_SEPARATE), (0, &FOUR), (2, &FOUR)] {
             recipes.push(recipe(size, &[(1, 1); 4], JCS_CMYK, restart, scans));
             let subsampled = [(2, 2), (1, 1), (1, 1), (2, 2)];
             recipes.push(recipe(size, &subsampled, JCS_YCCK, restart, scans));
@@ -128,10 +130,10 @@ pub(crate) fn all() -> Vec<Recipe> {
     recipes
 }
 
-/// Small files of every script, for tests that look at each byte.
+/// Returns small files with every scan script, for tests that change or remove each byte.
 pub(crate) fn small() -> Vec<Recipe> {
     let subsampled = [(2, 2), (1, 1), (1, 1)];
-    let scripts: [&[ScanScript]; 5] = [&[], &APART, &TYPICAL, &BANDS, &BITS];
+    let scripts: [&[ScanScript]; 5] = [&[], &SEPARATE, &TYPICAL, &BANDS, &BITS];
     let mut recipes: Vec<_> = scripts
         .into_iter()
         .zip([0, 1, 0, 2, 1])
@@ -142,7 +144,7 @@ pub(crate) fn small() -> Vec<Recipe> {
     recipes
 }
 
-/// A recipe of middling quality.
+/// Returns a recipe whose quality and seed are derived from the other parameters.
 pub(crate) fn recipe(
     (width, height): (usize, usize),
     sampling: &[(i32, i32)],

@@ -3,27 +3,27 @@
 use weezl::decode::{Configuration, Decoder};
 use weezl::{BitOrder, LzwStatus};
 
-use crate::Error;
+use crate::error::Error;
 
-use super::blocks::Frame;
+use super::blocks::ImageDescriptor;
 
 /// Codes that the decoder can hold: 64 bits of codes of 2 bits.
-const CODES_HELD: u32 = 32;
+const MAX_BUFFERED_CODES: u32 = 32;
 
 /// Palette indices of a frame, in the order of the file.
-pub(super) struct Indices<'a> {
+pub(super) struct IndexReader<'a> {
     decoder: Decoder,
     /// What remains of the current sub-block.
     block: &'a [u8],
     /// The sub-blocks after it.
     rest: &'a [u8],
-    at: usize,
+    offset: usize,
 }
 
-impl<'a> Indices<'a> {
-    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
+impl<'a> IndexReader<'a> {
+    pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
         if !(1..=8).contains(&frame.code_size) {
-            return Err(Error::damaged_at(frame.at, "the size of codes"));
+            return Err(Error::damaged_at(frame.offset, "the size of codes"));
         }
         // Some writers put junk behind the last pixel, which no browser minds.
         let decoder = Configuration::new(BitOrder::Lsb, frame.code_size)
@@ -33,27 +33,27 @@ impl<'a> Indices<'a> {
             decoder,
             block: &[],
             rest: frame.data,
-            at: frame.at,
+            offset: frame.offset,
         })
     }
 
     /// Fills all of `row`.
     pub(super) fn fill(&mut self, mut row: &mut [u8]) -> Result<(), Error> {
-        let mut idle = 0;
+        let mut idle_rounds = 0;
         while !row.is_empty() {
             let result = self.decoder.decode_bytes(self.block, row);
             self.block = self.block.get(result.consumed_in..).unwrap_or_default();
             row = row.get_mut(result.consumed_out..).unwrap_or_default();
-            let moved = result.consumed_in > 0 || result.consumed_out > 0;
-            idle = if moved { 0 } else { idle + 1 };
+            let progressed = result.consumed_in > 0 || result.consumed_out > 0;
+            idle_rounds = if progressed { 0 } else { idle_rounds + 1 };
             match result.status {
                 _ if row.is_empty() => {}
-                Err(_) => return Err(Error::damaged_at(self.at, "the picture data")),
+                Err(_) => return Err(Error::damaged_at(self.offset, "the picture data")),
                 Ok(LzwStatus::Done) => return Err(self.too_few()),
-                Ok(_) if moved => {}
-                Ok(_) if self.block.is_empty() && self.next_block() => idle = 0,
+                Ok(_) if progressed => {}
+                Ok(_) if self.block.is_empty() && self.next_block() => idle_rounds = 0,
                 // A code that it had read before and that yields no pixel counts as no progress.
-                Ok(_) if idle < CODES_HELD => {}
+                Ok(_) if idle_rounds < MAX_BUFFERED_CODES => {}
                 Ok(_) => return Err(self.too_few()),
             }
         }
@@ -61,7 +61,7 @@ impl<'a> Indices<'a> {
     }
 
     fn too_few(&self) -> Error {
-        Error::damaged_at(self.at, "fewer pixels than the frame has")
+        Error::damaged_at(self.offset, "fewer pixels than the frame has")
     }
 
     fn next_block(&mut self) -> bool {
@@ -71,7 +71,7 @@ impl<'a> Indices<'a> {
             .and_then(|(&length, rest)| rest.split_at_checked(length.into()))
         {
             Some((block, rest)) if !block.is_empty() => {
-                self.at += 1 + block.len();
+                self.offset += 1 + block.len();
                 (self.block, self.rest) = (block, rest);
                 true
             }
@@ -80,10 +80,10 @@ impl<'a> Indices<'a> {
     }
 }
 
-/// Rows from top to bottom. Interlaced ones need the whole frame, a byte a pixel.
-pub(super) enum Rows<'a> {
+/// Reads the rows of a frame from top to bottom. An interlaced frame is held whole, one byte per pixel.
+pub(super) enum RowReader<'a> {
     Straight {
-        pixels: Box<Indices<'a>>,
+        pixels: Box<IndexReader<'a>>,
         row: Vec<u8>,
     },
     Interlaced {
@@ -92,12 +92,12 @@ pub(super) enum Rows<'a> {
     },
 }
 
-impl<'a> Rows<'a> {
-    pub(super) fn new(frame: &Frame<'a>) -> Result<Self, Error> {
-        let mut pixels = Indices::new(frame)?;
+impl<'a> RowReader<'a> {
+    pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
+        let mut pixels = IndexReader::new(frame)?;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         if frame.pixels() == 0 {
-            return Err(Error::damaged_at(frame.at, "a frame without pixels"));
+            return Err(Error::damaged_at(frame.offset, "a frame without pixels"));
         }
         if !frame.is_interlaced {
             return Ok(Self::Straight {

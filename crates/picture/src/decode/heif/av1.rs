@@ -15,23 +15,23 @@ use re_rav1d::include::dav1d::headers::{
 use re_rav1d::include::dav1d::picture::Dav1dPicture;
 use re_rav1d::src::lib as dav1d;
 
-use super::frame::{Frame, Layout, Row, Signal};
-use crate::Error;
+use super::frame::{Cicp, Frame, FrameLayout, Row};
+use crate::error::Error;
 
 /// A frame, as long as the decoder's memory is lent.
-struct Lent<'a> {
+struct Av1FrameRef<'a> {
     picture: &'a Dav1dPicture,
-    layout: Layout,
-    signal: Signal,
+    layout: FrameLayout,
+    cicp: Cicp,
 }
 
-impl Frame for Lent<'_> {
-    fn layout(&self) -> Layout {
+impl Frame for Av1FrameRef<'_> {
+    fn layout(&self) -> FrameLayout {
         self.layout
     }
 
-    fn signal(&self) -> Signal {
-        self.signal
+    fn cicp(&self) -> Cicp {
+        self.cicp
     }
 
     fn row(&self, plane: usize, y: u32) -> Option<Row<'_>> {
@@ -68,7 +68,7 @@ pub(super) fn decode<T>(
     max_pixels: u64,
     take: impl FnOnce(&dyn Frame) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let decoder = Decoder::new(max_pixels)?;
+    let decoder = Av1Decoder::new(max_pixels)?;
     let picture = decoder.picture(data)?;
     take(&picture.frame()?)
 }
@@ -77,11 +77,11 @@ const FAILED: Error = Error::Encoder { what: "rav1d" };
 const DAMAGED: Error = Error::damaged("the picture data");
 
 /// Tries that a decoder needs at most: one that outputs, one that drains.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
-struct Decoder(Option<Dav1dContext>);
+struct Av1Decoder(Option<Dav1dContext>);
 
-impl Decoder {
+impl Av1Decoder {
     fn new(max_pixels: u64) -> Result<Self, Error> {
         let mut settings = MaybeUninit::<Dav1dSettings>::uninit();
         // SAFETY: `dav1d_default_settings` writes all of the settings.
@@ -108,9 +108,9 @@ impl Decoder {
         }
     }
 
-    fn picture(&self, bytes: &[u8]) -> Result<Picture, Error> {
-        let mut data = Data::new(bytes)?;
-        for _ in 0..TRIES {
+    fn picture(&self, bytes: &[u8]) -> Result<Av1Picture, Error> {
+        let mut data = Av1Data::new(bytes)?;
+        for _ in 0..MAX_TRIES {
             if data.0.sz > 0 {
                 // SAFETY: the context is open, and `data` was made by `dav1d_data_create`.
                 let sent =
@@ -120,7 +120,7 @@ impl Decoder {
                 }
             }
             // One for each try, for one without a picture leaves a list behind too.
-            let mut picture = Picture(Dav1dPicture::default());
+            let mut picture = Av1Picture(Dav1dPicture::default());
             // SAFETY: the context is open, and `picture` is empty.
             let got =
                 unsafe { dav1d::dav1d_get_picture(self.0, Some(NonNull::from(&mut picture.0))) };
@@ -132,20 +132,20 @@ impl Decoder {
     }
 }
 
-impl Drop for Decoder {
+impl Drop for Av1Decoder {
     fn drop(&mut self) {
         // SAFETY: opened once, closed once.
         unsafe { dav1d::dav1d_close(Some(NonNull::from(&mut self.0))) }
     }
 }
 
-struct Data(Dav1dData);
+struct Av1Data(Dav1dData);
 
-impl Data {
+impl Av1Data {
     fn new(bytes: &[u8]) -> Result<Self, Error> {
         let mut data = Self(Dav1dData::default());
         if bytes.is_empty() {
-            return Err(Error::CUT);
+            return Err(Error::TRUNCATED);
         }
         // SAFETY: `data` is ours, and empty.
         let start =
@@ -159,20 +159,20 @@ impl Data {
     }
 }
 
-impl Drop for Data {
+impl Drop for Av1Data {
     fn drop(&mut self) {
         // SAFETY: made by `dav1d_data_create`, or emptied by `dav1d_send_data`, which this allows.
         unsafe { dav1d::dav1d_data_unref(Some(NonNull::from(&mut self.0))) }
     }
 }
 
-struct Picture(Dav1dPicture);
+struct Av1Picture(Dav1dPicture);
 
-impl Picture {
-    fn frame(&self) -> Result<Lent<'_>, Error> {
+impl Av1Picture {
+    fn frame(&self) -> Result<Av1FrameRef<'_>, Error> {
         let parameters = &self.0.p;
         let size = |length| u32::try_from(length).map_err(|_| DAMAGED);
-        let layout = Layout {
+        let layout = FrameLayout {
             width: size(parameters.w)?,
             height: size(parameters.h)?,
             bits: u8::try_from(parameters.bpc).map_err(|_| DAMAGED)?,
@@ -187,21 +187,21 @@ impl Picture {
         // SAFETY: a picture keeps its sequence header alive.
         let header = unsafe { header.as_ref() };
         let code = |code: u32| u8::try_from(code).map_err(|_| DAMAGED);
-        let signal = Signal {
+        let cicp = Cicp {
             primaries: code(header.pri)?,
             transfer: code(header.trc)?,
             matrix: code(header.mtrx)?,
             full_range: header.color_range != 0,
         };
-        Ok(Lent {
+        Ok(Av1FrameRef {
             picture: &self.0,
             layout,
-            signal,
+            cicp,
         })
     }
 }
 
-impl Drop for Picture {
+impl Drop for Av1Picture {
     fn drop(&mut self) {
         // SAFETY: empty, or filled by `dav1d_get_picture`; released once.
         unsafe { dav1d::dav1d_picture_unref(Some(NonNull::from(&mut self.0))) };

@@ -2,7 +2,8 @@
 //! items of a file can share their bytes, so neither its length nor its pixels bound the work.
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::error::{Complexity, Error};
+use crate::policy::Policy;
 
 /// What a pixel costs, in pixels of [`Policy::max_work`].
 const WORK_PER_PIXEL: u64 = 4;
@@ -34,26 +35,26 @@ impl Budget {
     /// Counts an item of so many bytes, frames and pixels a frame, before it is decoded.
     pub(super) fn spend(&mut self, bytes: usize, frames: u64, pixels: u64) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
-        Error::complexity("bytes of items", self.bytes, self.max_bytes)?;
+        Error::check_limit(Complexity::ItemBytes, self.bytes, self.max_bytes)?;
         let work = frames.saturating_mul(pixels).saturating_mul(WORK_PER_PIXEL);
         self.work = self.work.saturating_add(work);
-        Error::complexity("pixels in all frames", self.work, self.max_work)
+        Error::check_limit(Complexity::FramePixels, self.work, self.max_work)
     }
 }
 
 /// Frames that are coded in OBUs (section 5.3), shown or not; at least one.
 pub(super) fn av1_frames(data: &[u8]) -> u64 {
     let mut count = 0;
-    let mut at = 0;
-    while let Some(header) = data.byte(at) {
+    let mut offset = 0;
+    while let Some(header) = data.byte(offset) {
         count += u64::from(matches!(header >> 3 & 15, FRAME_HEADER | FRAME));
         let has_extension = header & 4 != 0;
         let has_size = header & 2 != 0;
-        at += 1 + usize::from(has_extension);
-        let Some((size, length)) = data.get(at..).filter(|_| has_size).and_then(leb128) else {
+        offset += 1 + usize::from(has_extension);
+        let Some((size, length)) = data.get(offset..).filter(|_| has_size).and_then(leb128) else {
             break;
         };
-        at = at.saturating_add(length).saturating_add(size);
+        offset = offset.saturating_add(length).saturating_add(size);
     }
     count.max(1)
 }
@@ -64,10 +65,10 @@ pub(super) fn av1_frames(data: &[u8]) -> u64 {
 #[cfg(feature = "heic")]
 pub(super) fn hevc_frames(data: &[u8]) -> u64 {
     let mut count = 0;
-    let mut at = 0_usize;
-    while let (Some(length), Some([kind, _, slice])) = (data.be32(at), data.array(at + 4)) {
+    let mut offset = 0_usize;
+    while let (Some(length), Some([kind, _, slice])) = (data.be32(offset), data.array(offset + 4)) {
         count += u64::from(kind >> 1 & 63 < 32 && slice & 0x80 != 0);
-        at = at.saturating_add(4).saturating_add(length as usize);
+        offset = offset.saturating_add(4).saturating_add(length as usize);
     }
     count.max(1)
 }

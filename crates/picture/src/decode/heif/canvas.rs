@@ -1,17 +1,17 @@
-//! The part of a picture that is wanted, plane by plane, laid together from one frame or from
+//! The part of a picture that is request, plane by plane, laid together from one frame or from
 //! the tiles of a grid.
 
-use super::frame::{Frame, Layout, Row};
-use crate::crop::{Rectangle, Square};
-use crate::planar::Plane;
-use crate::raster::{Samples, Window};
+use super::frame::{Frame, FrameLayout, Row};
+use crate::geometry::{Rectangle, Square};
+use crate::planar::ComponentPlane;
+use crate::raster::{CropBox, Samples};
 
 /// Pixels kept around the wanted square, for the taps of the filter: even, so that halved chroma
 /// stays aligned.
 const PADDING: u32 = 8;
 
 pub(super) struct Canvas {
-    pub(super) layout: Layout,
+    pub(super) layout: FrameLayout,
     /// What is kept of the whole picture; starts at even pixels.
     kept: Rectangle,
     planes: Vec<Samples>,
@@ -19,7 +19,7 @@ pub(super) struct Canvas {
 
 impl Canvas {
     /// For a picture of `width` × `height` in frames of `layout`, of which `square` is wanted.
-    pub(super) fn new((width, height): (u32, u32), layout: Layout, square: Square) -> Self {
+    pub(super) fn new((width, height): (u32, u32), layout: FrameLayout, square: Square) -> Self {
         let start = |at: u32| at.saturating_sub(PADDING) & !1;
         let end = |at: u32, length: u32| at.saturating_add(square.size + PADDING).min(length);
         let (x, y) = (start(square.x), start(square.y));
@@ -29,7 +29,7 @@ impl Canvas {
             width: end(square.x, width) - x,
             height: end(square.y, height) - y,
         };
-        let layout = Layout {
+        let layout = FrameLayout {
             width,
             height,
             ..layout
@@ -42,7 +42,7 @@ impl Canvas {
         };
         canvas.planes = (0..count)
             .map(|plane| {
-                let (_, _, columns, rows) = canvas.kept_of(plane);
+                let (_, _, columns, rows) = canvas.kept_in_plane(plane);
                 let length = columns * rows;
                 if layout.bits == 8 {
                     Samples::Eight(vec![0; length])
@@ -55,7 +55,7 @@ impl Canvas {
     }
 
     /// Left, top, columns and rows that are kept of a plane.
-    fn kept_of(&self, plane: usize) -> (usize, usize, usize, usize) {
+    fn kept_in_plane(&self, plane: usize) -> (usize, usize, usize, usize) {
         let halved = |axis: bool| plane > 0 && axis;
         let span = |start: u32, length: u32, halved: bool| {
             if halved {
@@ -78,9 +78,9 @@ impl Canvas {
     }
 
     /// Lays a frame at an even place of the picture.
-    pub(super) fn lay(&mut self, frame: &dyn Frame, x: u32, y: u32) {
+    pub(super) fn blit(&mut self, frame: &dyn Frame, x: u32, y: u32) {
         for plane in 0..self.planes.len() {
-            let (left, top, columns, rows) = self.kept_of(plane);
+            let (left, top, columns, rows) = self.kept_in_plane(plane);
             let halved = |at: u32, axis: bool| if plane > 0 && axis { at / 2 } else { at } as usize;
             let x = halved(x, self.layout.subsampling.0);
             let y = halved(y, self.layout.subsampling.1);
@@ -128,9 +128,9 @@ impl Canvas {
     }
 
     /// The planes, each with the place of `square` in it.
-    pub(super) fn into_planes(self, square: Square) -> Vec<Plane> {
+    pub(super) fn into_planes(self, square: Square) -> Vec<ComponentPlane> {
         let places: Vec<_> = (0..self.planes.len())
-            .map(|plane| self.kept_of(plane))
+            .map(|plane| self.kept_in_plane(plane))
             .collect();
         let subsampling = self.layout.subsampling;
         let kept = self.kept;
@@ -139,25 +139,25 @@ impl Canvas {
             .map(|(plane, (samples, (_, _, columns, rows)))| {
                 let share = |axis: bool| if plane > 0 && axis { 0.5 } else { 1.0 };
                 let (across, down) = (share(subsampling.0), share(subsampling.1));
-                let window = Window {
+                let crop_box = CropBox {
                     x: f64::from(square.x - kept.x) * across,
                     y: f64::from(square.y - kept.y) * down,
                     width: f64::from(square.size) * across,
                     height: f64::from(square.size) * down,
                 };
                 let length = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-                Plane {
+                ComponentPlane {
                     width: length(columns),
                     height: length(rows),
                     samples,
-                    window,
+                    crop_box,
                 }
             })
             .collect()
     }
 
     /// The place of `square` in what is kept.
-    pub(super) fn place(&self, square: Square) -> Square {
+    pub(super) fn square_in_kept(&self, square: Square) -> Square {
         Square {
             x: square.x - self.kept.x,
             y: square.y - self.kept.y,
@@ -177,7 +177,7 @@ impl Canvas {
         y: usize,
         pick: impl Fn(&Samples) -> Option<&[S]>,
     ) -> &[S] {
-        let (_, _, columns, _) = self.kept_of(plane);
+        let (_, _, columns, _) = self.kept_in_plane(plane);
         let samples = self.planes.get(plane).and_then(pick).unwrap_or_default();
         samples
             .get(y * columns..(y + 1) * columns)

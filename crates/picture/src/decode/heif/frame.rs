@@ -1,13 +1,13 @@
 //! A decoded frame, whichever codec it is from.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The planes of a frame: luminance, then the differences.
 pub(super) trait Frame {
-    fn layout(&self) -> Layout;
+    fn layout(&self) -> FrameLayout;
 
     /// What the bitstream says of its colours.
-    fn signal(&self) -> Signal;
+    fn cicp(&self) -> Cicp;
 
     /// Row `y` of a plane.
     fn row(&self, plane: usize, y: u32) -> Option<Row<'_>>;
@@ -25,7 +25,7 @@ pub(super) trait Frame {
 
 /// Size and kind of a frame's planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(super) struct FrameLayout {
     pub(super) width: u32,
     pub(super) height: u32,
     /// Bits a sample: 8, 10 or 12.
@@ -37,7 +37,7 @@ pub(super) struct Layout {
 
 /// Code points of ITU-T H.273.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Signal {
+pub(super) struct Cicp {
     pub(super) primaries: u8,
     pub(super) transfer: u8,
     pub(super) matrix: u8,
@@ -53,7 +53,7 @@ pub(super) enum Row<'a> {
     Pairs(&'a [[u8; 2]]),
 }
 
-impl Layout {
+impl FrameLayout {
     /// Columns and rows of a plane.
     pub(super) fn plane(self, plane: usize) -> (u32, u32) {
         let half = |length: u32, halved: bool| if halved { length.div_ceil(2) } else { length };

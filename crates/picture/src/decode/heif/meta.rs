@@ -1,9 +1,9 @@
 //! The items of a HEIF file (ISO/IEC 14496-12, section 8.11; ISO/IEC 23008-12, section 6).
 
-use super::boxes::{Boxes, Reader, full};
+use super::boxes::{Boxes, NumberReader, full_box};
 use super::properties::Properties;
-use crate::Error;
 use crate::bytes::Bytes;
+use crate::error::{Complexity, Error};
 
 /// Most items, and most entries of each table that lists them: a grid of 100 megapixels in tiles of
 /// 256 × 256 pixels and as many tiles of its alpha are 3,100. Phones write 50 to 200.
@@ -40,7 +40,7 @@ struct Reference {
 
 impl Reference {
     /// Whether it makes this item a part of another one, or something beside it: alpha, a depth map, a thumbnail.
-    fn subordinates(&self, item: u32) -> bool {
+    fn makes_subordinate(&self, item: u32) -> bool {
         match &self.kind {
             b"auxl" | b"thmb" => self.from == item,
             b"dimg" => self.to.contains(&item),
@@ -77,7 +77,7 @@ impl<'a> Meta<'a> {
                 }
             }
         }
-        let (_, _, content) = meta.and_then(full).ok_or(Error::UnsupportedFormat {
+        let (_, _, content) = meta.and_then(full_box).ok_or(Error::UnsupportedFormat {
             what: "AVIF without a still",
         })?;
         let mut meta = Self {
@@ -106,7 +106,7 @@ impl<'a> Meta<'a> {
                     && !self
                         .references
                         .iter()
-                        .any(|reference| reference.subordinates(item.id))
+                        .any(|reference| reference.makes_subordinate(item.id))
             }),
             None => None,
         };
@@ -122,17 +122,17 @@ impl<'a> Meta<'a> {
     }
 
     pub(super) fn item(&self, id: u32) -> Option<&Item<'a>> {
-        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
-        self.items.get(at)
+        let index = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get(index)
     }
 
     fn item_mut(&mut self, id: u32) -> Option<&mut Item<'a>> {
-        let at = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
-        self.items.get_mut(at)
+        let index = self.items.binary_search_by_key(&id, |item| item.id).ok()?;
+        self.items.get_mut(index)
     }
 
     /// The items that `from` refers to in this way.
-    pub(super) fn referred(&self, from: u32, kind: [u8; 4]) -> &[u32] {
+    pub(super) fn reference_targets(&self, from: u32, kind: [u8; 4]) -> &[u32] {
         let found = self
             .references
             .iter()
@@ -150,7 +150,10 @@ impl<'a> Meta<'a> {
             .filter(refers)
             .filter_map(|reference| self.item(reference.from))
             .find(|item| item.properties.is_alpha)?;
-        Some((alpha, self.referred(of, *b"prem").contains(&alpha.id)))
+        Some((
+            alpha,
+            self.reference_targets(of, *b"prem").contains(&alpha.id),
+        ))
     }
 
     /// The bytes of an item.
@@ -161,12 +164,12 @@ impl<'a> Meta<'a> {
             let rest = usize::try_from(extent.offset)
                 .ok()
                 .and_then(|offset| source.get(offset..));
-            let rest = rest.ok_or(Error::CUT)?;
-            let length = usize::try_from(extent.length).map_err(|_| Error::CUT)?;
+            let rest = rest.ok_or(Error::TRUNCATED)?;
+            let length = usize::try_from(extent.length).map_err(|_| Error::TRUNCATED)?;
             let part = if length == 0 {
                 rest
             } else {
-                rest.get(..length).ok_or(Error::CUT)?
+                rest.get(..length).ok_or(Error::TRUNCATED)?
             };
             // Extents may overlap; an item longer than its file is a bomb.
             if data.len() + part.len() > self.file.len() {
@@ -185,8 +188,8 @@ impl<'a> Meta<'a> {
         let table = |kind| children(content, kind).next();
         self.idat = table(*b"idat").unwrap_or_default();
         if let Some(primary) = table(*b"pitm") {
-            let (version, _, primary) = full(primary).ok_or(DAMAGED)?;
-            let id = Reader(primary).short(if version == 0 { 2 } else { 4 });
+            let (version, _, primary) = full_box(primary).ok_or(DAMAGED)?;
+            let id = NumberReader(primary).read_u32(if version == 0 { 2 } else { 4 });
             self.primary = Some(id.ok_or(DAMAGED)?);
         }
         self.read_items(table(*b"iinf").ok_or(DAMAGED)?)?;
@@ -200,16 +203,16 @@ impl<'a> Meta<'a> {
 
     /// Item information: what each item is (8.11.6).
     fn read_items(&mut self, content: &'a [u8]) -> Result<(), Error> {
-        let (version, _, entries) = full(content).ok_or(DAMAGED)?;
+        let (version, _, entries) = full_box(content).ok_or(DAMAGED)?;
         let start = if version == 0 { 2 } else { 4 };
-        let mut count = Count::of("items", MAX_ITEMS);
+        let mut count = Counter::new(Complexity::Items, MAX_ITEMS);
         for entry in Boxes::new(entries.get(start..).ok_or(DAMAGED)?) {
             count.add(1)?;
             let entry = entry.map_err(|_| DAMAGED)?;
             if &entry.kind != b"infe" {
                 return Err(DAMAGED);
             }
-            let (version, _, content) = full(entry.content).ok_or(DAMAGED)?;
+            let (version, _, content) = full_box(entry.content).ok_or(DAMAGED)?;
             if version >= 2 {
                 self.items.push(read_item(version, content).ok_or(DAMAGED)?);
             }
@@ -221,9 +224,9 @@ impl<'a> Meta<'a> {
 
     /// Item locations: where the bytes of each item are (8.11.3).
     fn read_locations(&mut self, content: &'a [u8]) -> Result<(), Error> {
-        let (version, _, content) = full(content).ok_or(DAMAGED)?;
-        let mut numbers = Reader(content);
-        let sizes = numbers.short(2).ok_or(DAMAGED)?;
+        let (version, _, content) = full_box(content).ok_or(DAMAGED)?;
+        let mut numbers = NumberReader(content);
+        let sizes = numbers.read_u32(2).ok_or(DAMAGED)?;
         let [offset_size, length_size, base_size, index_size] =
             [12, 8, 4, 0].map(|shift| (sizes >> shift & 15) as usize);
         let index_size = if version == 0 { 0 } else { index_size };
@@ -232,25 +235,25 @@ impl<'a> Meta<'a> {
             return Err(DAMAGED);
         }
         let id_size = if version < 2 { 2 } else { 4 };
-        let locations = numbers.short(id_size).ok_or(DAMAGED)?;
-        Count::of("item locations", MAX_ITEMS).add(locations.into())?;
-        let mut total = Count::of("item extents", MAX_LINKS);
+        let locations = numbers.read_u32(id_size).ok_or(DAMAGED)?;
+        Counter::new(Complexity::ItemLocations, MAX_ITEMS).add(locations.into())?;
+        let mut total = Counter::new(Complexity::ItemExtents, MAX_LINKS);
         for _ in 0..locations {
-            let id = numbers.short(id_size).ok_or(DAMAGED)?;
+            let id = numbers.read_u32(id_size).ok_or(DAMAGED)?;
             let method = match version {
                 0 => 0,
-                _ => numbers.short(2).ok_or(DAMAGED)? & 15,
+                _ => numbers.read_u32(2).ok_or(DAMAGED)? & 15,
             };
-            let _reference = numbers.number(2).ok_or(DAMAGED)?;
-            let base = numbers.number(base_size).ok_or(DAMAGED)?;
-            let count = numbers.number(2).ok_or(DAMAGED)?;
+            let _reference = numbers.read(2).ok_or(DAMAGED)?;
+            let base = numbers.read(base_size).ok_or(DAMAGED)?;
+            let count = numbers.read(2).ok_or(DAMAGED)?;
             total.add(count)?;
             let mut extent = || {
-                let _index = numbers.number(index_size)?;
+                let _index = numbers.read(index_size)?;
                 Some(Extent {
                     in_idat: method == 1,
-                    offset: base.checked_add(numbers.number(offset_size)?)?,
-                    length: numbers.number(length_size)?,
+                    offset: base.checked_add(numbers.read(offset_size)?)?,
+                    length: numbers.read(length_size)?,
                 })
             };
             let extents = (0..count).map(|_| extent()).collect::<Option<Vec<_>>>();
@@ -269,21 +272,21 @@ impl<'a> Meta<'a> {
             return Err(DAMAGED);
         }
         let mut properties = Vec::new();
-        let mut count = Count::of("properties", MAX_PROPERTIES);
+        let mut count = Counter::new(Complexity::Properties, MAX_PROPERTIES);
         for property in children(content, *b"ipco").flat_map(Boxes::new) {
             count.add(1)?;
             properties.push(property.map_err(|_| DAMAGED)?);
         }
-        let mut entries = Count::of("items with properties", MAX_ITEMS);
-        let mut total = Count::of("properties of items", MAX_LINKS);
+        let mut entries = Counter::new(Complexity::ItemsWithProperties, MAX_ITEMS);
+        let mut total = Counter::new(Complexity::ItemProperties, MAX_LINKS);
         for content in children(content, *b"ipma") {
-            let (version, flags, content) = full(content).ok_or(DAMAGED)?;
-            let mut numbers = Reader(content);
-            for _ in 0..numbers.short(4).ok_or(DAMAGED)? {
+            let (version, flags, content) = full_box(content).ok_or(DAMAGED)?;
+            let mut numbers = NumberReader(content);
+            for _ in 0..numbers.read_u32(4).ok_or(DAMAGED)? {
                 entries.add(1)?;
                 let id_size = if version < 1 { 2 } else { 4 };
-                let id = numbers.short(id_size).ok_or(DAMAGED)?;
-                let count = numbers.short(1).ok_or(DAMAGED)?;
+                let id = numbers.read_u32(id_size).ok_or(DAMAGED)?;
+                let count = numbers.read_u32(1).ok_or(DAMAGED)?;
                 total.add(count.into())?;
                 let mut item = self.item_mut(id);
                 for _ in 0..count {
@@ -292,7 +295,7 @@ impl<'a> Meta<'a> {
                     } else {
                         (1, 0x7F)
                     };
-                    let index = numbers.short(size).ok_or(DAMAGED)? & mask;
+                    let index = numbers.read_u32(size).ok_or(DAMAGED)? & mask;
                     // 0 stands for none.
                     let property = (index as usize)
                         .checked_sub(1)
@@ -308,17 +311,17 @@ impl<'a> Meta<'a> {
 
     /// Item references (8.11.12).
     fn read_references(&mut self, content: &'a [u8]) -> Result<(), Error> {
-        let (version, _, content) = full(content).ok_or(DAMAGED)?;
+        let (version, _, content) = full_box(content).ok_or(DAMAGED)?;
         let id_size = if version == 0 { 2 } else { 4 };
-        let mut total = Count::of("item references", MAX_LINKS);
+        let mut total = Counter::new(Complexity::ItemReferences, MAX_LINKS);
         for found in Boxes::new(content) {
             let found = found.map_err(|_| DAMAGED)?;
-            let mut numbers = Reader(found.content);
-            let from = numbers.short(id_size).ok_or(DAMAGED)?;
-            let count = numbers.number(2).ok_or(DAMAGED)?;
+            let mut numbers = NumberReader(found.content);
+            let from = numbers.read_u32(id_size).ok_or(DAMAGED)?;
+            let count = numbers.read(2).ok_or(DAMAGED)?;
             total.add(1 + count)?;
             let to = (0..count)
-                .map(|_| numbers.short(id_size))
+                .map(|_| numbers.read_u32(id_size))
                 .collect::<Option<Vec<_>>>();
             self.references.push(Reference {
                 kind: found.kind,
@@ -331,14 +334,14 @@ impl<'a> Meta<'a> {
 }
 
 /// What a table has of something, so that it is refused before it costs much.
-struct Count {
-    what: &'static str,
+struct Counter {
+    what: Complexity,
     value: u64,
     limit: u64,
 }
 
-impl Count {
-    fn of(what: &'static str, limit: u64) -> Self {
+impl Counter {
+    fn new(what: Complexity, limit: u64) -> Self {
         Self {
             what,
             value: 0,
@@ -348,7 +351,7 @@ impl Count {
 
     fn add(&mut self, more: u64) -> Result<(), Error> {
         self.value = self.value.saturating_add(more);
-        Error::complexity(self.what, self.value, self.limit)
+        Error::check_limit(self.what, self.value, self.limit)
     }
 }
 
@@ -362,9 +365,9 @@ fn children(content: &[u8], kind: [u8; 4]) -> impl Iterator<Item = &[u8]> {
 
 /// An entry of the item information, of version 2 or 3.
 fn read_item<'a>(version: u8, content: &[u8]) -> Option<Item<'a>> {
-    let mut numbers = Reader(content);
-    let id = numbers.short(if version == 2 { 2 } else { 4 })?;
-    let _protection = numbers.number(2)?;
+    let mut numbers = NumberReader(content);
+    let id = numbers.read_u32(if version == 2 { 2 } else { 4 })?;
+    let _protection = numbers.read(2)?;
     Some(Item {
         id,
         kind: numbers.0.array(0)?,
@@ -374,9 +377,9 @@ fn read_item<'a>(version: u8, content: &[u8]) -> Option<Item<'a>> {
 
 /// Whether the last box of a file, which is longer than what remains, is one that such files have.
 fn is_known_box_last(file: &[u8]) -> bool {
-    let mut at = 0_usize;
+    let mut offset = 0_usize;
     loop {
-        let (Some(length), Some(kind)) = (file.be32(at), file.array::<4>(at + 4)) else {
+        let (Some(length), Some(kind)) = (file.be32(offset), file.array::<4>(offset + 4)) else {
             return false;
         };
         let known = [
@@ -385,13 +388,13 @@ fn is_known_box_last(file: &[u8]) -> bool {
         .contains(&&kind);
         let length = match length {
             1 => file
-                .array(at + 8)
+                .array(offset + 8)
                 .map(u64::from_be_bytes)
                 .and_then(|length| usize::try_from(length).ok()),
             length => usize::try_from(length).ok(),
         };
-        match length.and_then(|length| at.checked_add(length)) {
-            Some(end) if end > at && end <= file.len() => at = end,
+        match length.and_then(|length| offset.checked_add(length)) {
+            Some(end) if end > offset && end <= file.len() => offset = end,
             _ => return known,
         }
     }

@@ -1,9 +1,9 @@
 //! Properties of items (ISO/IEC 23008-12, section 6.5).
 
-use super::boxes::{Box, Reader, full};
-use super::frame::Signal;
+use super::boxes::{BmffBox, NumberReader, full_box};
+use super::frame::Cicp;
 use crate::bytes::Bytes;
-use crate::crop::Rectangle;
+use crate::geometry::Rectangle;
 use crate::orientation::Orientation;
 
 /// Auxiliary types that mean alpha (section 6.9.2.2, and the one before it).
@@ -17,7 +17,7 @@ const ALPHA_TYPES: [&[u8]; 2] = [
 pub(super) struct Properties<'a> {
     pub(super) size: Option<(u32, u32)>,
     pub(super) profile: Option<&'a [u8]>,
-    pub(super) signal: Option<Signal>,
+    pub(super) cicp: Option<Cicp>,
     pub(super) is_alpha: bool,
     /// Bytes that two pixels of the decoded frame take, as its configuration says.
     pixel_pair_bytes: Option<u64>,
@@ -33,17 +33,21 @@ pub(super) struct Properties<'a> {
 
 impl<'a> Properties<'a> {
     /// Adds what a property says.
-    pub(super) fn add(&mut self, property: Box<'a>) -> Option<()> {
+    pub(super) fn add(&mut self, property: BmffBox<'a>) -> Option<()> {
         let content = property.content;
         match &property.kind {
             b"ispe" => {
-                let (_, _, size) = full(content)?;
+                let (_, _, size) = full_box(content)?;
                 self.size = Some((size.be32(0)?, size.be32(4)?));
             }
             b"colr" => match content.array(0)? {
                 [b'n', b'c', b'l', b'x'] => {
-                    let code = |at| content.be16(at).and_then(|code| u8::try_from(code).ok());
-                    self.signal = Some(Signal {
+                    let code = |offset| {
+                        content
+                            .be16(offset)
+                            .and_then(|code| u8::try_from(code).ok())
+                    };
+                    self.cicp = Some(Cicp {
                         primaries: code(4)?,
                         transfer: code(6)?,
                         matrix: code(8)?,
@@ -64,17 +68,17 @@ impl<'a> Properties<'a> {
                 }
             }
             b"auxC" => {
-                let (_, _, name) = full(content)?;
+                let (_, _, name) = full_box(content)?;
                 self.is_alpha = ALPHA_TYPES.iter().any(|alpha| {
                     let rest = name.strip_prefix(*alpha);
                     rest.is_some_and(|rest| matches!(rest, [] | [0, ..]))
                 });
             }
             b"clap" => {
-                let mut numbers = Reader(content);
+                let mut numbers = NumberReader(content);
                 let mut aperture = [0; 8];
                 for number in &mut aperture {
-                    *number = numbers.short(4)?;
+                    *number = numbers.read_u32(4)?;
                 }
                 self.aperture = Some(aperture);
             }

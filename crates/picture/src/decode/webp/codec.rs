@@ -6,7 +6,7 @@ use std::ptr;
 
 use libwebp_sys as ffi;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Decodes a still WebP file, scaled to `width` × `height`, which is at most its own size, as
 /// RGBA or RGB. All of the bitstream is decoded, whatever the size.
@@ -87,7 +87,7 @@ unsafe fn run(file: &[u8], mut config: ffi::WebPDecoderConfig) -> Result<(), Err
     match status {
         ffi::VP8StatusCode::VP8_STATUS_OK => Ok(()),
         ffi::VP8StatusCode::VP8_STATUS_NOT_ENOUGH_DATA
-        | ffi::VP8StatusCode::VP8_STATUS_SUSPENDED => Err(Error::CUT),
+        | ffi::VP8StatusCode::VP8_STATUS_SUSPENDED => Err(Error::TRUNCATED),
         _ => Err(Error::damaged("the picture data")),
     }
 }

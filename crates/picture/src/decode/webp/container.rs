@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::bytes::Bytes;
-use crate::{Error, Policy};
+use crate::error::{Complexity, Error};
+use crate::policy::Policy;
 
 /// Bytes before the first chunk: "RIFF", size, "WEBP".
 const RIFF_HEADER: usize = 12;
@@ -14,13 +15,13 @@ const ANIMATION_FLAG: u8 = 0x02;
 pub(super) struct Container<'a> {
     pub(super) canvas: (u32, u32),
     /// One for a still picture.
-    pub(super) frames: Vec<Frame<'a>>,
+    pub(super) frames: Vec<WebPFrame<'a>>,
     pub(super) exif: Option<&'a [u8]>,
     pub(super) profile: Option<&'a [u8]>,
 }
 
 /// One bitstream and its place on the canvas.
-pub(super) struct Frame<'a> {
+pub(super) struct WebPFrame<'a> {
     pub(super) x: u32,
     pub(super) y: u32,
     pub(super) width: u32,
@@ -33,7 +34,7 @@ pub(super) struct Frame<'a> {
     bitstream: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
+impl<'a> WebPFrame<'a> {
     /// What libwebp takes for this frame: the bare bitstream, or a file where there is alpha in
     /// a chunk of its own.
     pub(super) fn file(&self) -> Cow<'a, [u8]> {
@@ -89,13 +90,13 @@ pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), Error> {
 /// frame of ours (4) besides.
 pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
     const WORST: u64 = 11;
-    let mut at = RIFF_HEADER;
-    while let Ok(next) = chunk(bytes, at) {
+    let mut offset = RIFF_HEADER;
+    while let Ok(next) = chunk(bytes, offset) {
         match &next.kind {
             b"VP8 " => return 0,
             b"VP8L" => return 5,
             b"ALPH" | b"ANMF" => return WORST,
-            _ => at = next.end,
+            _ => offset = next.end,
         }
     }
     WORST
@@ -103,12 +104,12 @@ pub(super) fn pixel_bytes(bytes: &[u8]) -> u64 {
 
 impl<'a> Container<'a> {
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
-        let stated = bytes.le32(4).ok_or(Error::CUT)?;
-        let end = usize::try_from(stated)
+        let riff_size = bytes.le32(4).ok_or(Error::TRUNCATED)?;
+        let end = usize::try_from(riff_size)
             .unwrap_or(usize::MAX)
             .saturating_add(8);
         if end > bytes.len() {
-            return Err(Error::cut(bytes.len() as u64, end as u64));
+            return Err(Error::truncated(bytes.len() as u64, end as u64));
         }
         let bytes = bytes.get(..end).unwrap_or_default();
         let first = chunk(bytes, RIFF_HEADER)?;
@@ -123,7 +124,7 @@ impl<'a> Container<'a> {
             });
         }
         let canvas = first.canvas()?;
-        let flags = first.content.byte(0).ok_or(Error::CUT)?;
+        let flags = first.content.byte(0).ok_or(Error::TRUNCATED)?;
         let mut container = Self {
             canvas,
             frames: Vec::new(),
@@ -131,28 +132,28 @@ impl<'a> Container<'a> {
             profile: None,
         };
         let animated = flags & ANIMATION_FLAG != 0;
-        let mut still = Still::default();
-        let mut at = first.end;
-        while at < bytes.len() {
-            let chunk = chunk(bytes, at)?;
-            at = chunk.end;
+        let mut image = ImageChunks::default();
+        let mut offset = first.end;
+        while offset < bytes.len() {
+            let chunk = chunk(bytes, offset)?;
+            offset = chunk.end;
             match &chunk.kind {
                 b"ANMF" if animated => {
                     container.frames.push(read_frame(&chunk, canvas)?);
-                    Error::complexity(
-                        "frames",
+                    Error::check_limit(
+                        Complexity::Frames,
                         container.frames.len() as u64,
                         policy.max_frames.into(),
                     )?;
                 }
                 b"ICCP" if container.profile.is_none() => container.profile = Some(chunk.content),
                 b"EXIF" if container.exif.is_none() => container.exif = Some(chunk.content),
-                _ if !animated => still.take(&chunk)?,
+                _ if !animated => image.take(&chunk)?,
                 _ => {}
             }
         }
         if !animated {
-            let frame = still
+            let frame = image
                 .frame((0, 0))
                 .ok_or(Error::damaged("no picture data"))?;
             if (frame.width, frame.height) != canvas {
@@ -166,15 +167,15 @@ impl<'a> Container<'a> {
 
 /// The chunks of a still picture, or of one frame.
 #[derive(Default)]
-struct Still<'a> {
+struct ImageChunks<'a> {
     alpha: Option<&'a [u8]>,
     picture: Option<(Bitstream, &'a [u8])>,
 }
 
-impl<'a> Still<'a> {
-    fn take(&mut self, chunk: &Chunk<'a>) -> Result<(), Error> {
+impl<'a> ImageChunks<'a> {
+    fn take(&mut self, chunk: &RiffChunk<'a>) -> Result<(), Error> {
         match &chunk.kind {
-            b"ALPH" if self.alpha.is_none() => self.alpha = Some(chunk.whole),
+            b"ALPH" if self.alpha.is_none() => self.alpha = Some(chunk.raw),
             b"VP8 " | b"VP8L" if self.picture.is_none() => {
                 self.picture = Some((chunk.bitstream()?, chunk.content));
             }
@@ -183,29 +184,32 @@ impl<'a> Still<'a> {
         Ok(())
     }
 
-    fn frame(self, place: (u32, u32)) -> Option<Frame<'a>> {
+    fn frame(self, position: (u32, u32)) -> Option<WebPFrame<'a>> {
         let (bitstream, content) = self.picture?;
-        Some(bitstream.frame(place, self.alpha.filter(|_| bitstream.is_lossy), content))
+        Some(bitstream.frame(position, self.alpha.filter(|_| bitstream.is_lossy), content))
     }
 }
 
 /// An ANMF chunk (section 2.7.1.1).
-fn read_frame<'a>(chunk: &Chunk<'a>, canvas: (u32, u32)) -> Result<Frame<'a>, Error> {
-    let damaged = || Error::damaged_at(chunk.at, "the frame header");
-    let number = |at| chunk.content.le24(at).ok_or_else(damaged);
+fn read_frame<'a>(chunk: &RiffChunk<'a>, canvas: (u32, u32)) -> Result<WebPFrame<'a>, Error> {
+    let damaged = || Error::damaged_at(chunk.offset, "the frame header");
+    let number = |offset| chunk.content.le24(offset).ok_or_else(damaged);
     let (x, y) = (number(0)? * 2, number(3)? * 2);
     let (width, height) = (number(6)? + 1, number(9)? + 1);
     if x + width > canvas.0 || y + height > canvas.1 {
-        return Err(Error::damaged_at(chunk.at, "a frame outside the canvas"));
+        return Err(Error::damaged_at(
+            chunk.offset,
+            "a frame outside the canvas",
+        ));
     }
-    let mut still = Still::default();
-    let mut at = 16;
-    while at < chunk.content.len() {
-        let inner = self::chunk(chunk.content, at).map_err(|_| damaged())?;
-        at = inner.end;
-        still.take(&inner)?;
+    let mut image = ImageChunks::default();
+    let mut offset = 16;
+    while offset < chunk.content.len() {
+        let inner = self::chunk(chunk.content, offset).map_err(|_| damaged())?;
+        offset = inner.end;
+        image.take(&inner)?;
     }
-    let frame = still.frame((x, y)).ok_or_else(damaged)?;
+    let frame = image.frame((x, y)).ok_or_else(damaged)?;
     if (frame.width, frame.height) != (width, height) {
         return Err(damaged());
     }
@@ -213,44 +217,44 @@ fn read_frame<'a>(chunk: &Chunk<'a>, canvas: (u32, u32)) -> Result<Frame<'a>, Er
 }
 
 /// A chunk (section 2.3).
-struct Chunk<'a> {
+struct RiffChunk<'a> {
     kind: [u8; 4],
     content: &'a [u8],
     /// With its header and padding.
-    whole: &'a [u8],
-    at: usize,
+    raw: &'a [u8],
+    offset: usize,
     end: usize,
 }
 
-fn chunk(bytes: &[u8], at: usize) -> Result<Chunk<'_>, Error> {
-    let (Some(kind), Some(length)) = (bytes.array(at), bytes.le32(at + 4)) else {
-        return Err(Error::CUT);
+fn chunk(bytes: &[u8], offset: usize) -> Result<RiffChunk<'_>, Error> {
+    let (Some(kind), Some(length)) = (bytes.array(offset), bytes.le32(offset + 4)) else {
+        return Err(Error::TRUNCATED);
     };
-    let length = usize::try_from(length).map_err(|_| Error::CUT)?;
-    let content = bytes.part(at + 8, length).ok_or(Error::CUT)?;
+    let length = usize::try_from(length).map_err(|_| Error::TRUNCATED)?;
+    let content = bytes.slice_at(offset + 8, length).ok_or(Error::TRUNCATED)?;
     // Writers forget the padding of the last chunk.
-    let end = (at + 8 + length + length % 2).min(bytes.len());
-    Ok(Chunk {
+    let end = (offset + 8 + length + length % 2).min(bytes.len());
+    Ok(RiffChunk {
         kind,
         content,
-        whole: bytes.get(at..end).unwrap_or_default(),
-        at,
+        raw: bytes.get(offset..end).unwrap_or_default(),
+        offset,
         end,
     })
 }
 
-impl Chunk<'_> {
+impl RiffChunk<'_> {
     /// The canvas of a VP8X chunk.
     fn canvas(&self) -> Result<(u32, u32), Error> {
         match (self.content.le24(4), self.content.le24(7)) {
             (Some(width), Some(height)) => Ok((width + 1, height + 1)),
-            _ => Err(Error::damaged_at(self.at, "the extended header")),
+            _ => Err(Error::damaged_at(self.offset, "the extended header")),
         }
     }
 
     /// The header of a VP8 (RFC 6386, section 9.1) or VP8L (RFC 9649, section 3.4) bitstream.
     fn bitstream(&self) -> Result<Bitstream, Error> {
-        let damaged = Error::damaged_at(self.at, "the bitstream's header");
+        let damaged = Error::damaged_at(self.offset, "the bitstream's header");
         match &self.kind {
             b"VP8 " => match (
                 self.content.array(3),
@@ -274,7 +278,10 @@ impl Chunk<'_> {
                 }),
                 _ => Err(damaged),
             },
-            _ => Err(Error::damaged_at(self.at, "no picture where one must be")),
+            _ => Err(Error::damaged_at(
+                self.offset,
+                "no picture where one must be",
+            )),
         }
     }
 }
@@ -293,8 +300,8 @@ impl Bitstream {
         (x, y): (u32, u32),
         alpha: Option<&'a [u8]>,
         bitstream: &'a [u8],
-    ) -> Frame<'a> {
-        Frame {
+    ) -> WebPFrame<'a> {
+        WebPFrame {
             x,
             y,
             width: self.width,

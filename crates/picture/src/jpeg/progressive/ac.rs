@@ -5,16 +5,18 @@
 //! those has a bit among the symbols; until there, a symbol's run leads to a place among the zeros,
 //! and the bits of the coefficients passed on the way are counted and skipped.
 
-use super::{Restarts, Store};
-use crate::jpeg::baseline::Stop;
+use super::restarts::Restarts;
+use super::store::CoefficientStore;
+use crate::jpeg::baseline::ScanError;
 use crate::jpeg::bits::{BitReader, extend};
 use crate::jpeg::huffman::HuffmanCode;
 use crate::jpeg::idct::{last_kept, position, wrap};
 use crate::jpeg::lookup::{SKIP_BITS, SkipEntry, SkipTable};
-use crate::jpeg::scan::Scan;
+use crate::jpeg::scan_header::ScanHeader;
 use crate::jpeg::select::Select;
-use crate::jpeg::source::{EntropySource, Fault, Window};
+use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::tables::HuffmanSpecification;
+use crate::jpeg::window::Window;
 
 const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
 const OVERLONG: Fault = Fault::Corrupt("coefficient beyond the scan's band");
@@ -22,14 +24,14 @@ const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement of more than a bit");
 const BAD_RUN: Fault = Fault::Corrupt("run of ended blocks beyond the scan");
 
 /// The AC table of a progressive scan, ready to decode.
-pub(in crate::jpeg) struct AcDecoder {
+pub(in crate::jpeg) struct ProgressiveAcDecoder {
     code: HuffmanCode,
     skips: SkipTable,
     /// Most bits a value may have.
     max_size: u32,
 }
 
-impl AcDecoder {
+impl ProgressiveAcDecoder {
     /// For the first scan of a band.
     pub(in crate::jpeg) fn first(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 15)
@@ -69,29 +71,29 @@ impl AcDecoder {
 #[inline(always)]
 pub(in crate::jpeg) fn decode_ac<const N: usize>(
     source: &mut EntropySource<'_, '_>,
-    scan: &Scan,
-    decoder: &AcDecoder,
-    store: &mut Store,
+    scan: &ScanHeader,
+    decoder: &ProgressiveAcDecoder,
+    store: &mut CoefficientStore,
     interval: usize,
     select: impl Select,
-) -> Result<BitReader, Stop> {
+) -> Result<BitReader, ScanError> {
     let mut bits = BitReader::default();
     let mut restarts = Restarts::new(interval);
     let mut band = Band::new(scan);
     let refines = scan.approximation.0 != 0;
-    let (columns, rows) = scan.units;
+    let (columns, rows) = scan.mcus;
     for y in 0..rows {
         for x in 0..columns {
-            let stop = |fault, bits| Stop {
+            let scan_error = |fault, bits| ScanError {
                 fault,
                 bits,
-                units: y * columns + x,
+                mcus: y * columns + x,
             };
             let is_restart = restarts
                 .step(source, &mut bits)
-                .map_err(|fault| stop(fault, bits))?;
+                .map_err(|fault| scan_error(fault, bits))?;
             if is_restart && band.ended_blocks != 0 {
-                return Err(stop(BAD_RUN, bits));
+                return Err(scan_error(BAD_RUN, bits));
             }
             let index = y * store.columns + x;
             let mut mask = store.masks[index];
@@ -103,16 +105,16 @@ pub(in crate::jpeg) fn decode_ac<const N: usize>(
                 band.begin::<N>(&mut bits, window, decoder, &mut mask, values)
             };
             if let Err(fault) = result {
-                return Err(stop(fault, bits));
+                return Err(scan_error(fault, bits));
             }
             store.masks[index] = mask;
         }
     }
     if band.ended_blocks != 0 {
-        return Err(Stop {
+        return Err(ScanError {
             fault: BAD_RUN,
             bits,
-            units: columns * rows,
+            mcus: columns * rows,
         });
     }
     Ok(bits)
@@ -130,7 +132,7 @@ struct Band {
 }
 
 impl Band {
-    fn new(scan: &Scan) -> Self {
+    fn new(scan: &ScanHeader) -> Self {
         let (first, last) = scan.band;
         Self {
             first,
@@ -147,7 +149,7 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         values: &mut [i16],
     ) -> Result<(), Fault> {
@@ -182,7 +184,7 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         values: &mut [i16],
         select: impl Select,
@@ -261,19 +263,19 @@ impl Band {
         &mut self,
         bits: &mut BitReader,
         window: &Window,
-        decoder: &AcDecoder,
+        decoder: &ProgressiveAcDecoder,
         mask: &mut u64,
         mut next: usize,
     ) -> Result<(), Fault> {
         while next <= self.last {
             bits.refill(window);
-            let mut stuck = false;
+            let mut is_unresolved = false;
             for _ in 0..2 {
                 let entry = decoder.skips.entry(bits.peek::<SKIP_BITS>());
                 let after = next + (entry.steps() & !SkipEntry::END) as usize;
                 let ends = entry.steps() & SkipEntry::END != 0;
                 if entry.length() == 0 || after > self.last + usize::from(!ends) {
-                    stuck = true;
+                    is_unresolved = true;
                     break;
                 }
                 bits.consume(entry.length());
@@ -283,7 +285,7 @@ impl Band {
                 }
                 next = after;
             }
-            if stuck {
+            if is_unresolved {
                 let (run, size) = decoder.symbol(bits, window)?;
                 if size == 0 && run < 15 {
                     self.end_blocks(bits, run);

@@ -1,11 +1,11 @@
 //! What is known of a picture's coefficients between two scans.
 
-use crate::jpeg::idct::{Coefficients, Steps, last_kept, transform};
-use crate::jpeg::planes::{Plane, Rectangle, Scale, refill};
+use crate::jpeg::idct::{Coefficients, QuantisationSteps, last_kept, transform};
+use crate::jpeg::planes::{BlockRect, Plane, Scale, reset_to};
 
 /// A component's coefficients between scans.
 #[derive(Default)]
-pub(in crate::jpeg) struct Store {
+pub(in crate::jpeg) struct CoefficientStore {
     /// A bit a coefficient in zigzag order, set if it is not zero; for all blocks, padding included.
     pub(super) masks: Vec<u64>,
     /// Blocks in a row of `masks`.
@@ -13,19 +13,19 @@ pub(in crate::jpeg) struct Store {
     /// Values of the coefficients up to the last one kept, for the blocks in `blocks` row by row, and
     /// of one block more that stands in for all others.
     values: Vec<i16>,
-    blocks: Rectangle,
+    blocks: BlockRect,
 }
 
-impl Store {
+impl CoefficientStore {
     /// Makes room for all of a component's blocks, of which those in `blocks` keep their values.
     pub(in crate::jpeg) fn reset<const N: usize>(
         &mut self,
         padded: (usize, usize),
-        blocks: Rectangle,
+        blocks: BlockRect,
     ) {
-        refill(&mut self.masks, padded.0 * padded.1, 0);
+        reset_to(&mut self.masks, padded.0 * padded.1, 0);
         self.columns = padded.0;
-        refill(
+        reset_to(
             &mut self.values,
             (blocks.area() + 1) * (last_kept::<N>() + 1),
             0,
@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// Bytes that a component takes.
-    pub(in crate::jpeg) fn size(scale: Scale, padded: (usize, usize), blocks: Rectangle) -> u64 {
+    pub(in crate::jpeg) fn size(scale: Scale, padded: (usize, usize), blocks: BlockRect) -> u64 {
         let kept = match scale {
             Scale::Eighth => last_kept::<1>(),
             Scale::Quarter => last_kept::<2>(),
@@ -58,7 +58,11 @@ impl Store {
 
     /// Transforms the blocks kept.
     #[inline(always)]
-    pub(in crate::jpeg) fn transform<const N: usize>(&self, steps: &Steps, plane: &mut Plane) {
+    pub(in crate::jpeg) fn transform<const N: usize>(
+        &self,
+        steps: &QuantisationSteps,
+        plane: &mut Plane,
+    ) {
         let kept = last_kept::<N>() + 1;
         let stride = plane.stride;
         let rows = self.values.chunks_exact(kept * self.blocks.width.max(1));

@@ -1,0 +1,155 @@
+//! Colours and alpha, which are two pictures in AVIF, as pixels. Unlike a picture without alpha
+//! it cannot be resized plane by plane, for alpha weighs the colours.
+
+use super::canvas::Canvas;
+use crate::decode::request::DecodeRequest;
+use crate::geometry::Square;
+use crate::raster::{Channels, CropBox, Raster, Samples};
+use crate::reduce::Reducer;
+use crate::yuv::{Matrix, NormalisedSample, SampleRange};
+
+pub(super) struct ColourWithAlpha {
+    pub(super) colours: Canvas,
+    /// Of the colours; `None` for green, blue and red.
+    pub(super) matrix: Option<Matrix>,
+    pub(super) range: SampleRange,
+    pub(super) alpha: Canvas,
+    pub(super) alpha_range: SampleRange,
+    /// Whether colours are multiplied by alpha.
+    pub(super) premultiplied: bool,
+    /// The wanted square in the canvases.
+    pub(super) square: Square,
+}
+
+impl ColourWithAlpha {
+    pub(super) fn reduce(&self, request: DecodeRequest<'_>) -> (Raster, CropBox) {
+        let mut reducer = Reducer::<u16>::new(self.square, request.side, Channels::Rgba);
+        let (width, height) = self.colours.size();
+        let mut colours = vec![0; width * 3];
+        let mut alphas = vec![0; width];
+        let mut pixels = vec![0; width * 4];
+        for y in 0..height {
+            self.colour_row(y, &mut colours);
+            self.alpha_row(y, &mut alphas);
+            let sources = colours.as_chunks::<3>().0.iter().zip(&alphas);
+            for (pixel, (&[red, green, blue], &alpha)) in
+                pixels.as_chunks_mut::<4>().0.iter_mut().zip(sources)
+            {
+                let colour = |sample| {
+                    if self.premultiplied {
+                        unpremultiply(sample, alpha)
+                    } else {
+                        sample
+                    }
+                };
+                *pixel = [colour(red), colour(green), colour(blue), alpha];
+            }
+            reducer.push(&pixels);
+        }
+        reducer.finish()
+    }
+
+    /// A row as red, green and blue of 16 bits.
+    fn colour_row(&self, y: usize, row: &mut [u16]) {
+        let planes = if self.colours.layout.has_chroma { 3 } else { 1 };
+        if self.range.bits == 8 {
+            let mut eight = vec![0_u8; row.len()];
+            for plane in 0..planes {
+                write_component(
+                    &self.colours,
+                    plane,
+                    y,
+                    &mut eight,
+                    |samples| match samples {
+                        Samples::Eight(samples) => Some(samples),
+                        Samples::Sixteen(_) => None,
+                    },
+                );
+            }
+            self.convert(&mut eight);
+            for (sample, eight) in row.iter_mut().zip(eight) {
+                *sample = u16::from(eight) * 257;
+            }
+        } else {
+            for plane in 0..planes {
+                write_component(&self.colours, plane, y, row, sixteen);
+            }
+            self.convert(row);
+        }
+    }
+
+    /// Components to red, green and blue.
+    fn convert<S: NormalisedSample>(&self, row: &mut [S]) {
+        match self.matrix {
+            _ if !self.colours.layout.has_chroma => {
+                for pixel in row.as_chunks_mut::<3>().0 {
+                    *pixel = [pixel[0]; 3];
+                }
+                self.range.stretch(row);
+            }
+            Some(matrix) => matrix.convert(row),
+            None => {
+                row.as_chunks_mut::<3>()
+                    .0
+                    .iter_mut()
+                    .for_each(|pixel| pixel.rotate_right(1));
+                self.range.stretch(row);
+            }
+        }
+    }
+
+    fn alpha_row(&self, y: usize, row: &mut [u16]) {
+        if self.alpha_range.bits == 8 {
+            let mut eight = self
+                .alpha
+                .row(0, y, |samples| match samples {
+                    Samples::Eight(samples) => Some(samples.as_slice()),
+                    Samples::Sixteen(_) => None,
+                })
+                .to_vec();
+            if !self.alpha_range.full {
+                self.alpha_range.stretch(&mut eight);
+            }
+            for (sample, eight) in row.iter_mut().zip(eight) {
+                *sample = u16::from(eight) * 257;
+            }
+        } else {
+            for (sample, &alpha) in row.iter_mut().zip(self.alpha.row(0, y, sixteen)) {
+                *sample = alpha;
+            }
+            self.alpha_range.stretch(row);
+        }
+    }
+}
+
+fn sixteen(samples: &Samples) -> Option<&[u16]> {
+    match samples {
+        Samples::Sixteen(samples) => Some(samples),
+        Samples::Eight(_) => None,
+    }
+}
+
+/// Writes a row of one plane as the component of interleaved pixels. Chroma of fewer columns or
+/// rows is that of the nearest sample: what remains of the steps goes under in the resize.
+fn write_component<S: Copy>(
+    canvas: &Canvas,
+    plane: usize,
+    y: usize,
+    row: &mut [S],
+    pick: impl Fn(&Samples) -> Option<&[S]>,
+) {
+    let halved = |axis: bool| usize::from(plane > 0 && axis);
+    let source = canvas.row(plane, y >> halved(canvas.layout.subsampling.1), pick);
+    let shift = halved(canvas.layout.subsampling.0);
+    for (x, pixel) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        if let (Some(target), Some(&sample)) = (pixel.get_mut(plane), source.get(x >> shift)) {
+            *target = sample;
+        }
+    }
+}
+
+/// A colour before it was multiplied by alpha.
+fn unpremultiply(sample: u16, alpha: u16) -> u16 {
+    let alpha = u32::from(alpha).max(1);
+    u16::try_from((u32::from(sample) * 65_535 / alpha).min(65_535)).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,197 @@
+//! What bytes are that are no picture of ours, so that a refusal can say so.
+
+use crate::error::Error;
+
+/// Pictures of kinds that are not read: first bytes, and the name.
+const UNSUPPORTED: &[(&[u8], &str)] = &[
+    (b"\xFF\x0A", "JPEG XL"),
+    (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
+    (b"\0\0\0\x0CjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xFF\x4F\xFF\x51", "JPEG 2000"),
+    (b"8BPS", "PSD"),
+    (b"II\xBC\x01", "JPEG XR"),
+    (b"\x76\x2F\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"gimp xcf", "XCF"),
+    (b"\xABKTX ", "KTX"),
+    (b"FLIF", "FLIF"),
+    (b"BPG\xFB", "BPG"),
+    (b"FORM", "IFF"),
+    (b"\x8AMNG\r\n\x1A\n", "MNG"),
+    (b"\x8BJNG\r\n\x1A\n", "JNG"),
+    (b"SIMPLE  =", "FITS"),
+    (b"farbfeld", "farbfeld"),
+    (b"\xD7\xCD\xC6\x9A", "WMF"),
+];
+
+/// First bytes of what is no picture, and its name.
+const NOT_IMAGES: &[(&[u8], &str)] = &[
+    (b"%PDF-", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"\xC5\xD0\xD3\xC6", "PostScript"),
+    (b"{\\rtf", "RTF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"PK\x05\x06", "ZIP"),
+    (b"\x1F\x8B", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xFD7zXZ\0", "xz"),
+    (b"\x28\xB5\x2F\xFD", "Zstandard"),
+    (b"7z\xBC\xAF\x27\x1C", "7-Zip"),
+    (b"Rar!\x1A\x07", "RAR"),
+    (b"\x7FELF", "ELF program"),
+    (b"MZ", "Windows program"),
+    (b"\xCF\xFA\xED\xFE", "Mach-O program"),
+    (b"\xFE\xED\xFA\xCF", "Mach-O program"),
+    (b"\xCA\xFE\xBA\xBE", "Java class"),
+    (b"\0asm", "WebAssembly"),
+    (b"#!", "script"),
+    (b"SQLite format 3\0", "SQLite database"),
+    (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "Office document"),
+    (b"\x1A\x45\xDF\xA3", "Matroska video"),
+    (b"\0\0\x01\xBA", "MPEG video"),
+    (b"\0\0\x01\xB3", "MPEG video"),
+    (b"FLV\x01", "Flash video"),
+    (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "Windows media"),
+    (b"OggS", "Ogg"),
+    (b"fLaC", "FLAC audio"),
+    (b"ID3", "MP3 audio"),
+    (b"\xFF\xFB", "MP3 audio"),
+    (b"MThd", "MIDI"),
+    (b"wOFF", "font"),
+    (b"wOF2", "font"),
+    (b"OTTO", "font"),
+    (b"\0\x01\0\0\0", "font"),
+    (b"bplist", "property list"),
+];
+
+/// The refusal for bytes that no decoder is for.
+pub(super) fn identify(bytes: &[u8]) -> Error {
+    let named = |table: &[(&[u8], &'static str)]| {
+        table
+            .iter()
+            .find(|(magic, _)| bytes.starts_with(magic))
+            .map(|&(_, name)| name)
+    };
+    if let Some(what) = named(UNSUPPORTED)
+        .or_else(|| netpbm(bytes))
+        .or_else(|| icon(bytes))
+    {
+        return Error::UnsupportedFormat { what };
+    }
+    let kind = named(NOT_IMAGES)
+        .or_else(|| riff(bytes))
+        .or_else(|| iso_media(bytes))
+        .or_else(|| text(bytes));
+    Error::NotAnImage { kind }
+}
+
+/// `P1` to `P7` and white space.
+fn netpbm(bytes: &[u8]) -> Option<&'static str> {
+    matches!(bytes, [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', ..]).then_some("Netpbm")
+}
+
+/// Icons and cursors: their count of pictures keeps Targa files out, which begin alike.
+fn icon(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0, 0, _, 0, 0, 0, ..] => None,
+        [0, 0, 1, 0, _, 0, ..] => Some("ICO"),
+        [0, 0, 2, 0, _, 0, ..] => Some("CUR"),
+        _ => None,
+    }
+}
+
+/// Other things in RIFF than WebP.
+fn riff(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'A',
+            b'V',
+            b'E',
+            ..,
+        ] => Some("WAV audio"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'A',
+            b'V',
+            b'I',
+            b' ',
+            ..,
+        ] => Some("AVI video"),
+        [b'R', b'I', b'F', b'F', ..] => Some("RIFF"),
+        _ => None,
+    }
+}
+
+/// Other things in an ISO base media file than HEIF, by the major brand, and QuickTime files,
+/// which may begin with any of a few boxes.
+fn iso_media(bytes: &[u8]) -> Option<&'static str> {
+    match bytes.get(4..8)? {
+        b"ftyp" => Some(match bytes.get(8..12) {
+            Some(b"qt  ") => "QuickTime video",
+            Some([b'M', b'4', b'A' | b'B', ..]) => "MP4 audio",
+            Some([b'3', b'g', ..]) => "3GP video",
+            _ => "MP4 video",
+        }),
+        b"moov" | b"mdat" | b"wide" | b"free" | b"skip" => Some("QuickTime video"),
+        _ => None,
+    }
+}
+
+/// Bytes looked at to call something a text.
+const SNIFFED: usize = 1024;
+
+fn text(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Some("text");
+    }
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let start = bytes.get(..SNIFFED).unwrap_or(bytes);
+    let is_control =
+        |&byte: &u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | 0x0C | b'\r' | 0x1B);
+    if start.is_empty() || start.iter().any(is_control) || !is_utf8_start(start) {
+        return None;
+    }
+    let lower = start.trim_ascii_start().to_ascii_lowercase();
+    let begins = |words: &[&[u8]]| words.iter().any(|word| lower.starts_with(word));
+    let has = |word: &[u8]| lower.windows(word.len()).any(|window| window == word);
+    Some(if has(b"<svg") {
+        "SVG"
+    } else if begins(&[b"<!doctype html", b"<html", b"<head", b"<body", b"<script"])
+        || has(b"<html")
+    {
+        "HTML"
+    } else if begins(&[b"<?xml", b"<!doctype"]) {
+        "XML"
+    } else if begins(&[b"<?php"]) {
+        "script"
+    } else if begins(&[b"data:image/"]) {
+        "data URL"
+    } else if begins(&[b"{", b"["]) {
+        "JSON"
+    } else {
+        "text"
+    })
+}
+
+/// Valid UTF-8, but for a character cut at the end.
+fn is_utf8_start(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
+}
