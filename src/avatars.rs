@@ -147,14 +147,11 @@ impl Avatars {
     /// Returns the URLs of the user's picture, largest size first.
     #[must_use]
     pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
-        let (Some(digest), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
+        let (Ok(Some(digest)), Some(format)) = (user.digest(), &user.avatar_format) else {
             let urls = self.identicons.urls(user.id).into_iter();
             return urls.map(|(size, url)| AvatarUrl { size, url }).collect();
         };
-        let key = PictureKey {
-            user: user.id,
-            digest: digest.clone(),
-        };
+        let key = PictureKey::new(user.id, digest);
         user.sizes()
             .map(|size| AvatarUrl {
                 size,

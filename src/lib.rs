@@ -11,7 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod database;
-mod digest;
+pub mod digest;
 pub mod failure;
 mod heap;
 pub mod http;

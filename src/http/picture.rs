@@ -16,12 +16,10 @@ use serde::Deserialize;
 use super::{error::HttpError, header_names::NOSNIFF};
 use crate::{
     app::App,
+    digest::Digest,
     failure::{Failure, FieldProblem},
-    storage::{CACHING, PictureKey},
+    storage::{CACHE_CONTROL_IMMUTABLE, PictureKey},
 };
-
-/// Number of hexadecimal digits of a SHA-256 digest.
-const DIGEST_LENGTH: usize = 64;
 
 /// `GET /avatars/{user}/{name}/{file}`
 pub(super) async fn serve(
@@ -39,16 +37,9 @@ pub(super) async fn serve(
     if extension != app.policy.format.extension() {
         return Err(HttpError::NotFound);
     }
-    let is_digest = name.len() == DIGEST_LENGTH
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let bytes = if is_digest {
-        let key = PictureKey {
-            user,
-            digest: name.clone(),
-        };
-        app.storage.show(&key, size, extension).await?
+    let bytes = if let Ok(digest) = Digest::parse(&name) {
+        let key = PictureKey::new(user, digest);
+        app.storage.get_cached(&key, size, extension).await?
     } else if name == app.identicons.name(user) {
         app.identicons.get(user, size).await?
     } else {
@@ -79,7 +70,7 @@ pub(crate) async fn serve_cached(
     let path = request.uri().path().strip_prefix(&*server.base_path)?;
     // The cache's key is the object's key, and the URL's path after the base path equals it.
     let object = path.strip_prefix('/')?;
-    let bytes = app.storage.shown(object).await?;
+    let bytes = app.storage.cached(object).await?;
     let (rest, file) = object.rsplit_once('/')?;
     let (_, name) = rest.rsplit_once('/')?;
     let size = file.split_once('.')?.0.parse().ok()?;
@@ -183,7 +174,7 @@ fn respond(
     let headers = response.headers_mut();
     headers.typed_insert(tag.clone());
     for (name, value) in [
-        (header::CACHE_CONTROL, CACHING),
+        (header::CACHE_CONTROL, CACHE_CONTROL_IMMUTABLE),
         (header::ACCEPT_RANGES, "bytes"),
         // The bytes stay harmless even if a browser would render them as a document.
         (
