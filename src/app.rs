@@ -23,6 +23,7 @@ use crate::{
     clock::Clock,
     config::{Config, SandboxNeed},
     database::Database,
+    failure::Failure,
     identicon::Identicons,
     jobs::Jobs,
     maintenance::Maintenance,
@@ -187,6 +188,20 @@ impl App {
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.0.public_url
+    }
+
+    /// Checks that the database and the store answer and that worker processes run. Returns the
+    /// number of these processes.
+    ///
+    /// # Errors
+    /// The failure of the first part that does not answer.
+    pub async fn check_ready(&self) -> Result<usize, Failure> {
+        self.database.ping().await?;
+        self.storage.ping().await?;
+        match self.workers.alive() {
+            0 => Err(Failure::internal("no worker process is running")),
+            processes => Ok(processes),
+        }
     }
 
     /// Starts the background jobs.

@@ -12,12 +12,14 @@ pub mod lifecycle;
 mod publish;
 mod sweep;
 
+use bytes::Bytes;
 use veraicon_picture::{Crop, Picture as Square};
 
 pub use crate::database::{Owner, PublishGuard};
 pub(crate) use crate::workers::{FORM_BYTES, resource_exhausted};
 use crate::{
     database::User,
+    digest::Digest,
     failure::Failure,
     identicon::Identicons,
     storage::{PictureKey, Storage},
@@ -158,6 +160,28 @@ impl Avatars {
                 url: self.storage.url(&key, size, format),
             })
             .collect()
+    }
+
+    /// Returns the bytes of a picture in one size, or nothing if there is none. `name` is a digest
+    /// or the name of the user's default picture, as in the URL.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the default picture cannot be drawn.
+    pub async fn get(&self, user: i64, name: &str, size: u32) -> Result<Option<Bytes>, Failure> {
+        if let Ok(digest) = Digest::parse(name) {
+            let key = PictureKey::new(user, digest);
+            let extension = self.identicons.format().extension();
+            return self.storage.get_cached(&key, size, extension).await;
+        }
+        if name == self.identicons.name(user) {
+            return self.identicons.get(user, size).await;
+        }
+        Ok(None)
+    }
+
+    /// Returns the bytes of an object if the cache holds them. The key may be any text.
+    pub async fn cached(&self, object: &str) -> Option<Bytes> {
+        self.storage.cached(object).await
     }
 
     /// Publishes outputs. Returns nothing if the owner may not publish any more.

@@ -13,14 +13,8 @@ pub(super) async fn live() -> Result<Envelope, HttpError> {
 
 /// `GET /health/ready`: the database and the store answer, and a worker process runs.
 pub(super) async fn ready(State(app): State<App>) -> Result<Envelope, HttpError> {
-    for outcome in [app.database.ping().await, app.storage.ping().await] {
-        // Any failure here means "not ready", so a load balancer must get 503 and not 500.
-        outcome.map_err(Failure::unavailable)?;
-    }
-    let processes = app.workers.alive();
-    if processes == 0 {
-        return Err(Failure::unavailable("no worker process is running").into());
-    }
+    // Any failure here means "not ready", so a load balancer must get 503 and not 500.
+    let processes = app.check_ready().await.map_err(Failure::unavailable)?;
     Envelope::data(&json!({
         "status": "ready",
         "workers": { "processes": processes, "sandbox": app.sandbox },

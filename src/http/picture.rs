@@ -16,9 +16,8 @@ use serde::Deserialize;
 use super::{error::HttpError, header_names::NOSNIFF};
 use crate::{
     app::App,
-    digest::Digest,
     failure::{Failure, FieldProblem},
-    storage::{CACHE_CONTROL_IMMUTABLE, PictureKey},
+    storage::CACHE_CONTROL_IMMUTABLE,
 };
 
 /// `GET /avatars/{user}/{name}/{file}`
@@ -37,14 +36,7 @@ pub(super) async fn serve(
     if extension != app.policy.format.extension() {
         return Err(HttpError::NotFound);
     }
-    let bytes = if let Ok(digest) = Digest::parse(&name) {
-        let key = PictureKey::new(user, digest);
-        app.storage.get_cached(&key, size, extension).await?
-    } else if name == app.identicons.name(user) {
-        app.identicons.get(user, size).await?
-    } else {
-        None
-    };
+    let bytes = app.avatars.get(user, &name, size).await?;
     let bytes = bytes.ok_or(HttpError::NotFound)?;
     let tag = entity_tag(&name, size).ok_or_else(|| {
         Failure::internal(format!("picture name {name:?} cannot be an entity tag"))
@@ -70,7 +62,7 @@ pub(crate) async fn serve_cached(
     let path = request.uri().path().strip_prefix(&*server.base_path)?;
     // The cache's key is the object's key, and the URL's path after the base path equals it.
     let object = path.strip_prefix('/')?;
-    let bytes = app.storage.cached(object).await?;
+    let bytes = app.avatars.cached(object).await?;
     let (rest, file) = object.rsplit_once('/')?;
     let (_, name) = rest.rsplit_once('/')?;
     let size = file.split_once('.')?.0.parse().ok()?;

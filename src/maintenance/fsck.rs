@@ -128,10 +128,8 @@ impl Maintenance {
             add(&counts.rows);
             let state = row.map_or("is missing", |_| "is not live");
             progress.find(&format!("{}: the row of its picture {state}", name(user)));
-            if repair != Repair::None {
-                if self.lifecycle.restore(user.id, digest).await? {
-                    add(&counts.repaired);
-                }
+            if repair != Repair::None && self.lifecycle.restore(user.id, digest).await? {
+                add(&counts.repaired);
             }
         }
         Ok(())

@@ -69,11 +69,7 @@ impl TryFrom<Error> for Refusal {
             },
             Error::Truncated { received } => Self::Truncated { received },
             Error::Damaged { offset, .. } => Self::Damaged { offset },
-            Error::TooComplex { what, value, limit } => Self::TooComplex {
-                what: what.into(),
-                value,
-                limit,
-            },
+            Error::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
             Error::CropOutside { width, height, .. } => Self::CropOutside { width, height },
             error => return Err(error),
         })
