@@ -281,12 +281,12 @@ fn chinese_format(format: &str) -> Option<Cow<'_, str>> {
         "arithmetic-coded JPEG" => "算术编码的 JPEG",
         "JPEG of other than 8 bits a sample" => "样本不是 8 位的 JPEG",
         "JPEG of other than 1, 3 or 4 components" => "分量数不是 1、3 或 4 的 JPEG",
-        "AVIF without a still" => "没有静态图像的 AVIF",
-        "HEVC whose units have lengths of less than four bytes" => "长度字段不足四字节的 HEVC",
-        "HEVC that is cut off at the left or at the top" => "裁去左侧或上侧的 HEVC",
-        "this kind of HEIF item" => "此类 HEIF 图像项",
-        "this kind of BMP or TIFF" => "此类 BMP 或 TIFF",
-        "the kind of pixels" => "此类像素格式",
+        "AVIF or HEIC without a still image" => "没有静态图像的 AVIF 或 HEIC",
+        "HEVC with NAL unit lengths of fewer than 4 bytes" => "长度字段不足四字节的 HEVC",
+        "HEVC cropped at the left or at the top" => "裁去左侧或上侧的 HEVC",
+        "this type of HEIF item" => "此类 HEIF 图像项",
+        "this variant of BMP or TIFF" => "此类 BMP 或 TIFF",
+        "the pixel format of this BMP or TIFF" => "此类像素格式",
         _ => "",
     };
     if !phrase.is_empty() {

@@ -1,5 +1,7 @@
-//! The decoders, one a format. Each reads its container itself, so that limits hold before any
-//! codec sees a byte, and decodes all of it, which is the proof that the picture is whole.
+//! Decoders, one per format.
+//!
+//! Each decoder parses its container itself, so that the limits of the policy are checked before a
+//! codec gets any byte. It then decodes all coded data, which proves that the picture is complete.
 
 mod bmp_tiff;
 mod gif;
@@ -19,15 +21,20 @@ use crate::header::Header;
 use crate::jpeg::OpenedJpeg;
 use crate::policy::Policy;
 
-/// A picture whose header was read.
+/// A picture whose header was parsed.
 #[derive(Debug)]
 pub(crate) struct Probed<'a> {
     pub(crate) header: Header,
-    /// The parsed header of a JPEG, so that the decoder does not parse it again.
+    /// Parsed header of a JPEG, so that [`open`] does not parse it again. `None` for other formats.
     jpeg: Option<OpenedJpeg<'a>>,
 }
 
-/// Reads the header of a known format.
+/// Reads the header of a file whose format is known from its signature.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`] for HEIC without the feature `heic`. [`Error::Truncated`],
+/// [`Error::Damaged`], [`Error::UnsupportedFormat`] or [`Error::TooComplex`] if the header is cut,
+/// invalid, of an unsupported variant, or above a limit.
 pub(crate) fn read_header(bytes: &[u8], format: Format) -> Result<Probed<'_>, Error> {
     let header = match format {
         Format::Jpeg => {
@@ -53,7 +60,13 @@ pub(crate) fn read_header(bytes: &[u8], format: Format) -> Result<Probed<'_>, Er
     Ok(Probed { header, jpeg: None })
 }
 
-/// Reads the container of a picture whose size is within the limits.
+/// Parses the container of a picture whose size is within the limits.
+///
+/// # Errors
+/// [`Error::Truncated`] and [`Error::Damaged`] if the container is cut or invalid.
+/// [`Error::TooComplex`] if it has more frames, profile bytes or work than the policy allows.
+/// [`Error::TooManyPixels`] if a HEIF picture exceeds the limit before its clean aperture is
+/// applied.
 pub(crate) fn open<'a>(
     bytes: &'a [u8],
     probed: Probed<'a>,
@@ -62,6 +75,7 @@ pub(crate) fn open<'a>(
     let Probed { header, jpeg } = probed;
     Ok(match header.format {
         Format::Jpeg => {
+            // `read_header` always sets `jpeg` for this format; parsing again is only a fallback.
             let opened = jpeg.map_or_else(|| jpeg::read(bytes), Ok)?;
             Box::new(jpeg::Jpeg::open(opened, policy)?)
         }

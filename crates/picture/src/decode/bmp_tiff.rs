@@ -1,4 +1,7 @@
-//! BMP and TIFF, as the `image` crate reads them: full frames, for they are rare, reduced row by row.
+//! BMP and TIFF, decoded by the `image` crate.
+//!
+//! The crate decodes a full frame, which is then reduced row by row. Both formats are rare in
+//! uploads, so a decoder that needs less memory is not worth its code.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -20,11 +23,17 @@ use crate::pixels::Pixels;
 use crate::raster::{Channels, CropBox, Raster};
 use crate::reduce::Reducer;
 
-/// The size, from the second header (`BITMAPCOREHEADER` or `BITMAPINFOHEADER` and on).
+/// Reads the size from the DIB header: a `BITMAPCOREHEADER`, or a `BITMAPINFOHEADER` or later
+/// version.
+///
+/// # Errors
+/// [`Error::Truncated`] if the file ends before the size.
 pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
+    // The DIB header follows the file header of 14 bytes and starts with its own length. Only
+    // BITMAPCOREHEADER, of 12 bytes, has a width and height of 16 bits.
     let (width, height) = match bytes.le32(14) {
         Some(12) => (bytes.le16(18).map(u32::from), bytes.le16(20).map(u32::from)),
-        // A negative height says that the rows run from the top.
+        // A negative height means that the rows are stored from top to bottom.
         _ => (
             bytes.le32(18),
             bytes
@@ -43,7 +52,10 @@ pub(super) fn bmp_header(bytes: &[u8]) -> Result<Header, Error> {
     ))
 }
 
-/// The frame, so many times, a row as samples, and the sums that rows are reduced in (8 bytes for each of 4 samples).
+/// Returns the bytes held while a frame is decoded and reduced.
+///
+/// The total is `times` copies of a frame with `pixel` bytes per pixel, plus one row. The row takes
+/// 8 bytes per pixel as samples and 32 as sums of the reducer (8 for each of 4 samples).
 fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
     const ROW_BYTES: u64 = 8 + 32;
     let row = u64::from(width) * ROW_BYTES;
@@ -53,14 +65,19 @@ fn frame_bytes(width: u32, height: u32, pixel: u64, times: u64) -> u64 {
         .saturating_add(row)
 }
 
-/// The most values of one tag: eight million rows in strips of 32.
+/// Largest number of values of one tag. Enough offsets for 8 million rows in strips of 32 rows.
 const MAX_VALUES: u64 = 1 << 18;
-/// The tags that tell of the picture's data (TIFF 6.0, part 1 and section 22). The codec makes room for as many values as
-/// each says that it has.
+/// Tags that describe the image data: from `NewSubfileType` to `JPEGTables` (TIFF 6.0, part 1 and
+/// section 22). The codec allocates memory for the stated number of values of each.
 const DATA_TAGS: std::ops::RangeInclusive<u16> = 254..=347;
 
-/// Refuses a first directory with a tag that has more values than the file has room for, or than any picture needs.
-/// What is no directory is left to the codec.
+/// Checks the number of values of each tag in the first image file directory (TIFF 6.0, section 2).
+///
+/// Returns `Ok` if there is no valid directory: the codec then reports the error.
+///
+/// # Errors
+/// [`Error::Damaged`] if a tag has more values than fit in the file. [`Error::TooComplex`] if it
+/// has more than [`MAX_VALUES`].
 fn check_directory(bytes: &[u8]) -> Result<(), Error> {
     let little = bytes.starts_with(b"II");
     let number = |offset: usize, length: usize| {
@@ -72,7 +89,8 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
             bytes.iter().fold(0, add)
         })
     };
-    // Offsets of four bytes, or of eight in BigTIFF; the number of entries has two or eight.
+    // Version 42 is TIFF: offsets of 4 bytes, and a number of entries of 2 bytes. Version 43 is
+    // BigTIFF: 8 bytes for both, and the first offset comes after 4 bytes of constants.
     let (word, start, counter) = match number(2, 2) {
         Some(42) => (4, number(4, 4), 2),
         Some(43) => (8, number(8, 8), 8),
@@ -83,6 +101,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
     };
     let entries = number(start, counter).unwrap_or(0);
     let mut offset = start.saturating_add(counter);
+    // `entries` can be any number, but the loop ends with the file: reads beyond it return `None`.
     for _ in 0..entries {
         let (Some(tag), Some(kind), Some(count)) = (
             number(offset, 2),
@@ -91,10 +110,12 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         ) else {
             return Ok(());
         };
+        // An entry has a tag (2 bytes), a type (2), a number of values, and a value or an offset.
         offset = offset.saturating_add(4 + 2 * word);
         if !u16::try_from(tag).is_ok_and(|tag| DATA_TAGS.contains(&tag)) {
             continue;
         }
+        // Bytes per value of each type (TIFF 6.0, section 2; 13 and 16 to 18 are later additions).
         let size = match kind {
             3 | 8 => 2,
             4 | 9 | 11 | 13 => 4,
@@ -102,14 +123,18 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
             _ => 1,
         };
         if count.saturating_mul(size) > bytes.len() as u64 {
-            return Err(Error::damaged("a tag that is longer than the file"));
+            return Err(Error::damaged("a tag has more values than fit in the file"));
         }
         Error::check_limit(Complexity::TagValues, count, MAX_VALUES)?;
     }
     Ok(())
 }
 
-/// The size, from the first directory.
+/// Reads the size from the first image file directory.
+///
+/// # Errors
+/// Those of [`check_directory`], and the errors of the codec for a cut, invalid or unsupported
+/// file.
 pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     check_directory(bytes)?;
     let decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| to_error(&error))?;
@@ -118,7 +143,7 @@ pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
         Format::Tiff,
         width,
         height,
-        // The codec makes a frame of its own, which is copied.
+        // The codec decodes into its own frame and copies it to the caller's buffer: two frames.
         frame_bytes(
             width,
             height,
@@ -128,6 +153,7 @@ pub(super) fn tiff_header(bytes: &[u8]) -> Result<Header, Error> {
     ))
 }
 
+/// A BMP or TIFF that is decoded to a full frame.
 pub(super) struct FullFrame<'a> {
     bytes: &'a [u8],
     format: Format,
@@ -136,6 +162,7 @@ pub(super) struct FullFrame<'a> {
 }
 
 impl<'a> FullFrame<'a> {
+    /// Stores the input and its header. Nothing is parsed.
     pub(super) fn open(bytes: &'a [u8], header: &Header) -> Self {
         Self {
             bytes,
@@ -145,13 +172,22 @@ impl<'a> FullFrame<'a> {
         }
     }
 
+    /// Decodes the frame and reduces it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the codec reports another size than the header or the data is invalid.
+    /// [`Error::TooComplex`] if the ICC profile exceeds `max_profile_bytes`. [`Error::Truncated`]
+    /// if the data ends early. [`Error::UnsupportedFormat`] for an unsupported variant.
     fn read(
         &self,
         mut decoder: impl ImageDecoder,
         request: DecodeRequest<'_>,
     ) -> Result<Decoded<'a>, Error> {
+        // The pixel limit was checked with the size in the header, so the codec must agree with it.
         if decoder.dimensions() != (self.width, self.height) {
-            return Err(Error::damaged("two sizes"));
+            return Err(Error::damaged(
+                "the codec reads another size than the header states",
+            ));
         }
         let space = decoder.icc_profile().ok().flatten();
         if let Some(profile) = &space {
@@ -165,8 +201,8 @@ impl<'a> FullFrame<'a> {
             ColourSpace::Icc(Cow::Owned(profile))
         });
         let colour = decoder.color_type();
-        let length =
-            usize::try_from(decoder.total_bytes()).map_err(|_| Error::damaged("the size"))?;
+        let length = usize::try_from(decoder.total_bytes())
+            .map_err(|_| Error::damaged("the frame does not fit in memory"))?;
         let mut pixels = vec![0; length];
         decoder
             .read_image(&mut pixels)
@@ -182,6 +218,7 @@ impl<'a> FullFrame<'a> {
 impl<'a> FormatDecoder<'a> for FullFrame<'a> {
     fn orientation(&self) -> Orientation {
         match self.format {
+            // EXIF uses the structure of TIFF, so the parser reads the file's own directory.
             Format::Tiff => exif::orientation(self.bytes),
             _ => Orientation::default(),
         }
@@ -202,7 +239,10 @@ impl<'a> FormatDecoder<'a> for FullFrame<'a> {
     }
 }
 
-/// Keeps of a frame what the outputs need.
+/// Reduces a frame of `width` pixels per row to the requested square.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`] if `colour` is not one of the listed types.
 fn reduce_frame(
     pixels: &[u8],
     width: u32,
@@ -216,7 +256,7 @@ fn reduce_frame(
         ColorType::Rgba8 | ColorType::Rgba16 | ColorType::Rgba32F => Channels::Rgba,
         _ => {
             return Err(Error::UnsupportedFormat {
-                what: "the kind of pixels",
+                what: "the pixel format of this BMP or TIFF",
             });
         }
     };
@@ -227,7 +267,8 @@ fn reduce_frame(
         rows.for_each(|row| reducer.push(row));
         return Ok(reducer.finish());
     }
-    let sixteen = |row: &[u8], to: &mut Vec<u16>| {
+    // The `image` crate writes samples of 16 and 32 bits in native byte order.
+    let to_sixteen_bits = |row: &[u8], to: &mut Vec<u16>| {
         to.clear();
         match sample {
             2 => to.extend(
@@ -247,13 +288,13 @@ fn reduce_frame(
     let mut reducer = Reducer::<u16>::new(request.square, request.side, channels);
     let mut samples = Vec::new();
     for row in rows {
-        sixteen(row, &mut samples);
+        to_sixteen_bits(row, &mut samples);
         reducer.push(&samples);
     }
     Ok(reducer.finish())
 }
 
-/// A share of one as 16 bits.
+/// Converts a sample from 0.0 to 1.0 to 16 bits, rounded. Other values are clamped.
 fn to_u16(share: f32) -> u16 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -264,13 +305,15 @@ fn to_u16(share: f32) -> u16 {
     sample
 }
 
+/// Converts an error of the codec.
 fn to_error(error: &ImageError) -> Error {
     match error {
+        // The input is in memory, so an I/O error means that it ends early.
         ImageError::IoError(_) => Error::TRUNCATED,
         ImageError::Unsupported(_) => Error::UnsupportedFormat {
-            what: "this kind of BMP or TIFF",
+            what: "this variant of BMP or TIFF",
         },
-        ImageError::Limits(_) => Error::damaged("sizes beyond all limits"),
-        _ => Error::damaged("the picture data"),
+        ImageError::Limits(_) => Error::damaged("the size exceeds the limits of the codec"),
+        _ => Error::damaged("the image data is invalid"),
     }
 }

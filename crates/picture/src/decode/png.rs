@@ -1,5 +1,7 @@
-//! PNG and APNG (W3C PNG, third edition): row by row into the reducer, so that no full frame is
-//! held but for interlaced pictures.
+//! PNG and APNG (W3C PNG specification, third edition).
+//!
+//! Rows are decoded one by one into the reducer. Only an interlaced picture needs a full frame in
+//! memory.
 
 mod chained_slices;
 mod chunks;
@@ -24,10 +26,14 @@ use crate::reduce::{Reducer, Sample};
 use chained_slices::{ChainedSlices, NoSeek};
 use chunks::{ApngFrame, FdatReader, PngChunks, SIGNATURE_LENGTH};
 
-/// What the codec may use besides its rows: its window and tables.
+/// Bytes that the codec may use besides its rows: the inflate window and Huffman tables.
 const CODEC_BYTES: usize = 1 << 20;
 
-/// The size, from the IHDR chunk (section 11.2.1), which is the first.
+/// Reads the size from the IHDR chunk (section 11.2.1), which must be the first chunk.
+///
+/// # Errors
+/// [`Error::Damaged`] if the first chunk has another type, [`Error::Truncated`] if the file ends
+/// before the size.
 pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
     match (
         bytes.array(SIGNATURE_LENGTH + 4),
@@ -42,16 +48,21 @@ pub(super) fn header(bytes: &[u8]) -> Result<Header, Error> {
         )),
         (Some(_), Some(_), Some(_)) => Err(Error::damaged_at(
             SIGNATURE_LENGTH,
-            "no IHDR where it must be",
+            "the first chunk is not IHDR",
         )),
         _ => Err(Error::TRUNCATED),
     }
 }
 
-/// Rows of at most 8 bytes a pixel: three that the codec unfilters, one expanded, one of samples,
-/// and 32 bytes a pixel of sums; the codec's window; for an interlaced picture the whole frame.
+/// Returns the largest number of bytes that decoding holds at once.
+///
+/// A row has at most 8 bytes per pixel (four samples of 16 bits). Five rows are held: three by the
+/// codec for unfiltering, one expanded, one of samples. The reducer holds 32 bytes of sums per
+/// column. The codec's window and, for an interlaced picture, the full frame are added.
 fn decoder_bytes(bytes: &[u8], width: u32, height: u32) -> u64 {
     const ROW_BYTES: u64 = 8 * 5 + 32;
+    // Byte 12 of the IHDR data is the interlace method; IHDR data starts 8 bytes into the chunk. A
+    // missing byte counts as interlaced, the larger case.
     let is_interlaced = bytes.byte(SIGNATURE_LENGTH + 20) != Some(0);
     let frame = if is_interlaced {
         u64::from(width) * u64::from(height)
@@ -63,6 +74,7 @@ fn decoder_bytes(bytes: &[u8], width: u32, height: u32) -> u64 {
         .saturating_add(CODEC_BYTES as u64)
 }
 
+/// A PNG whose chunks were parsed.
 pub(super) struct Png<'a> {
     bytes: &'a [u8],
     chunks: PngChunks<'a>,
@@ -70,6 +82,10 @@ pub(super) struct Png<'a> {
 }
 
 impl<'a> Png<'a> {
+    /// Parses all chunks and the colour space.
+    ///
+    /// # Errors
+    /// See [`PngChunks::read`] and [`ColourChunks::space`](colour_chunks::ColourChunks::space).
     pub(super) fn open(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let chunks = PngChunks::read(bytes, policy)?;
         let space = chunks.colour.space(policy)?;
@@ -80,7 +96,13 @@ impl<'a> Png<'a> {
         })
     }
 
-    /// Decodes the default picture into `reducer`; rows arrive as bytes.
+    /// Decodes the default image into `reducer`.
+    ///
+    /// `row` converts the bytes of one row to samples.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the data ends early, with the percentage of rows for a picture that
+    /// is not interlaced. [`Error::Damaged`] if the codec rejects the data.
     fn read<S: Sample>(
         &self,
         mut reader: png::Reader<NoSeek<ChainedSlices<'_>>>,
@@ -90,9 +112,10 @@ impl<'a> Png<'a> {
         let (_, height) = reader.info().size();
         let mut samples = Vec::new();
         if reader.info().interlaced {
+            // Adam7 spreads the pixels of a row over several passes, so all passes come first.
             let length = reader
                 .output_buffer_size()
-                .ok_or(Error::damaged("the size"))?;
+                .ok_or(Error::damaged("the frame does not fit in memory"))?;
             let mut frame = vec![0; length];
             reader
                 .next_frame(&mut frame)
@@ -115,6 +138,7 @@ impl<'a> Png<'a> {
                 reducer.push(&samples);
             }
         }
+        // All rows are present, but the file ends before IEND. That is an incomplete upload too.
         if self.chunks.is_truncated {
             return Err(Error::truncated(u64::from(height), u64::from(height)));
         }
@@ -123,15 +147,21 @@ impl<'a> Png<'a> {
 }
 
 impl Png<'_> {
-    /// Decodes another frame of an animation, and drops it. The checksums of its chunks have been
-    /// found right.
+    /// Decodes a later frame of an animation and discards its pixels.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] or [`Error::Damaged`] if the data of the frame is incomplete or
+    /// invalid.
     fn verify(&self, frame: &ApngFrame) -> Result<(), Error> {
         let prefix = self.chunks.frame_prefix(frame);
         let data = FdatReader::new(self.bytes, frame);
-        // The checksum of the chunk that all of them became, and the end.
+        // The codec gets the fdAT data of the frame as the single IDAT chunk of a separate PNG: the
+        // prefix, the data, a checksum of zero, and an empty IEND chunk.
         let end = [0, 0, 0, 0, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0, 0, 0, 0];
         let file = prefix.as_slice().chain(data).chain(end.as_slice());
         let mut decoder = png::Decoder::new(NoSeek(file));
+        // `PngChunks::read` has checked the checksums of the original chunks. Those of the
+        // constructed file are invalid.
         decoder.ignore_checksums(true);
         let mut reader = limited(decoder)?;
         while reader
@@ -149,6 +179,7 @@ impl<'a> FormatDecoder<'a> for Png<'a> {
     }
 
     fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error> {
+        // EXPAND converts palette indices to RGB, bit depths below 8 to 8, and tRNS to alpha.
         let mut decoder = png::Decoder::new(NoSeek(self.chunks.picture()));
         decoder.set_transformations(Transformations::EXPAND);
         let reader = limited(decoder)?;
@@ -158,12 +189,13 @@ impl<'a> FormatDecoder<'a> for Png<'a> {
             ColorType::GrayscaleAlpha => Channels::GreyAlpha,
             ColorType::Rgb => Channels::Rgb,
             ColorType::Rgba => Channels::Rgba,
-            ColorType::Indexed => return Err(Error::damaged("no palette")),
+            ColorType::Indexed => return Err(Error::damaged("the palette is missing")),
         };
         let (raster, crop_box) = if depth == BitDepth::Sixteen {
             let reducer = Reducer::<u16>::new(request.square, request.side, channels);
             self.read(reader, reducer, |bytes, samples| {
                 samples.clear();
+                // Samples of 16 bits are stored most significant byte first (section 7.1).
                 samples.extend(
                     bytes
                         .as_chunks()
@@ -189,27 +221,36 @@ impl<'a> FormatDecoder<'a> for Png<'a> {
     }
 }
 
-/// Starts a decoder that takes no more than it needs.
+/// Starts a decoder with a memory limit that fits the width of the picture.
+///
+/// # Errors
+/// [`Error::Truncated`] or [`Error::Damaged`] if the codec rejects the chunks before the image
+/// data.
 fn limited<R: BufRead + Seek>(mut decoder: png::Decoder<R>) -> Result<png::Reader<R>, Error> {
     let header = decoder
         .read_header_info()
         .map_err(|error| to_error(&error))?;
     let row_bytes = header.raw_row_length();
-    // The raw row, the one before it, and the expanded one of at most 32 times the bits.
+    // Two raw rows (the current one and the one before it) and one expanded row. Expansion grows a
+    // row at most 32 times: from an index of 1 bit to RGBA of 8 bits per sample.
     decoder.set_limits(Limits {
         bytes: row_bytes.saturating_mul(34).saturating_add(CODEC_BYTES),
     });
     decoder.read_info().map_err(|error| to_error(&error))
 }
 
+/// Whether the codec failed because its input ended.
 fn is_end(error: &DecodingError) -> bool {
     matches!(error, DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof)
 }
 
+/// Converts an error of the codec.
 fn to_error(error: &DecodingError) -> Error {
     match error {
         error if is_end(error) => Error::TRUNCATED,
-        DecodingError::LimitsExceeded => Error::damaged("sizes beyond all limits"),
-        _ => Error::damaged("the picture data"),
+        DecodingError::LimitsExceeded => {
+            Error::damaged("decoding needs more memory than the size implies")
+        }
+        _ => Error::damaged("the image data is invalid"),
     }
 }

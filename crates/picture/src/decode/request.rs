@@ -1,4 +1,4 @@
-//! The interface between the pipeline and the decoders.
+//! Interface between the pipeline and the decoders.
 
 use crate::colour::ColourSpace;
 use crate::error::Error;
@@ -7,27 +7,35 @@ use crate::orientation::Orientation;
 use crate::pixels::Pixels;
 use crate::policy::Policy;
 
-/// A picture whose container was read and found in order.
+/// A picture whose container was parsed and is valid.
 pub(crate) trait FormatDecoder<'a> {
-    /// How its pixels are to be turned.
+    /// Returns the orientation of the stored pixels.
     fn orientation(&self) -> Orientation;
 
-    /// Decodes all of it, and keeps what the outputs need.
+    /// Decodes all coded data and keeps the pixels that the outputs need.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] and [`Error::Damaged`] if coded data is missing or invalid.
+    /// [`Error::TooComplex`] if decoding exceeds a limit of the policy.
+    /// [`Error::UnsupportedFormat`] if the codec does not support a coding feature.
+    /// [`Error::Encoder`] if a codec library cannot be initialised.
     fn decode(self: Box<Self>, request: DecodeRequest<'_>) -> Result<Decoded<'a>, Error>;
 }
 
-/// What the outputs need of a picture.
+/// The part of a picture that the outputs need, and the limits for decoding it.
 #[derive(Clone, Copy)]
 pub(crate) struct DecodeRequest<'a> {
-    /// The square to keep, in stored pixels; it lies inside the picture.
+    /// Square to keep, in stored pixels. It lies inside the picture.
     pub(crate) square: Square,
-    /// Side of the largest output, at most that of the square.
+    /// Side of the largest output in pixels, at most `square.size`.
     pub(crate) side: u32,
     pub(crate) policy: &'a Policy,
 }
 
-/// Pixels that hold the wanted square, perhaps reduced, never below
-/// [`MARGIN`](crate::reduce::MARGIN) times the largest output.
+/// Decoded pixels that contain the requested square.
+///
+/// The square may be reduced, but its side is at least [`MARGIN`](crate::reduce::MARGIN) times the
+/// side of the largest output, unless the original square is smaller.
 pub(crate) struct Decoded<'a> {
     pub(crate) pixels: Pixels,
     pub(crate) space: ColourSpace<'a>,

@@ -105,7 +105,7 @@ fn a_stream_that_differs_from_its_container_is_refused_before_it_is_decoded() {
         &Policy::default(),
         None,
     );
-    let what = "a stream larger than the file says";
+    let what = "the coded picture is larger than its ispe property states";
     let expected = Error::Damaged { offset: None, what };
     assert_eq!(larger, Err(expected));
     let inside = process(

@@ -1,49 +1,60 @@
-//! The blocks of a GIF (sections 15 to 27).
+//! Blocks of a GIF (GIF89a specification, sections 15 to 27).
 
 use crate::bytes::Bytes;
 use crate::error::Error;
 
+/// Introducer of an extension (sections 23 to 26).
 const EXTENSION: u8 = 0x21;
+/// Separator that starts an image descriptor (section 20).
 const IMAGE: u8 = 0x2C;
+/// The last byte of a file (section 27).
 const TRAILER: u8 = 0x3B;
 /// Label of a graphic control extension (section 23).
 const GRAPHIC_CONTROL: u8 = 0xF9;
-/// Signature, version and logical screen descriptor (sections 17 and 18).
+/// Length in bytes of the header and the logical screen descriptor (sections 17 and 18).
 const SCREEN_END: usize = 13;
 
-/// An image descriptor (section 20) with what belongs to it.
+/// An image descriptor (section 20) with its colour table, transparency and data.
 pub(super) struct ImageDescriptor<'a> {
+    /// Position on the logical screen, in pixels.
     pub(super) left: u16,
     pub(super) top: u16,
     pub(super) width: u16,
     pub(super) height: u16,
     pub(super) is_interlaced: bool,
-    /// The local palette.
+    /// Local colour table (section 21), 3 bytes per colour.
     pub(super) palette: Option<&'a [u8]>,
-    /// Index of the clear colour.
+    /// Index of the transparent colour.
     pub(super) transparent_index: Option<u8>,
-    /// Where the picture data starts in the file.
+    /// Byte position of the image data in the file.
     pub(super) offset: usize,
-    /// The picture data (section 22) without its first byte: sub-blocks to the terminator.
+    /// Image data (section 22) after its first byte: sub-blocks, including the terminator.
     pub(super) data: &'a [u8],
-    /// The first byte of the picture data: bits of the shortest code.
+    /// LZW minimum code size in bits: the first byte of the image data.
     pub(super) code_size: u8,
 }
 
 impl ImageDescriptor<'_> {
+    /// Returns width × height.
     pub(super) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
 }
 
-/// Walks a file from frame to frame.
+/// Iterates over the frames of a file without decoding them.
 pub(super) struct BlockReader<'a> {
     bytes: &'a [u8],
+    /// Byte position of the next block.
     offset: usize,
+    /// Global colour table (section 19), 3 bytes per colour; empty if absent.
     pub(super) global_palette: &'a [u8],
 }
 
 impl<'a> BlockReader<'a> {
+    /// Parses the header, the logical screen descriptor and the global colour table.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends before the first block.
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         let flags = bytes
             .get(..SCREEN_END)
@@ -59,14 +70,20 @@ impl<'a> BlockReader<'a> {
         })
     }
 
-    /// Width and height of the logical screen.
+    /// Returns width and height of the logical screen, in pixels.
     pub(super) fn screen(&self) -> (u32, u32) {
         let length = |offset| self.bytes.le16(offset).map(u32::from).unwrap_or_default();
         (length(6), length(8))
     }
 
-    /// The next frame; `None` at the trailer.
+    /// Returns the next frame, or `None` at the trailer.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends before the trailer. [`Error::Damaged`] if a block does
+    /// not start with an extension introducer, an image separator or the trailer.
     pub(super) fn next_frame(&mut self) -> Result<Option<ImageDescriptor<'a>>, Error> {
+        // A graphic control extension applies only to the next frame (section 23), so the index is
+        // not kept between calls. Of several extensions, the last one before the frame counts.
         let mut transparent_index = None;
         loop {
             let introducer = self.bytes.byte(self.offset).ok_or(Error::TRUNCATED)?;
@@ -80,17 +97,23 @@ impl<'a> BlockReader<'a> {
                     self.offset = self.end_of_sub_blocks(self.offset + 2)?;
                 }
                 TRAILER => return Ok(None),
-                _ => return Err(Error::damaged_at(self.offset, "no block where one must be")),
+                _ => return Err(Error::damaged_at(self.offset, "the block type is unknown")),
             }
         }
     }
 
-    /// The clear colour of the graphic control extension at hand.
+    /// Returns the transparent colour index of the graphic control extension at the current
+    /// position.
     fn transparent_colour(&self) -> Option<u8> {
+        // Block size, flags, delay (2 bytes), index. The lowest flag says that the index is valid.
         let [length, flags, _, _, index] = self.bytes.array(self.offset + 2)?;
         (length >= 4 && flags & 1 == 1).then_some(index)
     }
 
+    /// Parses the image descriptor at the current position, and moves behind its data.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends before the end of the image data.
     fn frame(&mut self, transparent_index: Option<u8>) -> Result<ImageDescriptor<'a>, Error> {
         let offset = self.offset + 1;
         let number = |field| self.bytes.le16(offset + field).ok_or(Error::TRUNCATED);
@@ -117,7 +140,11 @@ impl<'a> BlockReader<'a> {
         })
     }
 
-    /// The byte after the terminator of the sub-blocks (sections 15 and 16) that begin at `at`.
+    /// Returns the byte position after the terminator of the sub-blocks at `offset` (sections 15
+    /// and 16).
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends before the terminator.
     fn end_of_sub_blocks(&self, mut offset: usize) -> Result<usize, Error> {
         loop {
             let length = self.bytes.byte(offset).ok_or(Error::TRUNCATED)?;
@@ -129,11 +156,12 @@ impl<'a> BlockReader<'a> {
     }
 }
 
-/// Bytes of the palette that the flags of a descriptor announce.
+/// Returns the length in bytes of the colour table that the flags of a descriptor announce.
 fn palette_length(flags: u8) -> usize {
     if flags & 0x80 == 0 {
         0
     } else {
+        // The low three bits are log₂ of the number of colours, minus 1. A colour takes 3 bytes.
         3 << ((flags & 7) + 1)
     }
 }

@@ -1,4 +1,5 @@
-//! The pixels of a frame: LZW (appendix F), and the order of rows (appendix E).
+//! Pixels of a frame: LZW decoding (GIF89a specification, appendix F) and the row order of
+//! interlaced frames (appendix E).
 
 use weezl::decode::{Configuration, Decoder};
 use weezl::{BitOrder, LzwStatus};
@@ -7,25 +8,34 @@ use crate::error::Error;
 
 use super::blocks::ImageDescriptor;
 
-/// Codes that the decoder can hold: 64 bits of codes of 2 bits.
+/// Largest number of codes in the bit buffer of the LZW decoder: 64 bits of 2-bit codes.
 const MAX_BUFFERED_CODES: u32 = 32;
 
-/// Palette indices of a frame, in the order of the file.
+/// Decodes the palette indices of a frame, in the order in which they are stored.
 pub(super) struct IndexReader<'a> {
     decoder: Decoder,
-    /// What remains of the current sub-block.
+    /// Unread bytes of the current sub-block.
     block: &'a [u8],
-    /// The sub-blocks after it.
+    /// Sub-blocks after the current one.
     rest: &'a [u8],
+    /// Approximate byte position in the file, for error messages.
     offset: usize,
 }
 
 impl<'a> IndexReader<'a> {
+    /// Starts decoding a frame.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the LZW minimum code size is not 1 to 8 bits.
     pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
         if !(1..=8).contains(&frame.code_size) {
-            return Err(Error::damaged_at(frame.offset, "the size of codes"));
+            return Err(Error::damaged_at(
+                frame.offset,
+                "the LZW minimum code size is not 1 to 8",
+            ));
         }
-        // Some writers put junk behind the last pixel, which no browser minds.
+        // Some writers store invalid codes after the last pixel. Browsers ignore them. With this
+        // setting the decoder does not read codes after the output is full.
         let decoder = Configuration::new(BitOrder::Lsb, frame.code_size)
             .with_yield_on_full_buffer(true)
             .build();
@@ -37,7 +47,10 @@ impl<'a> IndexReader<'a> {
         })
     }
 
-    /// Fills all of `row`.
+    /// Decodes `row.len()` indices.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a code is invalid, or if the data ends before the row is full.
     pub(super) fn fill(&mut self, mut row: &mut [u8]) -> Result<(), Error> {
         let mut idle_rounds = 0;
         while !row.is_empty() {
@@ -47,12 +60,15 @@ impl<'a> IndexReader<'a> {
             let progressed = result.consumed_in > 0 || result.consumed_out > 0;
             idle_rounds = if progressed { 0 } else { idle_rounds + 1 };
             match result.status {
+                // A full row is valid whatever the status says about the codes after it.
                 _ if row.is_empty() => {}
-                Err(_) => return Err(Error::damaged_at(self.offset, "the picture data")),
+                Err(_) => return Err(Error::damaged_at(self.offset, "an LZW code is invalid")),
                 Ok(LzwStatus::Done) => return Err(self.too_few()),
                 Ok(_) if progressed => {}
                 Ok(_) if self.block.is_empty() && self.next_block() => idle_rounds = 0,
-                // A code that it had read before and that yields no pixel counts as no progress.
+                // The decoder may hold codes that it has read but not yet decoded. A clear code
+                // among them yields no index, so a call without progress is not yet the end of the
+                // data.
                 Ok(_) if idle_rounds < MAX_BUFFERED_CODES => {}
                 Ok(_) => return Err(self.too_few()),
             }
@@ -60,10 +76,12 @@ impl<'a> IndexReader<'a> {
         Ok(())
     }
 
+    /// Returns the error for a frame whose data ends early.
     fn too_few(&self) -> Error {
-        Error::damaged_at(self.offset, "fewer pixels than the frame has")
+        Error::damaged_at(self.offset, "the data has fewer pixels than the frame")
     }
 
+    /// Moves to the next sub-block. Returns false at the terminator.
     fn next_block(&mut self) -> bool {
         match self
             .rest
@@ -80,24 +98,28 @@ impl<'a> IndexReader<'a> {
     }
 }
 
-/// Reads the rows of a frame from top to bottom. An interlaced frame is held whole, one byte per pixel.
+/// Reads the rows of a frame from top to bottom.
 pub(super) enum RowReader<'a> {
+    /// Rows are stored from top to bottom and decoded when they are requested.
     Straight {
         pixels: Box<IndexReader<'a>>,
         row: Vec<u8>,
     },
-    Interlaced {
-        frame: Vec<u8>,
-        width: usize,
-    },
+    /// All rows were decoded first, with one byte per pixel.
+    Interlaced { frame: Vec<u8>, width: usize },
 }
 
 impl<'a> RowReader<'a> {
+    /// Starts reading a frame. Decodes all of it if it is interlaced.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the frame has no pixels, its LZW code size is invalid, or the data of
+    /// an interlaced frame is invalid.
     pub(super) fn new(frame: &ImageDescriptor<'a>) -> Result<Self, Error> {
         let mut pixels = IndexReader::new(frame)?;
         let (width, height) = (usize::from(frame.width), usize::from(frame.height));
         if frame.pixels() == 0 {
-            return Err(Error::damaged_at(frame.offset, "a frame without pixels"));
+            return Err(Error::damaged_at(frame.offset, "a frame has no pixels"));
         }
         if !frame.is_interlaced {
             return Ok(Self::Straight {
@@ -106,6 +128,7 @@ impl<'a> RowReader<'a> {
             });
         }
         let mut whole = vec![0; width * height];
+        // First row and step of the four passes (appendix E).
         for (start, step) in [(0, 8), (4, 8), (2, 4), (1, 2)] {
             for row in whole.chunks_exact_mut(width).skip(start).step_by(step) {
                 pixels.fill(row)?;
@@ -117,7 +140,10 @@ impl<'a> RowReader<'a> {
         })
     }
 
-    /// Row `y`, which is asked for in order.
+    /// Returns row `y`. Rows must be requested in order from 0, without gaps.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the LZW data of the row is invalid or ends early.
     pub(super) fn next(&mut self, y: u32) -> Result<&[u8], Error> {
         match self {
             Self::Straight { pixels, row } => {

@@ -1,5 +1,7 @@
-//! Colours and alpha, which are two pictures in AVIF, as pixels. Unlike a picture without alpha
-//! it cannot be resized plane by plane, for alpha weighs the colours.
+//! Combination of a colour item and an alpha item into pixels.
+//!
+//! HEIF stores alpha as a separate picture. A picture with alpha cannot be resized plane by plane,
+//! because colours must be weighted by alpha.
 
 use super::canvas::Canvas;
 use crate::decode::request::DecodeRequest;
@@ -8,26 +10,30 @@ use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::reduce::Reducer;
 use crate::yuv::{Matrix, NormalisedSample, SampleRange};
 
+/// The decoded colours and the decoded alpha of a picture.
 pub(super) struct ColourWithAlpha {
     pub(super) colours: Canvas,
-    /// Of the colours; `None` for green, blue and red.
+    /// Matrix of the colours; `None` if the planes are green, blue and red.
     pub(super) matrix: Option<Matrix>,
+    /// Sample range of the colours.
     pub(super) range: SampleRange,
     pub(super) alpha: Canvas,
     pub(super) alpha_range: SampleRange,
-    /// Whether colours are multiplied by alpha.
+    /// Whether the colours are premultiplied by alpha.
     pub(super) premultiplied: bool,
-    /// The wanted square in the canvases.
+    /// Requested square, relative to the kept part of the canvases.
     pub(super) square: Square,
 }
 
 impl ColourWithAlpha {
+    /// Converts the canvases to RGBA of 16 bits with straight alpha, and reduces the square.
     pub(super) fn reduce(&self, request: DecodeRequest<'_>) -> (Raster, CropBox) {
         let mut reducer = Reducer::<u16>::new(self.square, request.side, Channels::Rgba);
         let (width, height) = self.colours.size();
         let mut colours = vec![0; width * 3];
         let mut alphas = vec![0; width];
         let mut pixels = vec![0; width * 4];
+        // Row by row, so that the full-size picture never exists in RGBA.
         for y in 0..height {
             self.colour_row(y, &mut colours);
             self.alpha_row(y, &mut alphas);
@@ -35,6 +41,7 @@ impl ColourWithAlpha {
             for (pixel, (&[red, green, blue], &alpha)) in
                 pixels.as_chunks_mut::<4>().0.iter_mut().zip(sources)
             {
+                // The reducer expects straight alpha and weights the colours itself.
                 let colour = |sample| {
                     if self.premultiplied {
                         unpremultiply(sample, alpha)
@@ -49,8 +56,9 @@ impl ColourWithAlpha {
         reducer.finish()
     }
 
-    /// A row as red, green and blue of 16 bits.
+    /// Writes row `y` as red, green and blue of 16 bits, in full range.
     fn colour_row(&self, y: usize, row: &mut [u16]) {
+        // Without chroma only plane 0 exists; `convert` copies it to all three channels.
         let planes = if self.colours.layout.has_chroma { 3 } else { 1 };
         if self.range.bits == 8 {
             let mut eight = vec![0_u8; row.len()];
@@ -67,18 +75,19 @@ impl ColourWithAlpha {
                 );
             }
             self.convert(&mut eight);
+            // 255 × 257 = 65,535: the largest sample of 8 bits becomes the largest of 16.
             for (sample, eight) in row.iter_mut().zip(eight) {
                 *sample = u16::from(eight) * 257;
             }
         } else {
             for plane in 0..planes {
-                write_component(&self.colours, plane, y, row, sixteen);
+                write_component(&self.colours, plane, y, row, sixteen_bit_samples);
             }
             self.convert(row);
         }
     }
 
-    /// Components to red, green and blue.
+    /// Converts interleaved components to red, green and blue in full range.
     fn convert<S: NormalisedSample>(&self, row: &mut [S]) {
         match self.matrix {
             _ if !self.colours.layout.has_chroma => {
@@ -98,6 +107,7 @@ impl ColourWithAlpha {
         }
     }
 
+    /// Writes row `y` of alpha as 16 bits, in full range.
     fn alpha_row(&self, y: usize, row: &mut [u16]) {
         if self.alpha_range.bits == 8 {
             let mut eight = self
@@ -114,23 +124,31 @@ impl ColourWithAlpha {
                 *sample = u16::from(eight) * 257;
             }
         } else {
-            for (sample, &alpha) in row.iter_mut().zip(self.alpha.row(0, y, sixteen)) {
+            for (sample, &alpha) in row
+                .iter_mut()
+                .zip(self.alpha.row(0, y, sixteen_bit_samples))
+            {
                 *sample = alpha;
             }
+            // Needed for full range too: shifted to 16 bits, the largest sample of 10 bits is
+            // 65,472.
             self.alpha_range.stretch(row);
         }
     }
 }
 
-fn sixteen(samples: &Samples) -> Option<&[u16]> {
+/// Returns samples of 16 bits, or `None` for samples of 8 bits.
+fn sixteen_bit_samples(samples: &Samples) -> Option<&[u16]> {
     match samples {
         Samples::Sixteen(samples) => Some(samples),
         Samples::Eight(_) => None,
     }
 }
 
-/// Writes a row of one plane as the component of interleaved pixels. Chroma of fewer columns or
-/// rows is that of the nearest sample: what remains of the steps goes under in the resize.
+/// Writes a row of plane `plane` as component `plane` of interleaved pixels.
+///
+/// Subsampled chroma is repeated without interpolation. The reduction and the resize that follow
+/// smooth the steps.
 fn write_component<S: Copy>(
     canvas: &Canvas,
     plane: usize,
@@ -148,8 +166,10 @@ fn write_component<S: Copy>(
     }
 }
 
-/// A colour before it was multiplied by alpha.
+/// Divides a premultiplied colour by alpha. Both have 16 bits.
 fn unpremultiply(sample: u16, alpha: u16) -> u16 {
+    // At alpha 0 any colour is correct; 1 avoids a division by zero. A colour above its alpha is
+    // invalid and is clamped.
     let alpha = u32::from(alpha).max(1);
     u16::try_from((u32::from(sample) * 65_535 / alpha).min(65_535)).unwrap_or(u16::MAX)
 }

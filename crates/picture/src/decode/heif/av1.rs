@@ -1,6 +1,7 @@
-//! rav1d: the only place that calls it. Its interface is that of dav1d, in C's shape.
+//! AV1 with rav1d. No other module calls the library.
 //!
-//! It is taken from `re_rav1d`, a release that does not abort on frames it fails to start.
+//! rav1d has the C interface of dav1d. The fork `re_rav1d` is used, because it does not abort the
+//! process if it fails to start decoding a frame.
 #![expect(unsafe_code, reason = "rav1d offers the interface of a C library")]
 
 use std::mem::MaybeUninit;
@@ -18,7 +19,7 @@ use re_rav1d::src::lib as dav1d;
 use super::frame::{Cicp, Frame, FrameLayout, Row};
 use crate::error::Error;
 
-/// A frame, as long as the decoder's memory is lent.
+/// A decoded frame in the memory of rav1d.
 struct Av1FrameRef<'a> {
     picture: &'a Dav1dPicture,
     layout: FrameLayout,
@@ -40,16 +41,17 @@ impl Frame for Av1FrameRef<'_> {
         if y >= height {
             return None;
         }
+        // rav1d has one stride for luma and one for both chroma planes, in bytes.
         let stride = if plane == 0 {
             self.picture.stride[0]
         } else {
             self.picture.stride[1]
         };
         let offset = stride.checked_mul(isize::try_from(y).ok()?)?;
-        // SAFETY: `data` points to the first of `height` rows that lie `stride` bytes apart and
-        // hold `width` samples, of two bytes and aligned to them where there are more than 8 bits;
-        // they live and stay unchanged as long as the picture is not released, which `self`
-        // borrows.
+        // SAFETY: `data` points to the first of `height` rows that are `stride` bytes apart. Each
+        // has `width` samples of 1 byte, or aligned samples of 2 bytes if the bit depth is above 8.
+        // The rows are valid and unchanged until the picture is released, and `self` borrows the
+        // picture.
         unsafe {
             let start = data.as_ptr().cast::<u8>().offset(offset);
             Some(if self.layout.bits == 8 {
@@ -61,8 +63,14 @@ impl Frame for Av1FrameRef<'_> {
     }
 }
 
-/// Decodes the picture in `data` (AV1 Bitstream specification, section 5: OBUs), of at most
-/// `max_pixels`, and lends it to `take`.
+/// Decodes the first picture in `data` and passes a borrow of it to `take`.
+///
+/// `data` is a sequence of OBUs (AV1 Bitstream specification, section 5). `max_pixels` limits the
+/// size of a frame.
+///
+/// # Errors
+/// [`Error::Truncated`] if `data` is empty. [`Error::Damaged`] if it is invalid or has no picture.
+/// [`Error::Encoder`] if rav1d cannot start or allocate memory. Errors of `take` are passed on.
 pub(super) fn decode<T>(
     data: &[u8],
     max_pixels: u64,
@@ -73,15 +81,23 @@ pub(super) fn decode<T>(
     take(&picture.frame()?)
 }
 
-const FAILED: Error = Error::Encoder { what: "rav1d" };
-const DAMAGED: Error = Error::damaged("the picture data");
+const FAILED: Error = Error::Encoder {
+    what: "rav1d cannot start or allocate memory",
+};
+const DAMAGED: Error = Error::damaged("the AV1 data is invalid");
 
-/// Tries that a decoder needs at most: one that outputs, one that drains.
+/// Largest number of send and get calls for a picture: one that outputs it, and one that drains the
+/// decoder. One more is in reserve.
 const MAX_TRIES: u32 = 3;
 
+/// An open decoder, closed on drop.
 struct Av1Decoder(Option<Dav1dContext>);
 
 impl Av1Decoder {
+    /// Opens a decoder for frames of at most `max_pixels` pixels.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if rav1d cannot start.
     fn new(max_pixels: u64) -> Result<Self, Error> {
         let mut settings = MaybeUninit::<Dav1dSettings>::uninit();
         // SAFETY: `dav1d_default_settings` writes all of the settings.
@@ -89,12 +105,16 @@ impl Av1Decoder {
             dav1d::dav1d_default_settings(NonNull::from(&mut settings).cast());
             settings.assume_init()
         };
+        // One thread and no delay: the picture is decoded inside the call on this thread. The
+        // sandbox of the caller may forbid starting threads.
         settings.n_threads = 1;
         settings.max_frame_delay = 1;
         settings.all_layers = 0;
+        // Checked by rav1d before it allocates a frame. The bitstream can state another size than
+        // the container.
         settings.frame_size_limit = u32::try_from(max_pixels).unwrap_or(u32::MAX);
         let mut context = None;
-        // SAFETY: both point to initialised values of ours.
+        // SAFETY: both pointers are to initialised local variables.
         let result = unsafe {
             dav1d::dav1d_open(
                 Some(NonNull::from(&mut context)),
@@ -108,9 +128,14 @@ impl Av1Decoder {
         }
     }
 
+    /// Decodes the first picture of `bytes`.
+    ///
+    /// # Errors
+    /// Those of [`Av1Data::new`]. [`Error::Damaged`] if the data is invalid or has no picture.
     fn picture(&self, bytes: &[u8]) -> Result<Av1Picture, Error> {
         let mut data = Av1Data::new(bytes)?;
         for _ in 0..MAX_TRIES {
+            // rav1d reduces `sz` by the bytes that it takes, so unread data is sent again.
             if data.0.sz > 0 {
                 // SAFETY: the context is open, and `data` was made by `dav1d_data_create`.
                 let sent =
@@ -119,7 +144,8 @@ impl Av1Decoder {
                     return Err(DAMAGED);
                 }
             }
-            // One for each try, for one without a picture leaves a list behind too.
+            // A new one for each call: a failed call also leaves an allocated list in it, which
+            // `Drop` frees.
             let mut picture = Av1Picture(Dav1dPicture::default());
             // SAFETY: the context is open, and `picture` is empty.
             let got =
@@ -134,26 +160,32 @@ impl Av1Decoder {
 
 impl Drop for Av1Decoder {
     fn drop(&mut self) {
-        // SAFETY: opened once, closed once.
+        // SAFETY: the context was opened by `dav1d_open` and is closed only here.
         unsafe { dav1d::dav1d_close(Some(NonNull::from(&mut self.0))) }
     }
 }
 
+/// An input buffer of rav1d, freed on drop.
 struct Av1Data(Dav1dData);
 
 impl Av1Data {
+    /// Copies `bytes` to a buffer of rav1d.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if `bytes` is empty. [`Error::Encoder`] if rav1d cannot allocate
+    /// memory.
     fn new(bytes: &[u8]) -> Result<Self, Error> {
         let mut data = Self(Dav1dData::default());
         if bytes.is_empty() {
             return Err(Error::TRUNCATED);
         }
-        // SAFETY: `data` is ours, and empty.
+        // SAFETY: the pointer is to an initialised, empty local variable.
         let start =
             unsafe { dav1d::dav1d_data_create(Some(NonNull::from(&mut data.0)), bytes.len()) };
         if start.is_null() {
             return Err(FAILED);
         }
-        // SAFETY: `start` points to `bytes.len()` bytes that no one else reads or writes yet.
+        // SAFETY: `start` points to a new buffer of `bytes.len()` bytes that nothing else uses yet.
         unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(data)
     }
@@ -161,14 +193,20 @@ impl Av1Data {
 
 impl Drop for Av1Data {
     fn drop(&mut self) {
-        // SAFETY: made by `dav1d_data_create`, or emptied by `dav1d_send_data`, which this allows.
+        // SAFETY: the data is from `dav1d_data_create`, or was emptied by `dav1d_send_data`. Both
+        // may be released.
         unsafe { dav1d::dav1d_data_unref(Some(NonNull::from(&mut self.0))) }
     }
 }
 
+/// A picture of rav1d, empty or decoded, released on drop.
 struct Av1Picture(Dav1dPicture);
 
 impl Av1Picture {
+    /// Borrows the frame with its layout and colour information.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a parameter is out of range or the sequence header is missing.
     fn frame(&self) -> Result<Av1FrameRef<'_>, Error> {
         let parameters = &self.0.p;
         let size = |length| u32::try_from(length).map_err(|_| DAMAGED);
@@ -184,7 +222,8 @@ impl Av1Picture {
             },
         };
         let header = self.0.seq_hdr.ok_or(DAMAGED)?;
-        // SAFETY: a picture keeps its sequence header alive.
+        // SAFETY: the picture holds a reference to its sequence header, and `self` borrows the
+        // picture.
         let header = unsafe { header.as_ref() };
         let code = |code: u32| u8::try_from(code).map_err(|_| DAMAGED);
         let cicp = Cicp {
@@ -203,11 +242,12 @@ impl Av1Picture {
 
 impl Drop for Av1Picture {
     fn drop(&mut self) {
-        // SAFETY: empty, or filled by `dav1d_get_picture`; released once.
+        // SAFETY: the picture is empty or from `dav1d_get_picture`, and is released only here.
         unsafe { dav1d::dav1d_picture_unref(Some(NonNull::from(&mut self.0))) };
-        // What is left is an empty picture, and an empty list of metadata that nobody else frees.
+        // rav1d leaves an empty picture with a new, empty list of metadata that it never frees.
         if let Some(list) = self.0.itut_t35_ref.take() {
-            // SAFETY: `dav1d_picture_unref` has just made the list, and only this points to it.
+            // SAFETY: `dav1d_picture_unref` has just created the list, and this is its only
+            // reference.
             drop(unsafe { list.into_arc() });
         }
     }

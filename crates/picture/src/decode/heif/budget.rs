@@ -1,19 +1,24 @@
-//! What the frames of a file may cost. A few bytes can code many frames that are never shown, and the
-//! items of a file can share their bytes, so neither its length nor its pixels bound the work.
+//! Limits on the work for decoding the items of a file.
+//!
+//! A few bytes can code many frames that are never shown, and items can share bytes of the file. So
+//! neither the length of a file nor its number of pixels limits the work.
 
 use crate::bytes::Bytes;
 use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
-/// What a pixel costs, in pixels of [`Policy::max_work`].
+/// Work for one pixel, in units of [`Policy::max_work`]. AV1 and HEVC cost more per pixel than the
+/// other formats.
 const WORK_PER_PIXEL: u64 = 4;
-/// How often each byte of a file may be read, on average.
+/// Largest ratio of the bytes of all decoded items to the length of the file.
 const READS: u64 = 4;
 
-/// Types of OBUs that begin a frame (AV1 Bitstream specification, section 6.2.2).
+/// OBU type of a frame header without tile data (AV1 Bitstream specification, section 6.2.2).
 const FRAME_HEADER: u8 = 3;
+/// OBU type of a frame header with tile data.
 const FRAME: u8 = 6;
 
+/// Work and bytes spent so far on a file, and their limits.
 pub(super) struct Budget {
     work: u64,
     max_work: u64,
@@ -22,7 +27,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a file of `length` bytes.
+    /// Creates the budget for a file of `length` bytes.
     pub(super) fn new(length: usize, policy: &Policy) -> Self {
         Self {
             work: 0,
@@ -32,7 +37,11 @@ impl Budget {
         }
     }
 
-    /// Counts an item of so many bytes, frames and pixels a frame, before it is decoded.
+    /// Adds an item with `frames` frames of `pixels` pixels each. Called before the item is
+    /// decoded.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the items so far exceed the limit of bytes or work.
     pub(super) fn spend(&mut self, bytes: usize, frames: u64, pixels: u64) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
         Error::check_limit(Complexity::ItemBytes, self.bytes, self.max_bytes)?;
@@ -42,16 +51,19 @@ impl Budget {
     }
 }
 
-/// Frames that are coded in OBUs (section 5.3), shown or not; at least one.
+/// Returns the number of frames coded in OBUs (section 5.3), shown or not. At least 1.
 pub(super) fn av1_frames(data: &[u8]) -> u64 {
     let mut count = 0;
     let mut offset = 0;
     while let Some(header) = data.byte(offset) {
+        // Header byte (section 5.3.2): forbidden bit, type (4 bits), extension flag, size flag,
+        // reserved.
         count += u64::from(matches!(header >> 3 & 15, FRAME_HEADER | FRAME));
         let has_extension = header & 4 != 0;
         let has_size = header & 2 != 0;
         offset += 1 + usize::from(has_extension);
         let Some((size, length)) = data.get(offset..).filter(|_| has_size).and_then(leb128) else {
+            // An OBU without a size extends to the end of the data.
             break;
         };
         offset = offset.saturating_add(length).saturating_add(size);
@@ -59,9 +71,11 @@ pub(super) fn av1_frames(data: &[u8]) -> u64 {
     count.max(1)
 }
 
-/// Frames that are coded in NAL units behind their lengths of 4 bytes, shown or not; at least one:
-/// slices (types below 32) whose first bit says that they begin a picture (ITU-T H.265, sections
-/// 7.3.1.2 and 7.3.6.1).
+/// Returns the number of frames coded in NAL units after lengths of 4 bytes, shown or not. At least
+/// 1.
+///
+/// Counts slices (types below 32) whose first bit after the header,
+/// `first_slice_segment_in_pic_flag`, is set (ITU-T H.265, sections 7.3.1.2 and 7.3.6.1).
 #[cfg(feature = "heic")]
 pub(super) fn hevc_frames(data: &[u8]) -> u64 {
     let mut count = 0;
@@ -73,7 +87,8 @@ pub(super) fn hevc_frames(data: &[u8]) -> u64 {
     count.max(1)
 }
 
-/// A number of 7 bits a byte (section 4.10.5), and the bytes that it takes.
+/// Reads a number in LEB128 (section 4.10.5: at most 8 bytes of 7 bits, least significant first).
+/// Returns the number and its length in bytes.
 fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_u64;
     for (index, &byte) in bytes.iter().take(8).enumerate() {
@@ -89,7 +104,8 @@ fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    /// A temporal delimiter, a sequence header of 200 bytes, and `count` frames of one byte.
+    /// Returns OBUs: a temporal delimiter, a sequence header of 200 bytes, and `count` frames of 1
+    /// byte.
     fn stream(count: usize) -> Vec<u8> {
         let mut stream = vec![0x12, 0, 0x0A, 0xC8, 1];
         stream.extend([0; 200]);

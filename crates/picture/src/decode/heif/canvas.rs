@@ -1,25 +1,34 @@
-//! The part of a picture that is request, plane by plane, laid together from one frame or from
-//! the tiles of a grid.
+//! The part of a picture around the requested square, plane by plane.
+//!
+//! It is copied from one frame or from the tiles of a grid.
 
 use super::frame::{Frame, FrameLayout, Row};
 use crate::geometry::{Rectangle, Square};
 use crate::planar::ComponentPlane;
 use crate::raster::{CropBox, Samples};
 
-/// Pixels kept around the wanted square, for the taps of the filter: even, so that halved chroma
-/// stays aligned.
+/// Pixels kept around the requested square as input for the resize filter. Even, so that halved
+/// chroma stays aligned.
 const PADDING: u32 = 8;
 
+/// Planes of the kept part of a picture.
 pub(super) struct Canvas {
+    /// Layout of the whole picture.
     pub(super) layout: FrameLayout,
-    /// What is kept of the whole picture; starts at even pixels.
+    /// Kept part of the picture, in pixels. Its left and top are even.
     kept: Rectangle,
+    /// Samples of `kept` per plane, row by row: 8 bits, or the upper bits of 16.
     planes: Vec<Samples>,
 }
 
 impl Canvas {
-    /// For a picture of `width` × `height` in frames of `layout`, of which `square` is wanted.
+    /// Allocates a canvas for a picture of `width` × `height` pixels of which `square` is
+    /// requested.
+    ///
+    /// `layout` is that of a frame; its size is ignored.
     pub(super) fn new((width, height): (u32, u32), layout: FrameLayout, square: Square) -> Self {
+        // Rounded down to an even pixel, so that the first chroma sample belongs to the first
+        // pixel.
         let start = |at: u32| at.saturating_sub(PADDING) & !1;
         let end = |at: u32, length: u32| at.saturating_add(square.size + PADDING).min(length);
         let (x, y) = (start(square.x), start(square.y));
@@ -54,7 +63,7 @@ impl Canvas {
         canvas
     }
 
-    /// Left, top, columns and rows that are kept of a plane.
+    /// Returns left, top, columns and rows of the kept part in samples of a plane.
     fn kept_in_plane(&self, plane: usize) -> (usize, usize, usize, usize) {
         let halved = |axis: bool| plane > 0 && axis;
         let span = |start: u32, length: u32, halved: bool| {
@@ -77,7 +86,8 @@ impl Canvas {
         (x as usize, y as usize, columns as usize, rows as usize)
     }
 
-    /// Lays a frame at an even place of the picture.
+    /// Copies the kept part of a frame whose top left corner is at pixel `x`, `y` of the picture.
+    /// Both must be even.
     pub(super) fn blit(&mut self, frame: &dyn Frame, x: u32, y: u32) {
         for plane in 0..self.planes.len() {
             let (left, top, columns, rows) = self.kept_in_plane(plane);
@@ -85,6 +95,8 @@ impl Canvas {
             let x = halved(x, self.layout.subsampling.0);
             let y = halved(y, self.layout.subsampling.1);
             let (width, height) = frame.layout().plane(plane);
+            // Samples of more than 8 bits are moved to the upper bits of 16, as `SampleRange`
+            // expects.
             let shift = 16_u8.saturating_sub(self.layout.bits);
             for row in y.max(top)..(y + height as usize).min(top + rows) {
                 let Some(source) = u32::try_from(row - y)
@@ -127,7 +139,9 @@ impl Canvas {
         }
     }
 
-    /// The planes, each with the place of `square` in it.
+    /// Returns the planes, each with the position of `square` in it.
+    ///
+    /// `square` is relative to the whole picture.
     pub(super) fn into_planes(self, square: Square) -> Vec<ComponentPlane> {
         let places: Vec<_> = (0..self.planes.len())
             .map(|plane| self.kept_in_plane(plane))
@@ -139,6 +153,7 @@ impl Canvas {
             .map(|(plane, (samples, (_, _, columns, rows)))| {
                 let share = |axis: bool| if plane > 0 && axis { 0.5 } else { 1.0 };
                 let (across, down) = (share(subsampling.0), share(subsampling.1));
+                // Halved chroma puts the crop on half samples if the square starts at an odd pixel.
                 let crop_box = CropBox {
                     x: f64::from(square.x - kept.x) * across,
                     y: f64::from(square.y - kept.y) * down,
@@ -156,7 +171,7 @@ impl Canvas {
             .collect()
     }
 
-    /// The place of `square` in what is kept.
+    /// Converts `square` from the whole picture to the kept part.
     pub(super) fn square_in_kept(&self, square: Square) -> Square {
         Square {
             x: square.x - self.kept.x,
@@ -165,12 +180,13 @@ impl Canvas {
         }
     }
 
-    /// Columns and rows that are kept.
+    /// Returns the width and height of the kept part in pixels.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.kept.width as usize, self.kept.height as usize)
     }
 
-    /// Row `y` of what is kept of a plane.
+    /// Returns row `y` of the kept part of a plane, or an empty slice if `pick` rejects its sample
+    /// type.
     pub(super) fn row<S>(
         &self,
         plane: usize,

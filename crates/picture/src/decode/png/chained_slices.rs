@@ -1,8 +1,10 @@
-//! Parts of the input, read as if they were one file.
+//! Slices of the input that are read as one continuous file, without copying them.
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
+/// A reader over five slices, in order: the parts of a PNG without unneeded chunks.
 pub(super) struct ChainedSlices<'a> {
+    /// Unread rest of each slice. A slice becomes empty when it is read.
     slices: [&'a [u8]; 5],
 }
 
@@ -14,6 +16,7 @@ impl<'a> ChainedSlices<'a> {
 
 impl BufRead for ChainedSlices<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        // An empty result means end of file to callers of `BufRead`, so empty slices are skipped.
         Ok(self
             .slices
             .iter()
@@ -37,7 +40,9 @@ impl Read for ChainedSlices<'_> {
     }
 }
 
-/// A reader with the seeking that the codec's signatures ask for and that it never does.
+/// A reader that implements `Seek` only to satisfy the bounds of the `png` crate.
+///
+/// The crate does not seek while it decodes. Every call to [`seek`](Seek::seek) returns an error.
 pub(super) struct NoSeek<R>(pub(super) R);
 
 impl<R: BufRead> BufRead for NoSeek<R> {

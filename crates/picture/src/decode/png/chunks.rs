@@ -1,4 +1,7 @@
-//! The chunks of a PNG (section 5), walked once before the codec sees any.
+//! Chunks of a PNG (W3C PNG specification, third edition, section 5).
+//!
+//! All chunks are parsed once before the codec gets any data. The codec then gets only the chunks
+//! that it needs, so no other chunk can make it allocate memory.
 
 use std::io::{self, BufRead, Read};
 
@@ -9,27 +12,30 @@ use crate::policy::Policy;
 use super::chained_slices::ChainedSlices;
 use super::colour_chunks::ColourChunks;
 
-/// Length of the signature in front of the first chunk (section 5.2).
+/// Length in bytes of the signature before the first chunk (section 5.2).
 pub(super) const SIGNATURE_LENGTH: usize = 8;
-/// Largest length of a chunk (section 5.3).
+/// Largest length of the data of a chunk in bytes (section 5.3: 2³¹ − 1).
 const MAX_LENGTH: u32 = 0x7FFF_FFFF;
 
-/// Where IHDR, the first chunk, states the size (section 11.2.1).
+/// Byte position of the width in the file: the first field of IHDR (section 11.2.1).
 const WIDTH_AT: usize = SIGNATURE_LENGTH + 8;
+/// Byte position of the height in the file.
 const HEIGHT_AT: usize = WIDTH_AT + 4;
 
-/// A chunk with its length, type and checksum.
+/// A chunk: 4 bytes of length, 4 of type, the data, and 4 of checksum (section 5.3).
 #[derive(Clone, Copy)]
 struct PngChunk<'a> {
     kind: [u8; 4],
+    /// The data without length, type and checksum.
     content: &'a [u8],
-    /// All of it, as it stands in the file.
+    /// The complete chunk as stored in the file.
     raw: &'a [u8],
+    /// Byte position of the chunk in the file.
     offset: usize,
 }
 
 impl PngChunk<'_> {
-    /// Whether the checksum over type and content is right (section 5.5).
+    /// Whether the stored CRC-32 matches the type and the data (section 5.5).
     fn crc_matches(&self) -> bool {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.kind);
@@ -37,30 +43,46 @@ impl PngChunk<'_> {
         self.raw.be32(8 + self.content.len()) == Some(crc.finalize())
     }
 
-    /// Whether a decoder must understand it (section 5.4: the fifth bit of the first letter).
+    /// Whether a decoder must understand the chunk (section 5.4).
     fn is_critical(&self) -> bool {
+        // Bit 5 of the first byte is the ancillary bit. In ASCII this bit is set in lower case.
         self.kind[0].is_ascii_uppercase()
     }
 }
 
-/// What of the chunks matters here.
+/// The chunks of a PNG that the decoder uses.
 #[derive(Default)]
 pub(super) struct PngChunks<'a> {
-    /// The pieces of a plain PNG: signature and IHDR, palette, transparency, picture data, end.
+    /// Signature and IHDR.
     header: &'a [u8],
+    /// PLTE; empty if absent.
     palette: &'a [u8],
+    /// tRNS; empty if absent.
     transparency: &'a [u8],
+    /// All IDAT chunks, which are adjacent in the file.
     data: &'a [u8],
+    /// IEND; empty if the file is truncated.
     end: &'a [u8],
-    /// Of an animation, those that are not the default picture.
+    /// Frames of an animation, without the default image.
     pub(super) frames: Vec<ApngFrame>,
+    /// Data of the eXIf chunk: a TIFF header and its directories.
     pub(super) exif: Option<&'a [u8]>,
     pub(super) colour: ColourChunks<'a>,
-    /// Whether the file ends before its IEND chunk does.
+    /// Whether the file ends before the end of IEND.
     pub(super) is_truncated: bool,
 }
 
 impl<'a> PngChunks<'a> {
+    /// Parses all chunks up to IEND.
+    ///
+    /// A file that ends inside or after its image data is not an error here. It sets
+    /// `is_truncated`, and the codec finds the number of complete rows.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a wrong checksum, an unknown critical chunk, image data that is
+    /// missing or not contiguous, or invalid animation chunks. [`Error::Truncated`] if the file
+    /// ends before its image data. [`Error::TooComplex`] if the animation has too many frames or
+    /// pixels.
     pub(super) fn read(bytes: &'a [u8], policy: &Policy) -> Result<Self, Error> {
         let mut chunks = Self::default();
         let mut animation = Animation::default();
@@ -69,18 +91,24 @@ impl<'a> PngChunks<'a> {
         loop {
             let Some(chunk) = next(bytes, offset)? else {
                 chunks.is_truncated = true;
-                // The codec tells how many rows a last, cut chunk of picture data yields.
+                // An incomplete last IDAT chunk goes to the codec too: its rows count towards the
+                // percentage in the error.
                 if bytes.array(offset + 4) == Some(*b"IDAT") {
                     data.get_or_insert(offset..offset).end = bytes.len();
                 }
                 break;
             };
-            // The codec checks those of the picture data.
+            // The codec checks the checksums of IDAT. Checking them here would read the data twice.
             let crc_matches = &chunk.kind == b"IDAT" || chunk.crc_matches();
+            // Other ancillary chunks with a wrong checksum are ignored: the picture shows without
+            // them.
             if !crc_matches
                 && (chunk.is_critical() || matches!(&chunk.kind, b"acTL" | b"fcTL" | b"fdAT"))
             {
-                return Err(Error::damaged_at(offset, "the checksum of a chunk"));
+                return Err(Error::damaged_at(
+                    offset,
+                    "the checksum of a chunk is wrong",
+                ));
             }
             let range = offset..offset + chunk.raw.len();
             offset = range.end;
@@ -89,10 +117,11 @@ impl<'a> PngChunks<'a> {
                 b"PLTE" => chunks.palette = chunk.raw,
                 b"IDAT" => {
                     let data = data.get_or_insert(range.start..range.start);
+                    // IDAT chunks must be consecutive (section 5.6), so one slice holds them all.
                     if data.end != range.start {
                         return Err(Error::damaged_at(
                             chunk.offset,
-                            "picture data in two places",
+                            "the IDAT chunks are not consecutive",
                         ));
                     }
                     data.end = range.end;
@@ -101,6 +130,8 @@ impl<'a> PngChunks<'a> {
                     chunks.end = chunk.raw;
                     break;
                 }
+                // tRNS and the colour chunks must precede IDAT (section 5.6). Later ones are
+                // ignored.
                 b"tRNS" if crc_matches && data.is_none() => chunks.transparency = chunk.raw,
                 b"eXIf" if crc_matches => chunks.exif = Some(chunk.content),
                 _ if crc_matches
@@ -110,7 +141,7 @@ impl<'a> PngChunks<'a> {
                 _ if chunk.is_critical() => {
                     return Err(Error::damaged_at(
                         chunk.offset,
-                        "a critical chunk that PNG does not have",
+                        "a critical chunk has an unknown type",
                     ));
                 }
                 _ => {}
@@ -120,17 +151,18 @@ impl<'a> PngChunks<'a> {
         chunks.data = data.and_then(|data| bytes.get(data)).unwrap_or_default();
         match chunks.data {
             [] if chunks.is_truncated => Err(Error::truncated(0, 1)),
-            [] => Err(Error::damaged("no picture data")),
+            [] => Err(Error::damaged("the IDAT chunk is missing")),
             _ => Ok(chunks),
         }
     }
 
+    /// Returns width and height from IHDR, in pixels.
     fn size(&self) -> (u32, u32) {
         let number = |offset| self.header.be32(offset).unwrap_or_default();
         (number(WIDTH_AT), number(HEIGHT_AT))
     }
 
-    /// The default picture as a plain PNG: no other chunk reaches the codec.
+    /// Returns the default image as a PNG without ancillary chunks except tRNS.
     pub(super) fn picture(&self) -> ChainedSlices<'a> {
         ChainedSlices::new([
             self.header,
@@ -141,8 +173,9 @@ impl<'a> PngChunks<'a> {
         ])
     }
 
-    /// What stands before the picture data of a frame, as a PNG of its own whose only checksums are
-    /// those of the chunks that the file has.
+    /// Builds the start of a PNG that contains only this frame, up to the data of its IDAT chunk.
+    ///
+    /// The IHDR has the size of the frame but the checksum of the original, which does not match.
     pub(super) fn frame_prefix(&self, frame: &ApngFrame) -> Vec<u8> {
         let mut prefix = self.header.to_vec();
         for (target, value) in [(WIDTH_AT, frame.width), (HEIGHT_AT, frame.height)] {
@@ -150,6 +183,8 @@ impl<'a> PngChunks<'a> {
                 target.copy_from_slice(&value.to_be_bytes());
             }
         }
+        // tRNS is left out: the pixels of this frame are not used, and alpha does not affect
+        // decoding.
         prefix.extend_from_slice(self.palette);
         let length = u32::try_from(frame.length).unwrap_or(u32::MAX);
         prefix.extend_from_slice(&length.to_be_bytes());
@@ -158,13 +193,16 @@ impl<'a> PngChunks<'a> {
     }
 }
 
-/// The chunk at a byte; `None` when the file ends before it does.
+/// Reads the chunk at byte `offset`. Returns `None` if the file ends before the chunk does.
+///
+/// # Errors
+/// [`Error::Damaged`] if the length is above 2³¹ − 1 or the type is not four ASCII letters.
 fn next(bytes: &[u8], offset: usize) -> Result<Option<PngChunk<'_>>, Error> {
     let (Some(length), Some(kind)) = (bytes.be32(offset), bytes.array::<4>(offset + 4)) else {
         return Ok(None);
     };
     if length > MAX_LENGTH || !kind.iter().all(u8::is_ascii_alphabetic) {
-        return Err(Error::damaged_at(offset, "no chunk where one must be"));
+        return Err(Error::damaged_at(offset, "there is no valid chunk header"));
     }
     let Ok(length) = usize::try_from(length) else {
         return Ok(None);
@@ -181,45 +219,57 @@ fn next(bytes: &[u8], offset: usize) -> Result<Option<PngChunk<'_>>, Error> {
         }))
 }
 
-/// A frame of an animation besides the default picture.
+/// A frame of an animation that is not the default image.
 pub(super) struct ApngFrame {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Byte at which the first of its fdAT chunks begins.
+    /// Byte position of its first fdAT chunk.
     pub(super) offset: usize,
-    /// Bytes of picture data in all of its chunks.
+    /// Bytes of image data in all its fdAT chunks, without sequence numbers.
     pub(super) length: usize,
 }
 
 impl ApngFrame {
+    /// Returns width × height.
     pub(super) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }
 }
 
-/// The chunks of an animation (section 11.3.6), in their order.
+/// State while the chunks of an animation are parsed (section 11.3.6).
 #[derive(Default)]
 struct Animation {
+    /// Sequence number that the next fcTL or fdAT chunk must have.
     sequence: u32,
     frames: Vec<ApngFrame>,
 }
 
 impl Animation {
+    /// Adds an acTL, fcTL or fdAT chunk.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the chunk is too short or out of sequence, or if its frame extends
+    /// beyond the canvas. [`Error::TooComplex`] above `policy.max_frames`.
     fn take(
         &mut self,
         chunk: &PngChunk<'_>,
         canvas: (u32, u32),
         policy: &Policy,
     ) -> Result<(), Error> {
+        // acTL states only the numbers of frames and loops. The real frames are counted instead.
         if &chunk.kind == b"acTL" {
             return Ok(());
         }
-        let misplaced = Error::damaged_at(chunk.offset, "a frame out of order");
+        let misplaced = Error::damaged_at(
+            chunk.offset,
+            "an animation chunk is out of sequence or too short",
+        );
         if chunk.content.be32(0) != Some(self.sequence) {
             return Err(misplaced);
         }
         self.sequence = self.sequence.saturating_add(1);
         if &chunk.kind == b"fcTL" {
+            // Sequence number, width, height, x and y, in 4 bytes each (section 11.3.6.2).
             let number = |offset| chunk.content.be32(offset);
             let (Some(width), Some(height), Some(x), Some(y)) =
                 (number(4), number(8), number(12), number(16))
@@ -229,7 +279,7 @@ impl Animation {
             if x.saturating_add(width) > canvas.0 || y.saturating_add(height) > canvas.1 {
                 return Err(Error::damaged_at(
                     chunk.offset,
-                    "a frame outside the canvas",
+                    "a frame extends beyond the canvas",
                 ));
             }
             self.frames.push(ApngFrame {
@@ -245,19 +295,26 @@ impl Animation {
         if frame.length == 0 {
             frame.offset = chunk.offset;
         }
+        // fdAT starts with a sequence number of 4 bytes (section 11.3.6.3).
         frame.length += chunk.content.len().saturating_sub(4);
         Ok(())
     }
 
-    /// Those to decode, once all is read: the frame of the first control chunk may be the default
-    /// picture.
+    /// Returns the frames to verify, after all chunks are parsed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a frame has no fdAT data, [`Error::TooComplex`] if all frames together
+    /// have more than `policy.max_work` pixels.
     fn finish(self, policy: &Policy) -> Result<Vec<ApngFrame>, Error> {
         let mut frames = self.frames;
+        // If the first fcTL chunk precedes IDAT, the default image is the first frame (section
+        // 4.9). Its data is in IDAT, so it has no fdAT chunks, and it is decoded as the default
+        // image.
         if frames.first().is_some_and(|first| first.length == 0) {
             frames.remove(0);
         }
         if frames.iter().any(|frame| frame.length == 0) {
-            return Err(Error::damaged("a frame without picture data"));
+            return Err(Error::damaged("a frame has no image data"));
         }
         let work = frames.iter().map(ApngFrame::pixels);
         let work = work.fold(0, u64::saturating_add);
@@ -266,11 +323,14 @@ impl Animation {
     }
 }
 
-/// The picture data of a frame, from one chunk to the next.
+/// Reads the image data of one frame from its fdAT chunks.
 pub(super) struct FdatReader<'a> {
     file: &'a [u8],
+    /// Byte position of the next chunk.
     offset: usize,
+    /// Unread data of the current chunk.
     rest: &'a [u8],
+    /// Unread bytes in all chunks of the frame.
     remaining: usize,
 }
 
@@ -296,6 +356,7 @@ impl Read for FdatReader<'_> {
 impl BufRead for FdatReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.rest.is_empty() && self.remaining > 0 {
+            // Cannot fail: `PngChunks::read` has parsed the same chunks.
             let Ok(Some(chunk)) = next(self.file, self.offset) else {
                 return Ok(&[]);
             };

@@ -1,24 +1,28 @@
-//! The colour space of a PNG, from four kinds of chunks (section 4.3 gives their precedence).
+//! Colour space of a PNG (W3C PNG specification, third edition).
+//!
+//! Section 4.3 defines the precedence of the chunks: cICP, iCCP, sRGB, then cHRM and gAMA.
 
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace, GamaChrm};
 use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
-/// Gamma of sRGB in 100,000ths, and what writers round it to: with it, and no primaries, the
-/// writer meant sRGB.
+/// Values of gAMA that mean sRGB, in units of 1/100,000.
+///
+/// The sRGB chunk recommends 45,455 (section 11.3.2.5), which is 1/2.2. Writers round it
+/// differently. If cHRM does not state other primaries, the picture is sRGB.
 const SRGB_GAMMA: std::ops::RangeInclusive<u32> = 45_000..=46_000;
-/// Primaries of sRGB in 100,000ths (section 11.3.2.5): white, red, green, blue.
+/// x and y of white, red, green and blue of sRGB, in units of 1/100,000 (section 11.3.2.5).
 const SRGB_CHROMATICITIES: [(u32, u32); 4] = [
     (31_270, 32_900),
     (64_000, 33_000),
     (30_000, 60_000),
     (15_000, 6_000),
 ];
-/// Gammas outside are mistakes.
+/// Plausible values of gAMA, in units of 1/100,000: 0.1 to 10. Other values are ignored.
 const SANE_GAMMA: std::ops::RangeInclusive<u32> = 10_000..=1_000_000;
 
-/// Contents of the chunks that state colours, the first of each kind.
+/// Data of the colour chunks. If a type occurs more than once, the first chunk counts.
 #[derive(Default)]
 pub(super) struct ColourChunks<'a> {
     cicp: Option<&'a [u8]>,
@@ -29,7 +33,7 @@ pub(super) struct ColourChunks<'a> {
 }
 
 impl<'a> ColourChunks<'a> {
-    /// Keeps a chunk of one of these kinds; false for others.
+    /// Stores a colour chunk. Returns false if `kind` is not the type of a colour chunk.
     pub(super) fn take(&mut self, kind: [u8; 4], content: &'a [u8]) -> bool {
         let slot = match &kind {
             b"cICP" => &mut self.cicp,
@@ -43,7 +47,10 @@ impl<'a> ColourChunks<'a> {
         true
     }
 
-    /// The space; a chunk that makes no sense counts for nothing.
+    /// Returns the colour space. Invalid chunks are ignored. Without a valid chunk it is sRGB.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the ICC profile has more than `policy.max_profile_bytes` bytes.
     pub(super) fn space(&self, policy: &Policy) -> Result<ColourSpace<'static>, Error> {
         if let Some(points) = self.code_points() {
             return Ok(ColourSpace::CodePoints(points));
@@ -59,9 +66,11 @@ impl<'a> ColourChunks<'a> {
             .map_or(ColourSpace::Srgb, ColourSpace::GamaChrm))
     }
 
-    /// cICP (section 11.3.2.6): primaries, transfer, a matrix that must be 0, range.
+    /// Parses cICP (section 11.3.2.6): one byte each of primaries, transfer function, matrix,
+    /// range.
     fn code_points(&self) -> Option<CodePoints> {
         match self.cicp? {
+            // The matrix must be 0 (RGB), because PNG has no other colour model.
             &[primaries, transfer, 0, _] => Some(CodePoints {
                 primaries,
                 transfer,
@@ -70,10 +79,15 @@ impl<'a> ColourChunks<'a> {
         }
     }
 
-    /// iCCP (section 11.3.2.3): a name, a method, a zlib stream. One that unpacks to too much is
-    /// refused.
+    /// Decompresses the ICC profile of iCCP (section 11.3.2.3). Returns `None` if there is no
+    /// profile or it does not decompress.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the profile has more than `limit` bytes.
     fn profile(&self, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let Some(packed) = self.iccp.and_then(|chunk| {
+            // The chunk has a name, a null byte, the compression method (1 byte), and a zlib
+            // stream.
             let name = chunk.iter().position(|&byte| byte == 0)?;
             chunk.get(name + 2..)
         }) else {
@@ -83,6 +97,7 @@ impl<'a> ColourChunks<'a> {
         match fdeflate::decompress_to_vec_bounded(packed, room) {
             Ok(profile) => Ok(Some(profile)),
             Err(fdeflate::BoundedDecompressionError::OutputTooLarge { .. }) => {
+                // The real length is unknown, because decompression stops at the limit.
                 Err(Error::TooComplex {
                     what: Complexity::ProfileBytes,
                     value: limit.saturating_add(1),
@@ -93,7 +108,7 @@ impl<'a> ColourChunks<'a> {
         }
     }
 
-    /// gAMA and cHRM (sections 11.3.2.1 and 11.3.2.2); `None` when they amount to sRGB.
+    /// Parses cHRM and gAMA (sections 11.3.2.1 and 11.3.2.2). Returns `None` if they mean sRGB.
     fn gama_chrm(&self) -> Option<GamaChrm> {
         let gamma = self
             .gama
@@ -101,6 +116,7 @@ impl<'a> ColourChunks<'a> {
             .filter(|gamma| SANE_GAMMA.contains(gamma));
         let gamma = gamma.filter(|gamma| !SRGB_GAMMA.contains(gamma));
         let chromaticities = self.chrm.and_then(|chunk| {
+            // Eight numbers of 4 bytes: x and y of white, red, green and blue.
             let point = |offset| Some((chunk.be32(offset)?, chunk.be32(offset + 4)?));
             Some([point(0)?, point(8)?, point(16)?, point(24)?])
         });

@@ -1,4 +1,4 @@
-//! libwebp: the only place that calls its decoder.
+//! Bindings to the decoder of libwebp. No other module calls it.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::ffi::c_int;
@@ -8,8 +8,14 @@ use libwebp_sys as ffi;
 
 use crate::error::Error;
 
-/// Decodes a still WebP file, scaled to `width` × `height`, which is at most its own size, as
-/// RGBA or RGB. All of the bitstream is decoded, whatever the size.
+/// Decodes a still WebP to RGBA or RGB of 8 bits per sample, scaled to `width` × `height` pixels.
+///
+/// The scaled size must not exceed the size of the picture. `file` is a complete file or a bare VP8
+/// or VP8L bitstream. The whole bitstream is decoded, whatever the scaled size.
+///
+/// # Errors
+/// [`Error::Truncated`] if the bitstream ends early. [`Error::Damaged`] if it is invalid or libwebp
+/// cannot allocate memory. [`Error::Encoder`] if libwebp has another ABI version than its bindings.
 pub(super) fn decode(
     file: &[u8],
     width: u32,
@@ -35,8 +41,12 @@ pub(super) fn decode(
     unsafe { run(file, config) }.map(|()| pixels)
 }
 
-/// As [`decode`], a lossy picture without alpha as it is coded: luminance of `width` × `height`, and
-/// two differences of colour at half of that, rounded up.
+/// Decodes a lossy picture without alpha to its planes Y, Cb and Cr, without colour conversion.
+///
+/// Y has `width` × `height` samples of 8 bits. Cb and Cr have half of each, rounded up.
+///
+/// # Errors
+/// Same as [`decode`].
 pub(super) fn decode_planes(file: &[u8], width: u32, height: u32) -> Result<[Vec<u8>; 3], Error> {
     let (stride, half) = (width as usize, width.div_ceil(2) as usize);
     let mut luminance = vec![0; stride * height as usize];
@@ -63,10 +73,11 @@ pub(super) fn decode_planes(file: &[u8], width: u32, height: u32) -> Result<[Vec
     unsafe { run(file, config) }.map(|()| [luminance, blue, red])
 }
 
-/// A decoder that scales into memory of ours.
+/// Returns a configuration that scales into a buffer of the caller.
 fn config(width: u32, height: u32) -> Result<ffi::WebPDecoderConfig, Error> {
-    let mut config =
-        ffi::WebPDecoderConfig::new().map_err(|()| Error::Encoder { what: "libwebp" })?;
+    let mut config = ffi::WebPDecoderConfig::new().map_err(|()| Error::Encoder {
+        what: "libwebp and its bindings have different versions",
+    })?;
     config.options.use_scaling = 1;
     config.options.scaled_width = int(width as usize)?;
     config.options.scaled_height = int(height as usize)?;
@@ -74,12 +85,21 @@ fn config(width: u32, height: u32) -> Result<ffi::WebPDecoderConfig, Error> {
     Ok(config)
 }
 
+/// Converts a size to a C `int`.
+///
+/// # Errors
+/// [`Error::Damaged`] above `c_int::MAX`.
 fn int(number: usize) -> Result<c_int, Error> {
-    c_int::try_from(number).map_err(|_| Error::damaged("the size"))
+    c_int::try_from(number).map_err(|_| Error::damaged("the size exceeds the range of libwebp"))
 }
 
+/// Decodes `file` into the output of `config`.
+///
+/// # Errors
+/// [`Error::Truncated`] or [`Error::Damaged`]; see [`decode`].
+///
 /// # Safety
-/// The configured output is memory of the configured size.
+/// The output of `config` must point to writable buffers of the sizes stated in `config`.
 unsafe fn run(file: &[u8], mut config: ffi::WebPDecoderConfig) -> Result<(), Error> {
     // SAFETY: `config` is initialised; with external memory libwebp neither grows nor frees its
     // output. `file` is valid for its length.
@@ -88,6 +108,6 @@ unsafe fn run(file: &[u8], mut config: ffi::WebPDecoderConfig) -> Result<(), Err
         ffi::VP8StatusCode::VP8_STATUS_OK => Ok(()),
         ffi::VP8StatusCode::VP8_STATUS_NOT_ENOUGH_DATA
         | ffi::VP8StatusCode::VP8_STATUS_SUSPENDED => Err(Error::TRUNCATED),
-        _ => Err(Error::damaged("the picture data")),
+        _ => Err(Error::damaged("the image data is invalid")),
     }
 }
