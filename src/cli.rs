@@ -84,7 +84,10 @@ pub fn main() -> ExitCode {
         return exit;
     }
     let arguments = Arguments::parse();
-    let config = match config::load(&arguments.overrides(), config::environment()) {
+    // The settings refuse unknown variables of this prefix, but these two belong to a command.
+    let environment =
+        config::environment().filter(|(name, _)| !maintenance::TARGET_KEYS.contains(&&**name));
+    let config = match config::load(&arguments.overrides(), environment) {
         Ok(config) => config,
         Err(invalid) => {
             print_error(&invalid);

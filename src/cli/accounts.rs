@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::{maintenance, output::print};
 use crate::{
     accounts::Username, app::CommandContext, auth::password::NewPassword, config::Config,
-    database::User, failure::Language,
+    database::User, failure::Language, storage::PictureKey,
 };
 
 /// Accounts read at once.
@@ -109,13 +109,11 @@ async fn show(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     if user.is_deleted() {
         text += &format!("deleted: {}\n", time(user.deleted_at));
     }
-    match &user.avatar_digest {
+    match user.digest()? {
         Some(digest) => {
+            let key = PictureKey::new(user.id, digest);
             let sizes = user.avatar_sizes.as_deref().unwrap_or_default();
-            text += &format!(
-                "picture: {}, avatars/{}/{digest}, sizes {sizes}\n",
-                context.location, user.id
-            );
+            text += &format!("picture: {}, {key}, sizes {sizes}\n", context.location);
         }
         None => text += "picture: none\n",
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Environment variables with the key of the store that pictures are moved to.
-const TARGET_KEYS: [&str; 2] = ["VERAICON_TO_ACCESS_KEY", "VERAICON_TO_SECRET_KEY"];
+pub(super) const TARGET_KEYS: [&str; 2] = ["VERAICON_TO_ACCESS_KEY", "VERAICON_TO_SECRET_KEY"];
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Gc {

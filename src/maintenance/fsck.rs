@@ -162,10 +162,8 @@ impl Maintenance {
                     continue;
                 }
                 add(&counts.rows);
-                progress.find(&format!(
-                    "avatars/{}/{}: its row is live, but no account names it",
-                    row.user_id, row.digest
-                ));
+                let key = PictureKey::new(row.user_id, row.digest()?);
+                progress.find(&format!("{key}: its row is live, but no account names it"));
                 if repair != Repair::None {
                     self.lifecycle.unreference(row).await?;
                     add(&counts.repaired);

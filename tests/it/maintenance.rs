@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use reqwest::StatusCode;
+use sea_orm::ConnectionTrait;
 use tokio::{io::AsyncWriteExt, process::Command};
 use veraicon::{
     app::{self, CommandContext},
@@ -435,10 +436,18 @@ async fn a_failed_collection_is_tried_again_in_the_next_round() {
     orphan(&service, user, 'a').await;
     service.advance(LONG);
 
-    // A file in place of the folder makes the listing fail.
+    // The first round ran when the service started, and has the lease of this day.
+    let url = service.database_url();
+    let connection = sea_orm::Database::connect(&url).await.unwrap();
+    let end_lease = "DELETE FROM leases WHERE name = 'collection'";
+    connection.execute_unprepared(end_lease).await.unwrap();
+    connection.close().await.unwrap();
+
+    // A link to itself in place of the folder makes the listing fail. A file would count as an
+    // empty folder.
     let objects = service.folder.path().join("data/objects");
     fs::rename(objects.join("avatars"), objects.join("hidden")).unwrap();
-    fs::write(objects.join("avatars"), "not a folder").unwrap();
+    std::os::unix::fs::symlink("avatars", objects.join("avatars")).unwrap();
     service.app.jobs.run_once().await.unwrap_err();
     fs::remove_file(objects.join("avatars")).unwrap();
     fs::rename(objects.join("hidden"), objects.join("avatars")).unwrap();
