@@ -23,12 +23,13 @@ use crate::{
     clock::Clock,
     config::{Config, SandboxNeed},
     database::Database,
+    failure::Failure,
     identicon::Identicons,
     jobs::Jobs,
     maintenance::Maintenance,
     metrics::Metrics,
     snowflake::{Node, Snowflakes},
-    storage::{Location, Storage},
+    storage::{Storage, StorageLocation},
     workers::{Program, Sandbox, Workers},
 };
 
@@ -105,14 +106,14 @@ impl App {
         let url_base = url_base.trim_end_matches('/').to_owned();
         let (location, storage) = open::open_storage(&config, &database, url_base, true).await?;
         let policy = Arc::new(policy(&config));
-        let storage = storage.keeping(config.storage.cache.0, &policy.sizes, policy.format);
+        let storage = storage.with_cache(config.storage.cache.0, &policy.sizes, policy.format);
         let metrics = Metrics::default();
         let budget = budget(&config, &policy)?;
         let workers = Workers::new(budget, Arc::clone(&policy), program, metrics.clone());
         let ids = Arc::new(Snowflakes::new(clock.clone(), foundation.node));
         let grace = config.storage.grace.milliseconds();
         let lifecycle = Lifecycle::new(database.clone(), clock.clone(), Arc::clone(&ids), grace);
-        if lease.is_none() && matches!(location, Location::Folder(_)) {
+        if lease.is_none() && matches!(location, StorageLocation::Folder(_)) {
             release_claims(&config, &lifecycle).await?;
         }
         let identicons = Identicons::new(&public_url, &policy.sizes, policy.format, policy.quality);
@@ -187,6 +188,20 @@ impl App {
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.0.public_url
+    }
+
+    /// Checks that the database and the store answer and that worker processes run. Returns the
+    /// number of these processes.
+    ///
+    /// # Errors
+    /// The failure of the first part that does not answer.
+    pub async fn check_ready(&self) -> Result<usize, Failure> {
+        self.database.ping().await?;
+        self.storage.ping().await?;
+        match self.workers.alive() {
+            0 => Err(Failure::internal("no worker process is running")),
+            processes => Ok(processes),
+        }
     }
 
     /// Starts the background jobs.

@@ -12,11 +12,14 @@ pub mod lifecycle;
 mod publish;
 mod sweep;
 
+use bytes::Bytes;
 use veraicon_picture::{Crop, Picture as Square};
 
 pub use crate::database::{Owner, PublishGuard};
+pub(crate) use crate::workers::{FORM_BYTES, resource_exhausted};
 use crate::{
     database::User,
+    digest::Digest,
     failure::Failure,
     identicon::Identicons,
     storage::{PictureKey, Storage},
@@ -146,20 +149,39 @@ impl Avatars {
     /// Returns the URLs of the user's picture, largest size first.
     #[must_use]
     pub fn urls(&self, user: &User) -> Vec<AvatarUrl> {
-        let (Some(digest), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
+        let (Ok(Some(digest)), Some(format)) = (user.digest(), &user.avatar_format) else {
             let urls = self.identicons.urls(user.id).into_iter();
             return urls.map(|(size, url)| AvatarUrl { size, url }).collect();
         };
-        let key = PictureKey {
-            user: user.id,
-            digest: digest.clone(),
-        };
+        let key = PictureKey::new(user.id, digest);
         user.sizes()
             .map(|size| AvatarUrl {
                 size,
                 url: self.storage.url(&key, size, format),
             })
             .collect()
+    }
+
+    /// Returns the bytes of a picture in one size, or nothing if there is none. `name` is a digest
+    /// or the name of the user's default picture, as in the URL.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the default picture cannot be drawn.
+    pub async fn get(&self, user: i64, name: &str, size: u32) -> Result<Option<Bytes>, Failure> {
+        if let Ok(digest) = Digest::parse(name) {
+            let key = PictureKey::new(user, digest);
+            let extension = self.identicons.format().extension();
+            return self.storage.get_cached(&key, size, extension).await;
+        }
+        if name == self.identicons.name(user) {
+            return self.identicons.get(user, size).await;
+        }
+        Ok(None)
+    }
+
+    /// Returns the bytes of an object if the cache holds them. The key may be any text.
+    pub async fn cached(&self, object: &str) -> Option<Bytes> {
+        self.storage.cached(object).await
     }
 
     /// Publishes outputs. Returns nothing if the owner may not publish any more.

@@ -1,14 +1,17 @@
-//! Everything that a request can fail with: a stable reason for programs, a message for people, and a cause for the log.
+//! Failures of the domain: a stable reason for programs, a message for people, a cause for the log.
 
 mod message;
 
 use std::{error::Error, fmt, time::Duration};
 
-pub use self::message::Language;
+use veraicon_picture::Complexity;
 
-/// Why a request was refused or could not be served.
+pub use self::message::Language;
+pub(crate) use self::message::format_bytes;
+
+/// The cause why an operation was refused or could not be done.
 ///
-/// The variants speak of what was asked, never of how it is transported: which HTTP status each has is decided elsewhere.
+/// The variants know nothing of HTTP: `http` decides which status each of them has.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
@@ -18,165 +21,144 @@ pub enum Failure {
     SeveralFiles,
     /// The file has no bytes.
     EmptyFile,
-    /// The bytes are no picture; `kind` is what they are, where that is known.
+    /// The file is not a picture.
     NotAnImage {
-        /// A word such as `PDF`.
+        /// The detected file type, such as `PDF`. `None` if it is unknown.
         kind: Option<String>,
     },
-    /// A picture of a kind that is not taken.
+    /// The file is a picture in a format that the service does not read.
     UnsupportedFormat {
-        /// A word such as `HEIC`.
+        /// The format, such as `HEIC`.
         what: String,
     },
-    /// The picture ends before all of it is there.
+    /// The picture's data end too early.
     ImageTruncated {
-        /// How much of it is there, in percent, where that is known.
+        /// Present part of the picture in percent. `None` if it is unknown.
         received: Option<u8>,
     },
-    /// The picture's data contradict themselves.
+    /// The picture's data break the rules of their format.
     ImageDamaged {
-        /// Where, in bytes from the start of the file.
+        /// Position of the damage in bytes from the start of the file. `None` if it is unknown.
         offset: Option<u64>,
     },
     /// The file is too large.
     TooLarge {
-        /// Its size in bytes, where that is known.
+        /// Size in bytes. `None` if the request does not declare it.
         bytes: Option<u64>,
-        /// The most that is taken, in bytes.
-        limit: u64,
-    },
-    /// A form of a few texts is too large.
-    BodyTooLarge {
-        /// The most that is taken, in bytes.
+        /// Maximum size in bytes.
         limit: u64,
     },
     /// The picture has too many pixels.
     TooManyPixels {
-        /// Its width in pixels.
+        /// Width in pixels.
         width: u32,
-        /// Its height in pixels.
+        /// Height in pixels.
         height: u32,
-        /// The most that is taken, width times height.
+        /// Maximum of width times height.
         limit: u64,
     },
-    /// The picture asks for more work than any honest one.
+    /// The picture needs more work or memory than any real picture.
     TooComplex {
-        /// What there is too much of.
-        what: String,
-        /// How much.
+        /// The quantity that is too large.
+        what: Complexity,
+        /// Measured value.
         value: u64,
-        /// The most that is taken.
+        /// Maximum value.
         limit: u64,
     },
-    /// A field of the request is missing, of the wrong type or out of bounds.
+    /// A field of the request is missing, has the wrong type or is out of range.
     InvalidField {
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The rule that the field breaks.
         problem: FieldProblem,
-    },
-    /// The body is not of a type that this request takes.
-    UnsupportedContentType {
-        /// The types that are taken.
-        expected: &'static str,
-    },
-    /// The body does not follow the rules of its own type.
-    MalformedBody {
-        /// The type that it should be.
-        expected: &'static str,
     },
     /// The request needs a token and has none.
     TokenMissing,
-    /// The token's time is over, and no other one takes its place.
+    /// The token has expired, and the request has no other token that is valid.
     TokenExpired,
-    /// The token was not made here, is of the wrong type, or its session has ended.
+    /// The token has a wrong signature or type, or its session has ended.
     TokenInvalid,
-    /// Unknown user or wrong password: which of them is not told.
+    /// The user does not exist or the password is wrong. Clients must not learn which.
     BadCredentials,
-    /// Another account has this name.
+    /// Another account has this user name.
     UsernameTaken,
-    /// Too many attempts: the next one must wait.
+    /// Too many attempts. The next one must wait.
     RateLimited {
-        /// When to try again, in whole seconds.
+        /// Delay before the next attempt, in whole seconds.
         retry_after: Duration,
     },
-    /// New accounts are not taken.
+    /// The service accepts no new accounts.
     RegistrationClosed,
-    /// There is no such user.
+    /// The user does not exist.
     UserNotFound,
-    /// The user has no such session, or it has ended.
+    /// The user has no such session, or the session has ended.
     SessionNotFound,
-    /// There is nothing under this address.
-    NotFound,
-    /// The address is right, the method is not.
-    MethodNotAllowed,
-    /// The body did not arrive in time.
-    RequestTimeout,
     /// The service has no capacity for the request at the moment.
     Busy {
-        /// When to try again.
+        /// Delay before the next attempt.
         retry_after: Duration,
-        /// The error that made the service refuse; absent when a limit of its own was reached.
+        /// The error behind the refusal. `None` if the service reached a limit of its own.
         cause: Option<Cause>,
     },
-    /// The database or the object store cannot be reached, or has no space.
+    /// The database or the object store cannot be reached, or has no free space.
     Unavailable(Cause),
-    /// A fault of the service, the database or the object store.
+    /// The service, the database or the object store has a defect.
     Internal(Cause),
 }
 
-/// What is wrong with a field.
+/// The rule that a field breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldProblem {
-    /// It is not there.
+    /// The field is missing.
     Missing,
-    /// It is there more than once.
+    /// The form has the field more than once.
     Repeated,
-    /// It is no text.
+    /// The value is not a text.
     NotText,
-    /// It is no whole number of pixels.
+    /// The value is not a whole number.
     NotAWholeNumber,
-    /// A name that is too short or too long.
+    /// The name is too short or too long.
     Characters {
-        /// How many characters it has.
+        /// Number of characters.
         found: usize,
-        /// The fewest it may have.
-        least: usize,
-        /// The most it may have.
-        most: usize,
+        /// Minimum number of characters.
+        min: usize,
+        /// Maximum number of characters.
+        max: usize,
     },
-    /// A name with an ASCII character that names may not have.
+    /// The name has an ASCII character that names may not have.
     NameCharacters,
-    /// A password with control characters.
+    /// The password has control characters.
     ControlCharacters,
-    /// Characters, or an order of characters, that PRECIS does not let pass (RFC 8264).
+    /// PRECIS forbids a character or the order of the characters (RFC 8264).
     RefusedByPrecis,
-    /// Fewer characters than a password needs.
+    /// The password has too few characters.
     TooShort {
-        /// How many characters it has.
+        /// Number of characters.
         found: usize,
-        /// The fewest it may have.
-        least: usize,
+        /// Minimum number of characters.
+        min: usize,
     },
-    /// More characters than a password may have.
+    /// The password has more characters than the maximum number of bytes.
     TooLong {
-        /// How many characters it has.
+        /// Number of characters.
         found: usize,
-        /// The most it may have.
-        most: usize,
+        /// Maximum number of bytes of UTF-8.
+        max: usize,
     },
-    /// More bytes than a password may have.
+    /// The password has too many bytes.
     TooManyBytes {
-        /// How many bytes of UTF-8 it has.
+        /// Number of bytes of UTF-8.
         found: usize,
-        /// The most it may have.
-        most: usize,
+        /// Maximum number of bytes of UTF-8.
+        max: usize,
     },
-    /// The crop square leaves the picture.
+    /// A part of the crop square is outside the picture.
     OutsidePicture {
-        /// The picture's width in pixels, upright.
+        /// Width of the upright picture in pixels.
         width: u32,
-        /// The picture's height in pixels, upright.
+        /// Height of the upright picture in pixels.
         height: u32,
     },
 }
@@ -225,7 +207,7 @@ impl Failure {
         }
     }
 
-    /// The stable word that programs go by.
+    /// Returns the stable word by which programs tell failures apart.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -236,12 +218,10 @@ impl Failure {
             Self::UnsupportedFormat { .. } => "unsupported_format",
             Self::ImageTruncated { .. } => "image_truncated",
             Self::ImageDamaged { .. } => "image_damaged",
-            Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_large",
+            Self::TooLarge { .. } => "too_large",
             Self::TooManyPixels { .. } => "too_many_pixels",
             Self::TooComplex { .. } => "too_complex",
             Self::InvalidField { .. } => "invalid_field",
-            Self::UnsupportedContentType { .. } => "unsupported_content_type",
-            Self::MalformedBody { .. } => "malformed_body",
             Self::TokenMissing => "token_missing",
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid => "token_invalid",
@@ -251,9 +231,6 @@ impl Failure {
             Self::RegistrationClosed => "registration_closed",
             Self::UserNotFound => "user_not_found",
             Self::SessionNotFound => "session_not_found",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::RequestTimeout => "request_timeout",
             Self::Busy { .. } => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
@@ -277,6 +254,7 @@ impl Error for Failure {
 impl fmt::Display for Cause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.0)?;
+        // Most errors print only their own text, and the real cause is the last of the chain.
         let mut source = self.0.source();
         while let Some(cause) = source {
             write!(formatter, ": {cause}")?;

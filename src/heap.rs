@@ -1,11 +1,12 @@
 //! Settings of the memory allocator (glibc `mallopt`). Other allocators keep their defaults.
 //!
-//! By default glibc returns freed memory to the kernel early. Getting pages back from the kernel costs more than most steps
-//! of the work on a picture.
+//! By default glibc returns freed memory to the kernel early. Getting pages back from the kernel
+//! costs more than most steps of the work on a picture.
 
 /// Settings in bytes (mallopt(3)).
 pub(crate) struct MallocTuning {
-    /// Size above which a block gets its own mapping, which is returned to the kernel when the block is freed.
+    /// Size above which a block gets its own mapping, which is returned to the kernel when the
+    /// block is freed.
     pub(crate) mmap_threshold: i32,
     /// Free memory at the end of the heap above which it is returned to the kernel.
     pub(crate) trim_threshold: i32,
@@ -33,13 +34,15 @@ impl MallocTuning {
     pub(crate) fn apply(&self) {}
 }
 
-/// Returns free memory between used blocks to the kernel if the heap is larger than `max_bytes` (malloc_trim(3)).
+/// Returns free memory between used blocks to the kernel if the heap is larger than `max_bytes`
+/// (malloc_trim(3)).
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "the standard library does not wrap these calls")]
 pub(crate) fn trim_above(max_bytes: u64) {
     // SAFETY: neither call takes a pointer.
     unsafe {
-        // `mallinfo2` would need glibc 2.33. A worker's heap is below the 2 GiB that `mallinfo` can count.
+        // `mallinfo2` would need glibc 2.33. A worker's heap is below the 2 GiB that `mallinfo` can
+        // count.
         let heap = libc::mallinfo();
         // Used, free, and in mappings of their own.
         let bytes = heap.uordblks + heap.fordblks + heap.hblkhd;

@@ -1,49 +1,51 @@
-//! Routes, and all that knows of HTTP: status codes, headers, how a body is read and an answer written.
+//! The HTTP interface: routes, status codes, headers, request bodies and responses.
 
 mod account;
-mod answer;
 mod body;
-mod caller;
 mod client_address;
-mod fields;
-mod finish;
+mod drain;
+mod envelope;
+mod error;
+mod error_response;
+mod form_fields;
+mod header_names;
 mod health;
-mod linger;
 mod metrics;
 mod multipart;
+mod negotiate;
 mod openapi;
 mod picture;
 mod sessions;
+mod tokens;
 mod upload;
+
+use std::time::Duration;
 
 use axum::{
     Router,
-    http::{HeaderName, HeaderValue, Method, header},
+    http::{HeaderValue, Method, header},
     middleware,
+    response::IntoResponse,
     routing::{delete, get, post, put},
 };
 use tower::util::option_layer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub(crate) use self::{
-    linger::{Lingering, Waits},
-    picture::quick,
+    drain::{DrainOnDrop, ExpectContinue},
+    picture::serve_cached,
+};
+use self::{
+    error::HttpError,
+    header_names::{ACCESS_TOKEN, REFRESH_TOKEN},
 };
 pub use self::{metrics::serve as serve_metrics, openapi::document as openapi_document};
 use crate::{app::App, failure::Failure};
 
-/// Carries an access token, in requests and in answers.
-static ACCESS_TOKEN: HeaderName = HeaderName::from_static("access-token");
-/// Carries a refresh token, in requests and in answers.
-static REFRESH_TOKEN: HeaderName = HeaderName::from_static("refresh-token");
+/// Time for which browsers may cache the result of a CORS preflight request.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// On every answer: its type is what it says (Fetch Standard, section 3.6).
-const NOSNIFF: (HeaderName, HeaderValue) = (
-    header::X_CONTENT_TYPE_OPTIONS,
-    HeaderValue::from_static("nosniff"),
-);
-
-/// All routes, under the base path.
+/// Returns the router with all routes, below the configured base path.
 pub fn router(app: App) -> Router {
     let routes = Router::new()
         .route("/user/register", post(account::register))
@@ -71,19 +73,25 @@ pub fn router(app: App) -> Router {
         Router::new().nest(&base_path, routes)
     };
     router
-        .fallback(|| async { Failure::NotFound })
-        .method_not_allowed_fallback(|| async { Failure::MethodNotAllowed })
+        .fallback(|| async { HttpError::NotFound })
+        .method_not_allowed_fallback(|| async { HttpError::MethodNotAllowed })
+        // Inside `render_response`, so that a panic becomes an error response like all others.
         .layer(CatchPanicLayer::custom(|_| {
-            axum::response::IntoResponse::into_response(Failure::internal("a handler panicked"))
+            HttpError::from(Failure::internal("a handler panicked")).into_response()
         }))
-        .layer(middleware::from_fn_with_state(app.clone(), finish::finish))
-        // A second one, for what lies between.
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            error_response::render_response,
+        ))
+        // The first layer of this type does not catch a panic of `render_response`.
         .layer(CatchPanicLayer::new())
         .layer(option_layer(cors))
         .with_state(app)
 }
 
-/// What browsers let pages of other origins do (Fetch Standard, section 3.3).
+/// Makes the layer that lets pages of other origins use the API (Fetch Standard, section 3.3).
+///
+/// Returns `None` if no other origins are configured.
 fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
@@ -113,6 +121,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             REFRESH_TOKEN.clone(),
             header::RETRY_AFTER,
         ])
-        .max_age(std::time::Duration::from_secs(60 * 60));
+        .max_age(PREFLIGHT_MAX_AGE);
     Some(cors)
 }

@@ -71,8 +71,12 @@ impl Jobs {
         {
             return Ok(0);
         }
-        self.database.forget_sessions(self.clock.now()).await?;
-        self.database.forget_attempts(self.clock.now()).await?;
+        self.database
+            .delete_expired_sessions(self.clock.now())
+            .await?;
+        self.database
+            .delete_expired_attempts(self.clock.now())
+            .await?;
         let removed = self.avatars.sweep(None).await?;
         Ok(removed + self.collect_daily().await?)
     }

@@ -1,7 +1,12 @@
-//! An avatar service: an app hands it any upload; it proves that the bytes are a picture, rejects what is not, and gives
-//! back small, clean, immutable ones, with the accounts and tokens that this needs.
+//! An avatar service. An app hands it any upload. The service proves that the bytes are a picture,
+//! refuses everything else, and returns small, clean, immutable pictures. It brings the accounts and
+//! tokens that this needs.
 //!
-//! Data flows one way: [`http`] → [`accounts`], [`avatars`] → [`database`], [`storage`], [`workers`] → [`veraicon_picture`].
+//! Data flows one way: [`http`] → [`accounts`], [`avatars`] → [`database`], [`storage`],
+//! [`workers`] → [`veraicon_picture`].
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("veraicon runs on Linux only: worker processes need memfd, seccomp and Landlock");
 
 pub mod accounts;
 pub mod app;
@@ -11,7 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod database;
-mod digest;
+pub mod digest;
 pub mod failure;
 mod heap;
 pub mod http;

@@ -8,8 +8,6 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::failure::Failure;
-
 /// Media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -89,12 +87,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an upload.
-    pub fn count_upload<T>(&self, outcome: &Result<T, Failure>) {
-        let outcome = match outcome {
-            Ok(_) => "accepted",
-            Err(failure) => failure.reason(),
-        };
+    /// Counts an upload by its outcome: `accepted`, or the reason of its failure.
+    pub fn count_upload(&self, outcome: &'static str) {
         self.uploads.get_or_create(&Outcome { outcome }).inc();
     }
 

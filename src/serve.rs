@@ -1,4 +1,4 @@
-//! The accept loop: bounds on connections and on the time that heads of requests take, and an end that lets requests finish.
+//! The server: accepts connections, limits them, and shuts down gracefully.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,17 +22,17 @@ use tower::ServiceExt;
 
 use crate::{
     app::App,
-    http::{self, Lingering, Waits},
+    http::{self, DrainOnDrop, ExpectContinue},
 };
 
-/// The most bytes of a request's head.
-const HEAD_BYTES: usize = 64 << 10;
-/// The pause after a connection could not be accepted, as when the process is out of file descriptors.
+/// Maximum size of a request's head, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Pause after a failed `accept`. The usual cause is a lack of file descriptors, which lasts.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` ends, then lets requests in flight finish, and closes everything.
+/// Serves requests until `stop` is ready. Then waits for running requests and closes the app.
 ///
-/// HTTP/1.1 alone is spoken: browsers speak HTTP/2 to the proxy that holds the certificate, and proxies HTTP/1.1 to what is behind them.
+/// The server speaks only HTTP/1.1. Proxies in front of it speak HTTP/2 to browsers.
 pub async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()>) {
     app.start_background_work();
     let limits = &app.config.limits;
@@ -50,6 +50,7 @@ pub async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()>
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
+            // Before `accept`, so that connections above the limit wait in the kernel's queue.
             let permit = Arc::clone(&connections).acquire_owned().await;
             (permit, listener.accept().await)
         };
@@ -57,14 +58,16 @@ pub async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()>
             (permit, accepted) = accepted => match (permit, accepted) {
                 (Ok(permit), Ok((stream, peer))) => acceptor.serve(stream, peer, permit),
                 (_, Err(error)) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
+                // Never happens: nothing closes the semaphore.
                 (Err(_), _) => break,
             },
             () = &mut stop => break,
         }
     }
+    // New connections are refused at once, so that a load balancer tries another node.
     drop(listener);
     let finished = tokio::time::timeout(
         app.config.server.shutdown_timeout.duration(),
@@ -72,7 +75,7 @@ pub async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()>
     )
     .await;
     if finished.is_err() {
-        tracing::warn!("requests that did not finish in time were cut off");
+        tracing::warn!("requests were aborted: they did not finish within server.shutdown_timeout");
     }
     app.close().await;
 }
@@ -85,40 +88,46 @@ struct Acceptor {
 
 impl Acceptor {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
-        // Without it the last piece of an answer may wait for the client's acknowledgement; an error is for the first read to tell.
+        // Nagle's algorithm would delay the last packet of a response until the client's ACK. The
+        // error can be ignored: if the connection is broken, the first read reports that.
         let _ = stream.set_nodelay(true);
         let (router, app) = (self.router.clone(), self.app.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (router, app) = (router.clone(), app.clone());
             async move {
-                if let Some(response) = http::quick(&app, &request).await {
+                if let Some(response) = http::serve_cached(&app, &request).await {
                     return Ok(response);
                 }
-                let mut request = Lingering::wrap(request).map(Body::new);
+                let mut request = DrainOnDrop::wrap(request).map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
-                let waits = request.extensions().get::<Waits>().cloned();
+                let expect_continue = request.extensions().get::<ExpectContinue>().cloned();
                 let response = router.oneshot(request).await;
                 let mut response = response.unwrap_or_else(|never| match never {});
-                if waits.is_some_and(|waits| waits.get()) {
+                // The body was never read, so the next bytes may be the body or a new request.
+                if expect_continue.is_some_and(|expect| expect.is_waiting()) {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
                 Ok::<_, Infallible>(response)
             }
         });
+        // A client that stops reading must not hold its connection and its response for ever. Reads
+        // have their own limits: for the head below, for the body in `http`.
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.app.config.server.body_timeout.duration()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.app.config.server.header_timeout.duration())
-            .max_buf_size(HEAD_BYTES)
+            .max_buf_size(MAX_HEAD_BYTES)
+            // A client may close its sending half after the request, and still read the response.
             .half_close(true)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = self.graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "a connection ended early");
+                tracing::debug!(%error, %peer, "connection failed");
             }
+            // Not earlier, so that the limit counts connections and not requests.
             drop(permit);
         });
     }

@@ -1,20 +1,23 @@
-//! The object store: the one place that knows where each object lies, and when it is safe.
+//! The object store. Only this module knows the path of an object, and when the object is durable.
 
 mod bucket;
 mod cache;
+mod errors;
+mod key;
 mod listing;
 mod local;
 mod location;
 
 pub(crate) use self::local::create_durably;
 pub use self::{
-    bucket::Access,
+    bucket::{BucketCredentials, StorageOptions},
+    key::PictureKey,
     listing::{Listed, Listing},
-    location::{Bucket, Location, Provider},
+    location::{Bucket, Provider, StorageLocation},
 };
 
 use std::{
-    fmt, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -26,123 +29,131 @@ use opendal::{ErrorKind, Operator, services::Fs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use veraicon_picture::OutputFormat;
 
-use self::cache::Cache;
-use crate::{clock::Clock, failure::Failure};
+use self::{bucket::BucketOperators, cache::PictureCache, errors::store_failure};
+use crate::{
+    clock::{Clock, Milliseconds},
+    failure::Failure,
+};
 
-/// Names one set of objects: the sizes of one picture of one user.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PictureKey {
-    /// Whose picture it is.
-    pub user: i64,
-    /// SHA-256 over the outputs, in hexadecimal.
-    pub digest: String,
-}
+/// `Cache-Control` of an object. Its path contains the digest of its content, so the content never
+/// changes (RFC 8246).
+pub const CACHE_CONTROL_IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// How long browsers and caches may keep an object: a key names its content, so what lies under it never changes.
-pub const CACHING: &str = "public, max-age=31536000, immutable";
-
-/// How many pictures are being stored at once by a node. More of them would wait for each other in the store, where the
-/// time of each request runs out: a store that has too much to do would be asked for everything again.
-const TURNS: usize = 32;
-/// How long a client is told to wait for its turn.
+/// Most pictures that a node stores in parallel.
+///
+/// More would only wait in the store, where their requests time out and are then repeated, which
+/// adds to its load.
+const MAX_CONCURRENT_WRITES: usize = 32;
+/// Time after which a client may try again if it got no permit.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The object that holds the store's name.
+/// The object that contains the name of the store.
 const NAME: &str = "veraicon-store";
 
 /// An open object store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
     operator: Operator,
-    /// The same, where nothing is asked for twice: what was removed again could be removed a third time, later.
-    once: Operator,
-    /// The folder of a store on this machine.
+    /// For removals. A repeated removal could take effect late, after the same picture has been
+    /// stored again.
+    without_retry: Operator,
+    /// The folder, if the store is one on this machine.
     folder: Option<PathBuf>,
-    /// What precedes an object's key in its URL.
+    /// The start of each object's URL.
     url_base: String,
-    /// What was shown lately.
-    shown: Option<Cache>,
-    turns: Arc<Semaphore>,
-    /// How long a turn is waited for.
-    patience: Duration,
+    cache: Option<PictureCache>,
+    write_permits: Arc<Semaphore>,
+    /// Most time to wait for a permit.
+    permit_timeout: Duration,
 }
 
-/// Leave to store a picture.
+/// A permit to store a picture.
 #[derive(Debug)]
-pub struct Turn {
+pub struct WritePermit {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Storage {
-    /// Opens the store at `location`. Objects are handed out under `url_base`.
+    /// Opens the store at `location`. URLs of its objects begin with `url_base`.
+    ///
+    /// Sends no request to a bucket.
     ///
     /// # Errors
-    /// The store cannot be opened. A bucket is not asked yet.
+    /// The folder cannot be created, or the settings of the bucket are invalid.
     pub async fn open(
-        location: &Location,
-        access: &Access,
+        location: &StorageLocation,
+        options: &StorageOptions,
         url_base: String,
     ) -> Result<Self, opendal::Error> {
-        let (operator, once, folder) = match location {
-            Location::Folder(folder) => {
+        let (operator, without_retry, folder) = match location {
+            StorageLocation::Folder(folder) => {
                 let operator = Self::open_folder(folder).await?;
                 (operator.clone(), operator, Some(folder.clone()))
             }
-            Location::Bucket(bucket) => {
-                let (operator, once) = bucket::open(bucket, access)?;
-                (operator, once, None)
+            StorageLocation::Bucket(bucket) => {
+                let BucketOperators {
+                    with_retry,
+                    without_retry,
+                } = bucket::open(bucket, options)?;
+                (with_retry, without_retry, None)
             }
         };
         Ok(Self {
             operator,
-            once,
+            without_retry,
             folder,
             url_base,
-            shown: None,
-            turns: Arc::new(Semaphore::new(TURNS)),
-            patience: access.timeout,
+            cache: None,
+            write_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_WRITES)),
+            permit_timeout: options.timeout,
         })
     }
 
-    /// The same store, of whose pictures so many bytes are kept for [`show`](Self::show); sizes and format are the ones in use.
+    /// Returns the same store with a cache of `max_bytes` for [`Self::get_cached`]; 0 for none.
+    ///
+    /// Only pictures of these sizes and this format are cached.
     #[must_use]
-    pub fn keeping(self, bytes: u64, sizes: &[u32], format: OutputFormat) -> Self {
-        let shown = (bytes > 0).then(|| Cache::new(bytes, sizes, format));
-        Self { shown, ..self }
+    pub fn with_cache(self, max_bytes: u64, sizes: &[u32], format: OutputFormat) -> Self {
+        let cache = (max_bytes > 0).then(|| PictureCache::new(max_bytes, sizes, format));
+        Self { cache, ..self }
     }
 
     async fn open_folder(folder: &Path) -> Result<Operator, opendal::Error> {
-        let unusable = |text: &str| opendal::Error::new(ErrorKind::ConfigInvalid, text.to_owned());
+        let invalid = |problem: &str| {
+            let text = format!("folder {}: {problem}", folder.display());
+            opendal::Error::new(ErrorKind::ConfigInvalid, text)
+        };
         let prepared = local::prepare(folder).await;
-        prepared.map_err(|error| unusable("the store's folder").set_source(error))?;
-        let text = |path: PathBuf| {
+        prepared.map_err(|error| invalid("it cannot be created").set_source(error))?;
+        let utf8 = |path: PathBuf| {
             let text = path.into_os_string().into_string();
-            text.map_err(|_| unusable("the store's folder is no UTF-8"))
+            text.map_err(|_| invalid("its path is not UTF-8"))
         };
         let builder = Fs::default()
-            .root(&text(folder.to_owned())?)
-            .atomic_write_dir(&text(local::unfinished(folder))?);
+            .root(&utf8(folder.to_owned())?)
+            .atomic_write_dir(&utf8(local::unfinished(folder))?);
         Operator::new(builder)
     }
 
-    /// Waits for leave to store a picture, before anybody is told that it is being stored.
+    /// Waits for a permit to store a picture. Call this before the picture is recorded in the
+    /// database.
     ///
     /// # Errors
-    /// [`Failure::Busy`], where it does not come within `storage.timeout`.
-    pub async fn turn(&self) -> Result<Turn, Failure> {
-        let permit = Arc::clone(&self.turns).acquire_owned();
-        match tokio::time::timeout(self.patience, permit).await {
-            Ok(permit) => Ok(Turn {
+    /// [`Failure::Busy`] if no permit is free within `storage.timeout`.
+    pub async fn write_permit(&self) -> Result<WritePermit, Failure> {
+        let permit = Arc::clone(&self.write_permits).acquire_owned();
+        match tokio::time::timeout(self.permit_timeout, permit).await {
+            Ok(permit) => Ok(WritePermit {
                 _permit: permit.map_err(Failure::internal)?,
             }),
             Err(_) => Err(Failure::busy(RETRY_AFTER)),
         }
     }
 
-    /// Stores all sizes of a picture, each with its bytes. When this returns, they outlive a loss of power.
+    /// Stores all sizes of a picture. After this they survive a power loss.
     ///
     /// # Errors
-    /// Not all could be stored; what was stored is of no consequence.
+    /// The store fails. Some of the sizes may then be stored.
     pub async fn put(
         &self,
         key: &PictureKey,
@@ -153,12 +164,15 @@ impl Storage {
             let path = key.object(*size, format.extension());
             self.write(path, format.media_type(), bytes.clone())
         });
-        // All of them come to their end, also after one has failed, so that each clears up after itself.
+        // Not `try_join_all`: it drops the other writes after the first error, before they have
+        // cleaned up.
         let written = join_all(writes).await;
         written
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
             .map_err(store_failure)?;
+        // A rename is durable only when the folder of the new name is synced. OpenDAL does not sync
+        // it.
         if let Some(folder) = &self.folder {
             let synced = local::sync_folders(folder, &key.folder()).await;
             synced.map_err(Failure::internal)?;
@@ -166,10 +180,11 @@ impl Storage {
         Ok(())
     }
 
-    /// The name that the store was given: what tells it from all others, wherever it lies.
+    /// Returns the name that [`Self::set_name`] gave to the store. It identifies the store even if
+    /// it moves.
     ///
     /// # Errors
-    /// The store is out of reach.
+    /// The store fails.
     pub async fn name(&self) -> Result<Option<String>, Failure> {
         match self.operator.read(NAME).await {
             Ok(buffer) => {
@@ -184,7 +199,7 @@ impl Storage {
     /// Gives the store a name.
     ///
     /// # Errors
-    /// The store is out of reach.
+    /// The store fails.
     pub async fn set_name(&self, name: &str) -> Result<(), Failure> {
         let text = Bytes::from(format!("{name}\n"));
         let written = self.write(NAME.to_owned(), "text/plain", text).await;
@@ -197,8 +212,11 @@ impl Storage {
 
     async fn write(&self, path: String, media_type: &str, bytes: Bytes) -> opendal::Result<()> {
         let mut writer = self.operator.writer_with(&path);
+        // Files have no headers, and OpenDAL refuses these options for them.
         if self.folder.is_none() {
-            writer = writer.content_type(media_type).cache_control(CACHING);
+            writer = writer
+                .content_type(media_type)
+                .cache_control(CACHE_CONTROL_IMMUTABLE);
         }
         let mut writer = writer.await?;
         let outcome = match writer.write(bytes).await {
@@ -206,16 +224,17 @@ impl Storage {
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            // Nothing is lost if this fails as well: what is left over is removed in time.
+            // If this fails too, `remove_unfinished` or the garbage collection removes the rest
+            // later.
             let _ = writer.abort().await;
         }
         outcome
     }
 
-    /// Reads one size of a picture; absent where there is none.
+    /// Reads one size of a picture; `None` if it does not exist.
     ///
     /// # Errors
-    /// The store is out of reach.
+    /// The store fails.
     pub async fn get(
         &self,
         key: &PictureKey,
@@ -223,15 +242,16 @@ impl Storage {
         extension: &str,
     ) -> Result<Option<Bytes>, Failure> {
         let read = self.read(&key.object(size, extension)).await;
-        found(read.map_err(Arc::new))
+        some_if_found(read.map_err(Arc::new))
     }
 
-    /// As [`get`](Self::get), for whoever looks at pictures: one that another node has removed may be there for some
-    /// seconds yet.
+    /// Reads one size of a picture through the cache.
+    ///
+    /// A picture that another node has removed may still be returned for some seconds.
     ///
     /// # Errors
-    /// The store is out of reach.
-    pub async fn show(
+    /// The store fails.
+    pub async fn get_cached(
         &self,
         key: &PictureKey,
         size: u32,
@@ -239,68 +259,71 @@ impl Storage {
     ) -> Result<Option<Bytes>, Failure> {
         let object = key.object(size, extension);
         let read = || self.read(&object);
-        found(match &self.shown {
-            Some(shown) => shown.get(&object, size, read).await,
+        some_if_found(match &self.cache {
+            Some(cache) => cache.get(&object, size, read).await,
             None => read().await.map_err(Arc::new),
         })
     }
 
-    /// The object, where it was shown lately. Its key may be any text.
-    pub async fn shown(&self, object: &str) -> Option<Bytes> {
-        self.shown.as_ref()?.look(object).await
+    /// Returns an object if it is in the cache. `object` may be any text.
+    pub async fn cached(&self, object: &str) -> Option<Bytes> {
+        self.cache.as_ref()?.peek(object).await
     }
 
     async fn read(&self, object: &str) -> Result<Bytes, opendal::Error> {
         let Some(folder) = &self.folder else {
-            // Copied, since the pieces that came are parts of larger buffers.
+            // Copied: the chunks of the response are slices of larger buffers, which the cache
+            // would keep alive.
             return Ok(self.operator.read(object).await?.to_vec().into());
         };
         let read = local::read(folder.join(object)).await;
         read.map(Bytes::from).map_err(|error| {
-            let what = "an object cannot be read";
+            let what = format!("{object} cannot be read");
             match error.kind() {
                 io::ErrorKind::NotFound => opendal::Error::new(ErrorKind::NotFound, what),
                 io::ErrorKind::PermissionDenied => {
                     opendal::Error::new(ErrorKind::PermissionDenied, what)
                 }
-                // As when there are no descriptors left.
+                // Such as EMFILE: the process has no free file descriptor.
                 _ => opendal::Error::new(ErrorKind::Unexpected, what).set_temporary(),
             }
             .set_source(error)
         })
     }
 
-    /// Removes all sizes of a picture; there being none is no error.
+    /// Removes all sizes of a picture. Succeeds if there are none.
     ///
     /// # Errors
-    /// Not all could be removed.
+    /// The store fails. Some of the sizes may then be removed.
     pub async fn remove(&self, key: &PictureKey) -> Result<(), Failure> {
         let folder = key.folder();
-        let removal = self.once.delete_with(&folder).recursive(true);
+        let removal = self.without_retry.delete_with(&folder).recursive(true);
         let removed = removal.await;
-        if let Some(shown) = &self.shown {
-            shown.forget(key).await;
+        // Even after an error, since some sizes may be gone.
+        if let Some(cache) = &self.cache {
+            cache.remove(key).await;
         }
         removed.map_err(store_failure)?;
         match &self.folder {
-            // Else a loss of power could bring the picture back.
-            Some(folder) => local::sync_folder(&folder.join(key.owner()))
+            // Without this the picture could return after a power loss.
+            Some(folder) => local::sync_folder(&folder.join(key.user_folder()))
                 .await
                 .map_err(Failure::internal),
             None => Ok(()),
         }
     }
 
-    /// Whether what was asked of the store, and never answered, may still be done later.
+    /// Returns true if the store may still apply a request after the request has failed or timed
+    /// out.
     #[must_use]
-    pub fn answers_late(&self) -> bool {
+    pub fn may_apply_late(&self) -> bool {
         self.folder.is_none()
     }
 
-    /// Removes what uploads that were cut off left unfinished long ago.
+    /// Removes unfinished files of interrupted uploads from a local folder.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The folder cannot be read or changed.
     pub async fn remove_unfinished(&self, clock: &Clock) -> Result<(), Failure> {
         match &self.folder {
             Some(folder) => local::remove_unfinished(folder, clock.now())
@@ -310,10 +333,10 @@ impl Storage {
         }
     }
 
-    /// Answers whether the store can be reached.
+    /// Checks that the store answers.
     ///
     /// # Errors
-    /// It cannot.
+    /// The store fails.
     pub async fn ping(&self) -> Result<(), Failure> {
         match &self.folder {
             Some(folder) => local::check(folder).await.map_err(Failure::internal),
@@ -321,83 +344,42 @@ impl Storage {
         }
     }
 
-    /// The URL of one size of a picture.
+    /// Lists all objects below the folder of pictures.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn list(&self) -> Result<Listing, Failure> {
+        Listing::start(&self.operator).await
+    }
+
+    /// Returns the stored sizes of a picture, and the format of each.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn sizes(&self, key: &PictureKey) -> Result<Vec<(u32, OutputFormat)>, Failure> {
+        listing::sizes(&self.operator, key).await
+    }
+
+    /// Returns the newest modification time of these objects; `None` if none of them exists.
+    ///
+    /// # Errors
+    /// The store fails, or returns no modification time.
+    pub async fn last_modified(&self, objects: &[String]) -> Result<Option<Milliseconds>, Failure> {
+        listing::last_modified(&self.operator, objects).await
+    }
+
+    /// Returns the URL of one size of a picture.
     #[must_use]
     pub fn url(&self, key: &PictureKey, size: u32, extension: &str) -> String {
         format!("{}/{}", self.url_base, key.object(size, extension))
     }
 }
 
-impl PictureKey {
-    /// Whose object this is: the reverse of [`Self::object`].
-    fn of(object: &str) -> Option<Self> {
-        let (folder, _) = object.rsplit_once('/')?;
-        let (user, digest) = folder.strip_prefix("avatars/")?.split_once('/')?;
-        let key = Self {
-            user: user.parse().ok()?,
-            digest: digest.to_owned(),
-        };
-        let is_digest = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_digest && key.to_string() == folder).then_some(key)
-    }
-
-    /// `avatars/{user}/{digest}/{size}.{extension}`.
-    fn object(&self, size: u32, extension: &str) -> String {
-        format!("{self}/{size}.{extension}")
-    }
-
-    /// All pictures of a user lie under this.
-    fn owner(&self) -> String {
-        format!("avatars/{}/", self.user)
-    }
-
-    /// All objects of a picture lie under this, and nothing else does.
-    fn folder(&self) -> String {
-        format!("{self}/")
-    }
-}
-
-impl fmt::Display for PictureKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "avatars/{}/{}", self.user, self.digest)
-    }
-}
-
-/// That there is no such object is no failure.
-fn found(outcome: Result<Bytes, Arc<opendal::Error>>) -> Result<Option<Bytes>, Failure> {
+/// Maps "not found" to `None`.
+fn some_if_found(outcome: Result<Bytes, Arc<opendal::Error>>) -> Result<Option<Bytes>, Failure> {
     match outcome {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(store_failure(error)),
     }
-}
-
-/// A store that is out of reach or without space is not available; all else is a fault.
-fn store_failure(error: impl Into<Arc<opendal::Error>>) -> Failure {
-    let error = error.into();
-    // What was tried again and failed again is persistent, and still nothing that is wrong here.
-    let refused = matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::ConfigInvalid | ErrorKind::Unsupported
-    );
-    if (error.is_temporary() || error.is_persistent()) && !refused {
-        return Failure::unavailable(error);
-    }
-    if has_no_space(&error) {
-        return Failure::unavailable(error);
-    }
-    Failure::internal(error)
-}
-
-/// Returns true if the error or one of its sources says that a disk or a quota is full.
-fn has_no_space(error: &opendal::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-        if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
 }

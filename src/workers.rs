@@ -1,7 +1,8 @@
-//! Worker processes, which decode pictures in a sandbox, and the limits on their number, their queue and their memory.
+//! Worker processes, which decode pictures in a sandbox, and the limits on their number, their
+//! queue and their memory.
 //!
-//! The process that serves requests never parses a picture; even its header is read by a worker. A picture that crashes or
-//! compromises its worker fails one request.
+//! The process that serves requests never parses a picture; even its header is read by a worker. A
+//! picture that crashes or compromises its worker fails one request.
 
 mod body;
 mod budget;
@@ -77,10 +78,12 @@ pub struct Shaped {
 }
 
 impl Workers {
-    /// Sets up the limits. No process is started yet. The sizes of the policy must be sorted, largest first.
+    /// Sets up the limits. No process is started yet. The sizes of the policy must be sorted,
+    /// largest first.
     #[must_use]
     pub fn new(budget: Budget, policy: Arc<Policy>, program: Program, metrics: Metrics) -> Self {
-        // Workers return the squares in this order. Any other order would look like a protocol error.
+        // Workers return the squares in this order. Any other order would look like a protocol
+        // error.
         debug_assert!(policy.sizes.is_sorted_by(|left, right| left >= right));
         let start = Start {
             policy: (*policy).clone(),
@@ -101,7 +104,8 @@ impl Workers {
         }))
     }
 
-    /// Starts the first process and returns the state of its sandbox. The other processes start in the background.
+    /// Starts the first process and returns the state of its sandbox. The other processes start in
+    /// the background.
     ///
     /// # Errors
     /// The process cannot be started, or it exits or hangs before it is ready.
@@ -126,13 +130,15 @@ impl Workers {
         self.0.workers.idle_ids()
     }
 
-    /// Takes a permit, and memory for a body of `body_bytes`, or for its first part if the length is unknown.
+    /// Takes a permit, and memory for a body of `body_bytes`, or for its first part if the length
+    /// is unknown.
     ///
-    /// Call this before the body is read, so that a client learns of an overload before it sends the body.
+    /// Call this before the body is read, so that a client learns of an overload before it sends
+    /// the body.
     ///
     /// # Errors
-    /// [`Failure::Busy`] at once if all permits are taken, after a timeout if the memory does not become free, and at once
-    /// if the system has no free file descriptor or memory.
+    /// [`Failure::Busy`] at once if all permits are taken, after a timeout if the memory does not
+    /// become free, and at once if the system has no free file descriptor or memory.
     pub async fn admit(
         &self,
         body_bytes: Option<u64>,
@@ -148,11 +154,12 @@ impl Workers {
 
     /// Decodes a picture in a worker process and makes its squares.
     ///
-    /// The job runs to its end even if the caller is dropped. It holds its permit and its memory until then.
+    /// The job runs to its end even if the caller is dropped. It holds its permit and its memory
+    /// until then.
     ///
     /// # Errors
-    /// The reason why the picture is refused, [`Failure::Busy`] if no worker became free or the worker timed out, and
-    /// [`Failure::Internal`] if the worker crashed.
+    /// The reason why the picture is refused, [`Failure::Busy`] if no worker became free or the
+    /// worker timed out, and [`Failure::Internal`] if the worker crashed.
     pub async fn shape(
         &self,
         permit: QueuePermit,
@@ -162,7 +169,8 @@ impl Workers {
         let this = self.clone();
         let work = async move {
             let squares = this.0.jobs.run(&picture, crop).await;
-            // The squares are stored without the body: its memory goes to the next upload before that.
+            // The squares are stored without the body: its memory goes to the next upload before
+            // that.
             drop(picture);
             Ok(Shaped {
                 squares: squares?,

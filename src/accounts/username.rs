@@ -31,8 +31,8 @@ impl Username {
             MIN_CHARACTERS..=MAX_CHARACTERS => Ok(()),
             found => Err(refuse(FieldProblem::Characters {
                 found,
-                least: MIN_CHARACTERS,
-                most: MAX_CHARACTERS,
+                min: MIN_CHARACTERS,
+                max: MAX_CHARACTERS,
             })),
         };
         // Counted first, so that a long text costs no more than the count.

@@ -16,7 +16,7 @@ use crate::{
     maintenance::{Maintenance, proof_policy},
     metrics::Metrics,
     snowflake::{Node, Snowflakes},
-    storage::{Location, Storage},
+    storage::{Storage, StorageLocation},
     workers::{Program, Workers},
 };
 
@@ -34,7 +34,7 @@ pub struct CommandContext {
     pub proof: Workers,
     pub clock: Clock,
     /// Location of the store.
-    pub location: Location,
+    pub location: StorageLocation,
     foundation: Arc<Foundation>,
     stop: CancellationToken,
 }

@@ -9,10 +9,10 @@ use crate::{
     auth::key::{self, Secret},
     clock::Milliseconds,
     config::{Config, PictureFormat},
-    database::{Database, cluster_settings, unique_name},
+    database::{ClusterSetting, Database, unique_name},
     node::NodeLease,
     snowflake::Node,
-    storage::{Location, Storage, create_durably},
+    storage::{Storage, StorageLocation, create_durably},
     workers::Budget,
 };
 
@@ -168,40 +168,40 @@ pub(super) async fn open_storage(
     database: &Database,
     url_base: String,
     may_begin: bool,
-) -> anyhow::Result<(Location, Storage)> {
+) -> anyhow::Result<(StorageLocation, Storage)> {
     let location = config.storage_location();
     let location = location.map_err(|what| anyhow::anyhow!("storage.url: {what}"))?;
-    let storage = Storage::open(&location, &config.storage.access(), url_base)
+    let storage = Storage::open(&location, &config.storage.options(), url_base)
         .await
         .context("storage.url: the store cannot be opened")?;
-    let agreed = database.agreed(cluster_settings::STORE).await;
-    let agreed = agreed.context("database.url")?;
+    let expected = database.cluster_setting(ClusterSetting::Store).await;
+    let expected = expected.context("database.url")?;
     let found = storage.name().await;
     let found = found.with_context(|| format!("storage.url: {location} cannot be read"))?;
-    match (agreed, found) {
-        (Some(agreed), Some(found)) if agreed == found => {}
+    match (expected, found) {
+        (Some(expected), Some(found)) if expected == found => {}
         (_, Some(_)) => anyhow::bail!(
             "storage.url: {location} holds the pictures of another database, or the pictures of \
              this one were moved away from it"
         ),
-        (Some(agreed), None) => {
+        (Some(expected), None) => {
             let pictures = database.count_pictures().await.context("database.url")?;
             anyhow::ensure!(
                 pictures == 0 && may_begin,
                 "storage.url: {location} does not hold the pictures of this database; to move \
                  them there, run veraicon move-storage"
             );
-            name(&storage, &agreed).await?;
+            name(&storage, &expected).await?;
         }
         (None, None) => {
             anyhow::ensure!(
                 may_begin,
                 "database.url: no service has used this database yet"
             );
-            let agreed = database
-                .agree(cluster_settings::STORE, &unique_name()?)
+            let expected = database
+                .get_or_insert_cluster_setting(ClusterSetting::Store, &unique_name()?)
                 .await;
-            name(&storage, &agreed.context("database.url")?).await?;
+            name(&storage, &expected.context("database.url")?).await?;
         }
     }
     Ok((location, storage))

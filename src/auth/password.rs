@@ -174,13 +174,13 @@ fn check(password: &str) -> Result<SecretString, FieldProblem> {
     if characters < MIN_CHARACTERS {
         return Err(FieldProblem::TooShort {
             found: characters,
-            least: MIN_CHARACTERS,
+            min: MIN_CHARACTERS,
         });
     }
     if characters > MAX_BYTES {
         return Err(FieldProblem::TooLong {
             found: characters,
-            most: MAX_BYTES,
+            max: MAX_BYTES,
         });
     }
     if password.chars().any(|c| c.is_ascii_control()) {
@@ -191,7 +191,7 @@ fn check(password: &str) -> Result<SecretString, FieldProblem> {
     if bytes > MAX_BYTES {
         return Err(FieldProblem::TooManyBytes {
             found: bytes,
-            most: MAX_BYTES,
+            max: MAX_BYTES,
         });
     }
     Ok(text)

@@ -28,7 +28,7 @@ use super::key::Secret;
 use crate::{
     clock::{Clock, Milliseconds},
     config::LimitSettings,
-    database::{Attempts, Booking, Database, Settlement},
+    database::{AttemptResolution, AttemptRow, AttemptUpdate, Database},
     failure::Failure,
 };
 
@@ -67,7 +67,7 @@ pub(crate) enum Subject<'a> {
 pub(crate) struct Reservation {
     throttle: Throttle,
     /// Changes of the rows, and for each whether a success resets the allowance.
-    updates: Vec<(Booking, bool)>,
+    updates: Vec<(AttemptUpdate, bool)>,
 }
 
 impl Throttle {
@@ -102,7 +102,7 @@ impl Throttle {
             loop {
                 let rows = self.database.attempts(&keys).await?;
                 updates = self.decide(subjects, &keys, &rows)?;
-                if self.database.book_attempts(&updates).await? {
+                if self.database.reserve_attempts(&updates).await? {
                     break;
                 }
             }
@@ -122,8 +122,8 @@ impl Throttle {
         &self,
         subjects: &[Subject<'_>],
         keys: &[String],
-        rows: &[Attempts],
-    ) -> Result<Vec<Booking>, Failure> {
+        rows: &[AttemptRow],
+    ) -> Result<Vec<AttemptUpdate>, Failure> {
         let now = self.clock.now();
         let rows = keys
             .iter()
@@ -153,16 +153,16 @@ impl Throttle {
         &self,
         allowance: u32,
         key: &str,
-        row: Option<&Attempts>,
+        row: Option<&AttemptRow>,
         now: Milliseconds,
-    ) -> Booking {
+    ) -> AttemptUpdate {
         let first_wait = self.limits.first_wait.milliseconds();
         let longest_wait = self.limits.longest_wait.milliseconds();
         let allowance = i64::from(allowance);
         // At least 1 ms: a short recovery divided by a large allowance would give 0.
         let share = (self.limits.recovery.milliseconds() / allowance).max(1);
-        let from = row.map_or(now, |row| row.settled_at.max(now));
-        // Number of attempts until the doubled waits reach the longest. Attempts beyond that change
+        let from = row.map_or(now, |row| row.tat.max(now));
+        // Number of attempts until the doubled waits reach the longest. AttemptRow beyond that change
         // nothing, so the TAT stops there. Otherwise an attack could move it on without limit, and
         // the owner would meet long waits for days after its end.
         let doublings = i64::from((longest_wait / first_wait).max(1).ilog2()) + 1;
@@ -180,11 +180,11 @@ impl Throttle {
                 now.saturating_add(wait.min(longest_wait))
             }
         };
-        Booking {
+        AttemptUpdate {
             before: row.cloned(),
-            after: Attempts {
+            after: AttemptRow {
                 subject: key.to_owned(),
-                settled_at: tat,
+                tat,
                 next_at,
             },
             cost: tat - from,
@@ -241,13 +241,13 @@ impl Reservation {
         }
         let resolutions = self.updates.into_iter().map(|(update, resets)| {
             if succeeded && resets {
-                Settlement::Forget(update.after.subject)
+                AttemptResolution::Reset(update.after.subject)
             } else {
-                Settlement::GiveBack(update)
+                AttemptResolution::Refund(update)
             }
         });
         let resolutions: Vec<_> = resolutions.collect();
-        self.throttle.database.settle_attempts(&resolutions).await
+        self.throttle.database.resolve_attempts(&resolutions).await
     }
 }
 

@@ -8,7 +8,7 @@ use veraicon_picture::{OutputFormat, Picture as Square};
 use super::lifecycle::{Declaration, Lifecycle};
 use crate::{
     database::{NewAvatar, Owner, Published, User},
-    digest::digest,
+    digest::Digest,
     failure::Failure,
     storage::{PictureKey, Storage},
 };
@@ -67,7 +67,7 @@ impl Publisher {
         let outputs = Outputs::new(owner.user, squares);
         for _ in 0..MAX_ATTEMPTS {
             // Taken for one attempt only, so that an upload that waits for a sweep blocks no other.
-            let permit = self.storage.turn().await?;
+            let permit = self.storage.write_permit().await?;
             let attempt = self.attempt(owner, &outputs).await?;
             drop(permit);
             match attempt {
@@ -81,7 +81,10 @@ impl Publisher {
 
     async fn attempt(&self, owner: Owner, outputs: &Outputs) -> Result<Attempt, Failure> {
         let Outputs { key, sizes, files } = outputs;
-        let declared = self.lifecycle.declare(key.user, &key.digest).await?;
+        let declared = self
+            .lifecycle
+            .declare(key.user(), key.digest().as_str())
+            .await?;
         let Some(declaration) = declared else {
             return Ok(Attempt::Swept);
         };
@@ -92,13 +95,13 @@ impl Publisher {
                 return Ok(Attempt::Swept);
             }
             // A bucket may still apply the write later. While the row stays, the objects are found.
-            if !self.storage.answers_late() {
+            if !self.storage.may_apply_late() {
                 self.abandon(&declaration).await;
             }
             return Err(failure);
         }
         let avatar = NewAvatar {
-            digest: &key.digest,
+            digest: key.digest().as_str(),
             sizes,
             format: self.format.extension(),
         };
@@ -125,7 +128,7 @@ impl Publisher {
 
 impl Outputs {
     fn new(user: i64, squares: Vec<Square>) -> Self {
-        let digest = digest(squares.iter().map(|square| &*square.bytes));
+        let digest = Digest::of(squares.iter().map(|square| &*square.bytes));
         let sizes: Vec<_> = squares
             .iter()
             .map(|square| square.size.to_string())
@@ -135,7 +138,7 @@ impl Outputs {
             .map(|square| (square.size, Bytes::from(square.bytes)))
             .collect();
         Self {
-            key: PictureKey { user, digest },
+            key: PictureKey::new(user, digest),
             sizes: sizes.join(","),
             files,
         }

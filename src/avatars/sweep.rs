@@ -65,13 +65,10 @@ impl Sweeper {
     }
 
     async fn remove(&self, claimed: &PictureRow) -> Result<Removed, Failure> {
-        let key = PictureKey {
-            user: claimed.user_id,
-            digest: claimed.digest.clone(),
-        };
+        let key = PictureKey::new(claimed.user_id, claimed.digest()?);
         let removal = tokio::time::timeout(REMOVAL_TIMEOUT, self.storage.remove(&key)).await;
         // After a time-out the removal goes on in a thread of its own, or in the store.
-        let uncertain = removal.is_err() || self.storage.answers_late();
+        let uncertain = removal.is_err() || self.storage.may_apply_late();
         let removal = removal.unwrap_or_else(|_| {
             let seconds = REMOVAL_TIMEOUT.as_secs();
             Err(Failure::unavailable(format!(

@@ -12,9 +12,9 @@ use crate::{
     app::CommandContext,
     clock::Clock,
     config::Config,
-    database::{cluster_settings, unique_name},
+    database::{ClusterSetting, unique_name},
     maintenance::{FsckReport, GcReport, MoveReport, Repair},
-    storage::{Location, Storage},
+    storage::{BucketCredentials, Storage, StorageLocation},
     workers::{Program, Workers},
 };
 
@@ -130,19 +130,24 @@ async fn start_worker(workers: &Workers) -> anyhow::Result<()> {
 }
 
 pub(super) async fn move_storage(config: Config, arguments: MoveStorage) -> anyhow::Result<()> {
-    let to = Location::parse(&arguments.to).map_err(|what| anyhow::anyhow!("--to: {what}"))?;
-    let mut access = config.storage.access();
-    let [key, secret] = TARGET_KEYS.map(|name| std::env::var(name).ok());
-    if key.is_some() {
-        access.key = key;
-        access.secret = secret.map(SecretString::from);
+    let to =
+        StorageLocation::parse(&arguments.to).map_err(|what| anyhow::anyhow!("--to: {what}"))?;
+    let mut options = config.storage.options();
+    let [access_key, secret_key] = TARGET_KEYS.map(std::env::var);
+    if let Ok(access_key) = access_key {
+        let [name, required] = TARGET_KEYS;
+        let secret_key = secret_key.with_context(|| format!("{name} is set without {required}"))?;
+        options.credentials = Some(BucketCredentials {
+            access_key,
+            secret_key: SecretString::from(secret_key),
+        });
     }
     with_context(config, async |context| {
         ensure!(
             to != context.location,
             "--to: the pictures are in {to} already"
         );
-        let target = Storage::open(&to, &access, String::new())
+        let target = Storage::open(&to, &options, String::new())
             .await
             .context("--to: the store cannot be opened")?;
         let name = target_name(context, &target, &to).await?;
@@ -180,9 +185,12 @@ pub(super) async fn move_storage(config: Config, arguments: MoveStorage) -> anyh
 async fn target_name(
     context: &CommandContext,
     target: &Storage,
-    to: &Location,
+    to: &StorageLocation,
 ) -> anyhow::Result<String> {
-    let current = context.database.agreed(cluster_settings::STORE).await?;
+    let current = context
+        .database
+        .cluster_setting(ClusterSetting::Store)
+        .await?;
     let found = target
         .name()
         .await
@@ -193,7 +201,7 @@ async fn target_name(
     );
     let next = context
         .database
-        .agree(cluster_settings::NEXT_STORE, &unique_name()?)
+        .get_or_insert_cluster_setting(ClusterSetting::NextStore, &unique_name()?)
         .await?;
     ensure!(
         found.is_none_or(|found| found == next),
@@ -241,14 +249,14 @@ async fn switch(context: &CommandContext, target: &Storage, name: &str) -> anyho
         .set_name(name)
         .await
         .context("--to: the store cannot be written")?;
-    let database = &context.database;
-    let agreed = database.agree_anew(cluster_settings::STORE, name).await;
-    agreed.context("database.url")?;
-    let fresh = unique_name()?;
-    let agreed = database
-        .agree_anew(cluster_settings::NEXT_STORE, &fresh)
-        .await;
-    agreed.context("database.url")
+    // In one transaction. Otherwise, after a crash, the next move could give its target this name.
+    let next = unique_name()?;
+    let settings = [
+        (ClusterSetting::Store, name),
+        (ClusterSetting::NextStore, &*next),
+    ];
+    let switched = context.database.set_cluster_settings(&settings).await;
+    switched.context("database.url")
 }
 
 fn summary(pass: &MoveReport) -> String {

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{check::check, value};
-use crate::database::Location;
+use crate::database::DatabaseLocation;
 
 /// Scheme of an embedded database.
 const SQLITE: &str = "sqlite://";
@@ -51,13 +51,13 @@ impl DatabaseSettings {
     }
 
     /// Location of the database. The default is a file in `data_dir`.
-    pub(super) fn location(&self, data_dir: &Path) -> Location {
+    pub(super) fn location(&self, data_dir: &Path) -> DatabaseLocation {
         let Some(url) = &self.url else {
-            return Location::File(data_dir.join("veraicon.db"));
+            return DatabaseLocation::File(data_dir.join("veraicon.db"));
         };
         match path_of(url.expose_secret(), SQLITE) {
-            Some(path) => Location::File(path.into()),
-            None => Location::Server {
+            Some(path) => DatabaseLocation::File(path.into()),
+            None => DatabaseLocation::Server {
                 url: url.clone(),
                 connections: self.connections,
             },

@@ -60,14 +60,17 @@ impl Config {
 
     /// Location of the database. The default is `veraicon.db` in the data directory.
     #[must_use]
-    pub fn database_location(&self) -> database::Location {
+    pub fn database_location(&self) -> database::DatabaseLocation {
         self.database.location(&self.data_dir)
     }
 
     /// Returns true if other nodes may use the same database.
     #[must_use]
     pub fn database_is_shared(&self) -> bool {
-        matches!(self.database_location(), database::Location::Server { .. })
+        matches!(
+            self.database_location(),
+            database::DatabaseLocation::Server { .. }
+        )
     }
 
     /// File of the signing keys. Used only if `tokens.key` is not set.
@@ -80,7 +83,7 @@ impl Config {
     ///
     /// # Errors
     /// A text that says why `storage.url` is invalid.
-    pub fn storage_location(&self) -> Result<storage::Location, String> {
+    pub fn storage_location(&self) -> Result<storage::StorageLocation, String> {
         self.storage.location(&self.data_dir)
     }
 

@@ -10,7 +10,7 @@ use super::{
     check::{check, check_period, check_web_url},
     value::{self, Period},
 };
-use crate::storage::{Access, Location};
+use crate::storage::{BucketCredentials, StorageLocation, StorageOptions};
 
 /// Object store for the pictures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -56,7 +56,7 @@ impl StorageSettings {
             "storage.secret_key",
             "storage.access_key and storage.secret_key must be set together",
         )?;
-        let location = self.url.as_deref().map(Location::parse);
+        let location = self.url.as_deref().map(StorageLocation::parse);
         location
             .transpose()
             .map(|_| ())
@@ -64,19 +64,22 @@ impl StorageSettings {
     }
 
     /// Location of the object store. The default is a folder in `data_dir`.
-    pub(super) fn location(&self, data_dir: &Path) -> Result<Location, String> {
+    pub(super) fn location(&self, data_dir: &Path) -> Result<StorageLocation, String> {
         match &self.url {
-            Some(url) => Location::parse(url),
-            None => Ok(Location::Folder(data_dir.join("objects"))),
+            Some(url) => StorageLocation::parse(url),
+            None => Ok(StorageLocation::Folder(data_dir.join("objects"))),
         }
     }
 
     /// Returns the credentials and the timeout for requests to a bucket.
     #[must_use]
-    pub fn access(&self) -> Access {
-        Access {
-            key: self.access_key.clone(),
-            secret: self.secret_key.clone(),
+    pub fn options(&self) -> StorageOptions {
+        let keys = self.access_key.clone().zip(self.secret_key.clone());
+        StorageOptions {
+            credentials: keys.map(|(access_key, secret_key)| BucketCredentials {
+                access_key,
+                secret_key,
+            }),
             timeout: self.timeout.duration(),
         }
     }

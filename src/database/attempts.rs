@@ -1,4 +1,5 @@
-//! What is left of the allowances that failed attempts use up, shared by all nodes and kept over restarts.
+//! Rate limit state of log-ins, password changes and registrations. All nodes share it, and it
+//! survives restarts.
 
 use sea_orm::{
     Condition,
@@ -7,96 +8,99 @@ use sea_orm::{
 };
 
 use super::{
-    Database,
-    retry::{Stop, retried},
+    handle::Database,
+    retry::{AttemptError, with_retries},
+    statements::{delete_in_batches, insert, is_duplicate},
 };
 use crate::{clock::Milliseconds, failure::Failure};
 
 /// A row of `attempts`.
-pub type Attempts = Model;
+pub type AttemptRow = Model;
 
-/// The table's columns. Times are in milliseconds.
+/// The columns. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "attempts")]
 pub struct Model {
-    /// Whose allowance it is, as a keyed hash.
+    /// Whose attempts are counted, as a keyed hash.
     #[sea_orm(primary_key, auto_increment = false)]
     pub subject: String,
-    /// When the allowance is whole again: each attempt moves this on.
-    pub settled_at: Milliseconds,
-    /// When the next attempt may be made.
+    /// The theoretical arrival time (generic cell rate algorithm): when no attempt counts any more.
+    pub tat: Milliseconds,
+    /// When the next attempt is allowed; 0 for at once.
     pub next_at: Milliseconds,
 }
 
-/// No relations are declared: queries name what they join.
+/// No relations: queries name the tables that they join.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// An attempt that is about to be made, as it changes its subject's row.
+/// The change that one attempt makes to the row of its subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Booking {
-    /// The row as it was read, where there was one.
-    pub before: Option<Attempts>,
-    /// The row as it is to be.
-    pub after: Attempts,
-    /// How far `settled_at` moves.
+pub struct AttemptUpdate {
+    /// The row that was read, if there was one.
+    pub before: Option<AttemptRow>,
+    /// The row to write.
+    pub after: AttemptRow,
+    /// The time by which `tat` grows.
     pub cost: Milliseconds,
 }
 
-/// What becomes of a booked attempt.
+/// The outcome of a reserved attempt, if it does not count as failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// It counts as not made.
-    GiveBack(Booking),
-    /// It and all before it are forgotten.
-    Forget(String),
+pub enum AttemptResolution {
+    /// The attempt does not count.
+    Refund(AttemptUpdate),
+    /// No attempt of this subject counts any more.
+    Reset(String),
 }
 
 impl Database {
-    /// The rows of these subjects, in no order.
+    /// Returns the rows of these subjects, in any order.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn attempts(&self, subjects: &[String]) -> Result<Vec<Attempts>, Failure> {
+    /// The database fails.
+    pub async fn attempts(&self, subjects: &[String]) -> Result<Vec<AttemptRow>, Failure> {
         Ok(Entity::find()
             .filter(Column::Subject.is_in(subjects))
             .all(&self.reader)
             .await?)
     }
 
-    /// Books attempts, all or none, and tells whether all rows were still as they had been read.
+    /// Writes all updates, or none. Returns false if one of the rows has changed since it was read.
     ///
-    /// Bookings come in one order wherever they are made, so that two that share subjects do not wait for each other.
+    /// Callers pass the subjects in the same order everywhere. Otherwise two transactions that
+    /// share subjects could deadlock.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn book_attempts(&self, bookings: &[Booking]) -> Result<bool, Failure> {
-        retried(|| self.try_book_attempts(bookings)).await
+    /// The database fails.
+    pub async fn reserve_attempts(&self, updates: &[AttemptUpdate]) -> Result<bool, Failure> {
+        with_retries(|| self.try_reserve_attempts(updates)).await
     }
 
-    async fn try_book_attempts(&self, bookings: &[Booking]) -> Result<bool, Stop> {
+    async fn try_reserve_attempts(&self, updates: &[AttemptUpdate]) -> Result<bool, AttemptError> {
         let transaction = self.begin().await?;
-        for Booking { before, after, .. } in bookings {
+        for AttemptUpdate { before, after, .. } in updates {
             let Some(before) = before else {
-                match super::insert::<Entity, _>(&transaction, after.clone()).await {
+                match insert::<Entity, _>(&transaction, after.clone()).await {
                     Ok(()) => continue,
-                    Err(error) if super::is_duplicate(&error) => {
+                    Err(error) if is_duplicate(&error) => {
                         return Ok(false);
                     }
                     Err(error) => return Err(error.into()),
                 }
             };
-            let booked = Entity::update_many()
-                .col_expr(Column::SettledAt, Expr::value(after.settled_at))
+            // Compare-and-swap: parallel attempts must not use the same part of the allowance.
+            let updated = Entity::update_many()
+                .col_expr(Column::Tat, Expr::value(after.tat))
                 .col_expr(Column::NextAt, Expr::value(after.next_at))
                 .filter(Column::Subject.eq(before.subject.clone()))
-                .filter(Column::SettledAt.eq(before.settled_at))
+                .filter(Column::Tat.eq(before.tat))
                 .filter(Column::NextAt.eq(before.next_at))
                 .exec(&transaction)
                 .await?;
-            if booked.rows_affected == 0 {
+            if updated.rows_affected == 0 {
                 return Ok(false);
             }
         }
@@ -104,37 +108,42 @@ impl Database {
         Ok(true)
     }
 
-    /// Settles booked attempts, all or none.
+    /// Resolves reserved attempts, all or none.
     ///
     /// # Errors
-    /// The database is out of reach; then they stay booked.
-    pub async fn settle_attempts(&self, settlements: &[Settlement]) -> Result<(), Failure> {
-        retried(|| self.try_settle_attempts(settlements)).await
+    /// The database fails. The attempts then count as failed.
+    pub async fn resolve_attempts(&self, resolutions: &[AttemptResolution]) -> Result<(), Failure> {
+        with_retries(|| self.try_resolve_attempts(resolutions)).await
     }
 
-    async fn try_settle_attempts(&self, settlements: &[Settlement]) -> Result<(), Stop> {
+    async fn try_resolve_attempts(
+        &self,
+        resolutions: &[AttemptResolution],
+    ) -> Result<(), AttemptError> {
         let transaction = self.begin().await?;
-        for settlement in settlements {
-            match settlement {
-                Settlement::Forget(subject) => {
+        for resolution in resolutions {
+            match resolution {
+                AttemptResolution::Reset(subject) => {
                     Entity::delete_by_id(subject.clone())
                         .exec(&transaction)
                         .await?;
                 }
-                Settlement::GiveBack(Booking {
+                AttemptResolution::Refund(AttemptUpdate {
                     before,
                     after,
                     cost,
                 }) => {
-                    // A wait that a later attempt has set stays.
+                    // If a later attempt has set another wait, that wait stays.
                     let next_at = CaseStatement::new()
                         .case(
                             Column::NextAt.eq(after.next_at),
                             Expr::value(before.as_ref().map_or(0, |row| row.next_at)),
                         )
                         .finally(Expr::col(Column::NextAt));
+                    // Other attempts may have moved `tat` since, so the cost is subtracted instead
+                    // of writing the old value back.
                     Entity::update_many()
-                        .col_expr(Column::SettledAt, Expr::col(Column::SettledAt).sub(*cost))
+                        .col_expr(Column::Tat, Expr::col(Column::Tat).sub(*cost))
                         .col_expr(Column::NextAt, next_at.into())
                         .filter(Column::Subject.eq(&after.subject))
                         .exec(&transaction)
@@ -145,17 +154,14 @@ impl Database {
         Ok(transaction.commit().await?)
     }
 
-    /// Removes rows that say nothing any more.
+    /// Deletes rows whose attempts do not count any more.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn forget_attempts(&self, now: Milliseconds) -> Result<(), Failure> {
-        let settled = Condition::all()
-            .add(Column::SettledAt.lte(now))
+    /// The database fails.
+    pub async fn delete_expired_attempts(&self, now: Milliseconds) -> Result<(), Failure> {
+        let expired = Condition::all()
+            .add(Column::Tat.lte(now))
             .add(Column::NextAt.lte(now));
-        Ok(
-            super::delete_in_pieces::<Entity, String>(&self.writer, Column::Subject, settled)
-                .await?,
-        )
+        Ok(delete_in_batches::<Entity, String>(&self.writer, Column::Subject, expired).await?)
     }
 }

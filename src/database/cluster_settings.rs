@@ -1,77 +1,123 @@
-//! What all nodes must agree on, and each checks at its start.
+//! Settings that all nodes share. Each node checks them when it starts.
 
 use sea_orm::{entity::prelude::*, sea_query::OnConflict};
 
-use super::Database;
+use super::{
+    handle::Database,
+    retry::{AttemptError, with_retries},
+    statements::{insert, is_duplicate},
+};
 use crate::failure::Failure;
 
-/// The name of the store that the pictures lie in.
-pub const STORE: &str = "store";
-/// The name of the store that they are moved to next.
-pub const NEXT_STORE: &str = "next store";
+/// A key of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClusterSetting {
+    /// The name of the object store that holds the pictures.
+    Store,
+    /// The name that `move-storage` gives to the next object store.
+    NextStore,
+}
 
-/// The table's columns.
+/// A row of `cluster_settings`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "marks")]
+#[sea_orm(table_name = "cluster_settings")]
 pub struct Model {
-    /// What is agreed on.
+    /// The key, see [`ClusterSetting`].
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// As a text.
+    /// The value, as text.
     pub value: String,
 }
 
-/// No relations are declared: queries name what they join.
+/// No relations: queries name the tables that they join.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl ClusterSetting {
+    // Existing databases hold these texts.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::NextStore => "next store",
+        }
+    }
+}
+
 impl Database {
-    /// What is agreed on, if anything is.
+    /// Returns the value of a setting, if it has one.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn agreed(&self, name: &str) -> Result<Option<String>, Failure> {
-        let row = Entity::find_by_id(name).one(&self.writer).await?;
+    /// The database fails.
+    pub async fn cluster_setting(
+        &self,
+        setting: ClusterSetting,
+    ) -> Result<Option<String>, Failure> {
+        let row = Entity::find_by_id(setting.as_str())
+            .one(&self.writer)
+            .await?;
         Ok(row.map(|row| row.value))
     }
 
-    /// What is agreed on: what was before, or else `value`.
+    /// Returns the value of a setting, or sets it to `value` if it has none.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn agree(&self, name: &str, value: &str) -> Result<String, Failure> {
-        let row = Model {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        match super::insert::<Entity, _>(&self.writer, row).await {
+    /// The database fails.
+    pub async fn get_or_insert_cluster_setting(
+        &self,
+        setting: ClusterSetting,
+        value: &str,
+    ) -> Result<String, Failure> {
+        match insert::<Entity, _>(&self.writer, row(setting, value)).await {
             Ok(()) => return Ok(value.to_owned()),
-            Err(error) if super::is_duplicate(&error) => {}
+            Err(error) if is_duplicate(&error) => {}
             Err(error) => return Err(error.into()),
         }
-        let agreed = self.agreed(name).await?;
-        agreed.ok_or_else(|| Failure::internal("what was agreed on is gone"))
+        // Settings are never deleted, so the row that refused the insert is still there.
+        let found = self.cluster_setting(setting).await?;
+        found.ok_or_else(|| {
+            Failure::internal(format!(
+                "cluster setting {:?} was deleted by another client",
+                setting.as_str()
+            ))
+        })
     }
 
-    /// Has all nodes agree on something else, from their next start on.
+    /// Sets several settings in one transaction. Running nodes do not notice before their next
+    /// start.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn agree_anew(&self, name: &str, value: &str) -> Result<(), Failure> {
+    /// The database fails; then no setting has changed.
+    pub async fn set_cluster_settings(
+        &self,
+        settings: &[(ClusterSetting, &str)],
+    ) -> Result<(), Failure> {
+        with_retries(|| self.try_set_cluster_settings(settings)).await
+    }
+
+    async fn try_set_cluster_settings(
+        &self,
+        settings: &[(ClusterSetting, &str)],
+    ) -> Result<(), AttemptError> {
         use sea_orm::IntoActiveModel;
-        let row = Model {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        };
-        let conflict = OnConflict::column(Column::Name)
-            .update_column(Column::Value)
-            .to_owned();
-        Entity::insert(row.into_active_model().reset_all())
-            .on_conflict(conflict)
-            .exec_without_returning(&self.writer)
-            .await?;
-        Ok(())
+        let transaction = self.begin().await?;
+        for &(setting, value) in settings {
+            let upsert = OnConflict::column(Column::Name)
+                .update_column(Column::Value)
+                .to_owned();
+            Entity::insert(row(setting, value).into_active_model().reset_all())
+                .on_conflict(upsert)
+                .exec_without_returning(&transaction)
+                .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn row(setting: ClusterSetting, value: &str) -> Model {
+    Model {
+        name: setting.as_str().to_owned(),
+        value: value.to_owned(),
     }
 }

@@ -1,11 +1,10 @@
-//! Connections: which engine a URL names, and the bounds on every wait.
+//! Connections to SQLite, PostgreSQL, MySQL and MariaDB, with a timeout for every wait.
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::retry::Patient;
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DbErr,
     sqlx::{
@@ -17,49 +16,51 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// How long one statement waits for a lock that another holds.
+use super::retry::RetryingConnection;
+
+/// Most time that a statement waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the server works on one statement, before it gives it up.
+/// Most time that the server spends on one statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request waits for its turn on a connection.
+/// Most time that a request waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection is made anew from time to time, so that nodes find a database that has moved.
+/// Age at which a connection is replaced, so that nodes find a database whose address has changed.
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
-/// Connections that read the embedded database side by side.
+/// Number of connections that read a SQLite file.
 const READERS: u32 = 8;
 
-/// Where accounts, sessions and the record of pictures are kept.
+/// The location of the database.
 #[derive(Clone, Debug)]
-pub enum Location {
-    /// SQLite, in a file of this machine.
+pub enum DatabaseLocation {
+    /// A SQLite file on this machine.
     File(PathBuf),
-    /// A server, which other nodes may use as well. The URL may hold a password.
+    /// A server, which other nodes may use too.
     Server {
-        /// `postgres://…` or `mysql://…`.
+        /// `postgres://…` or `mysql://…`. May contain a password.
         url: SecretString,
-        /// The most connections that this node opens.
+        /// Most connections that this node opens.
         connections: u32,
     },
 }
 
-/// Connections to read and to write with; for a server they are the same.
+/// Connections for reads and for writes. For a server both are the same pool.
 pub(super) struct Connections {
-    pub(super) reader: Patient,
-    pub(super) writer: Patient,
+    pub(super) reader: RetryingConnection,
+    pub(super) writer: RetryingConnection,
 }
 
-impl Location {
-    /// Opens the database, and makes it where it is a file that is missing.
+impl DatabaseLocation {
+    /// Opens the connections. Creates the SQLite file if it does not exist.
     pub(super) async fn connect(&self) -> Result<Connections, DbErr> {
         match self {
-            // SQLite has one writer at a time. Writes therefore share one connection, whose queue is fair,
-            // where several connections would poll for the lock and starve each other.
+            // SQLite allows one writer at a time. With one connection, writes wait in the fair
+            // queue of its pool. With several, they would poll for the lock and starve each other.
             Self::File(path) => Ok(Connections {
-                writer: Patient(open_file(path, 1).await?),
-                reader: Patient(open_file(path, READERS).await?),
+                writer: RetryingConnection(open_file(path, 1).await?),
+                reader: RetryingConnection(open_file(path, READERS).await?),
             }),
             Self::Server { url, connections } => {
-                let pool = Patient(open_server(url, *connections).await?);
+                let pool = RetryingConnection(open_server(url, *connections).await?);
                 Ok(Connections {
                     reader: pool.clone(),
                     writer: pool,
@@ -71,7 +72,7 @@ impl Location {
 
 async fn open_file(path: &Path, connections: u32) -> Result<DatabaseConnection, DbErr> {
     let path = path.to_owned();
-    // The path goes in by its own method: within a URL a `?` or `%` in a folder's name would be misread.
+    // The path is set below, not in this URL, where `?` or `%` in a folder's name would be parsed.
     let mut options = ConnectOptions::new("sqlite::memory:");
     options
         .max_connections(connections)
@@ -85,6 +86,8 @@ async fn open_file(path: &Path, connections: u32) -> Result<DatabaseConnection, 
             .shared_cache(false)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+            // In WAL mode, NORMAL may lose the last commits at a power loss
+            // (https://sqlite.org/pragma.html).
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(LOCK_TIMEOUT)
             .foreign_keys(true)
@@ -99,13 +102,13 @@ async fn open_server(url: &SecretString, connections: u32) -> Result<DatabaseCon
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(LIFETIME)
         .sqlx_logging(false)
-        // The checks below stand in for it.
+        // The `before_acquire` checks below test a connection too.
         .test_before_acquire(false);
     options.map_sqlx_postgres_opts(|postgres| {
         postgres.options([
             ("statement_timeout", milliseconds(STATEMENT_TIMEOUT)),
             ("lock_timeout", milliseconds(LOCK_TIMEOUT)),
-            // A node that died within a transaction must not hold its locks for long.
+            // Releases the locks of a node that died within a transaction.
             (
                 "idle_in_transaction_session_timeout",
                 milliseconds(STATEMENT_TIMEOUT),
@@ -113,70 +116,89 @@ async fn open_server(url: &SecretString, connections: u32) -> Result<DatabaseCon
             ("default_transaction_isolation", "read committed".to_owned()),
         ])
     });
+    // After a fail-over, an open connection may lead to a server that has become a standby.
     options.map_sqlx_postgres_before_acquire(|connection, _| {
         Box::pin(async move {
-            // After a fail-over a connection may lead to a server that only reads.
-            only_reads_postgres(connection).await.map(|only| !only)
+            is_postgres_read_only(connection)
+                .await
+                .map(|read_only| !read_only)
         })
     });
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_connect(|connection, _| {
-            Box::pin(async move { refuse(only_reads_postgres(connection).await?) })
+            Box::pin(async move { refuse_read_only(is_postgres_read_only(connection).await?) })
         })
     });
     options.map_sqlx_mysql_pool_opts(|pool| {
         pool.after_connect(|connection, _| {
             Box::pin(async move {
                 prepare_mysql(connection).await?;
-                refuse(only_reads_mysql(connection).await?)
+                refuse_read_only(is_mysql_read_only(connection).await?)
             })
         })
     });
     options.map_sqlx_mysql_before_acquire(|connection, _| {
-        Box::pin(async move { only_reads_mysql(connection).await.map(|only| !only) })
+        Box::pin(async move {
+            is_mysql_read_only(connection)
+                .await
+                .map(|read_only| !read_only)
+        })
     });
     sea_orm::Database::connect(options).await
 }
 
-async fn only_reads_postgres(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+async fn is_postgres_read_only(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let row = connection.fetch_one("SELECT pg_is_in_recovery()").await?;
     row.try_get(0)
 }
 
-async fn only_reads_mysql(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
+async fn is_mysql_read_only(connection: &mut MySqlConnection) -> Result<bool, sqlx::Error> {
     let row = connection.fetch_one("SELECT @@global.read_only").await?;
     Ok(row.try_get::<i64, _>(0)? != 0)
 }
 
-/// A server that only reads is a standby, which may be behind: a session that was ended might still seem to last.
-fn refuse(only_reads: bool) -> Result<(), sqlx::Error> {
-    if only_reads {
-        return Err(sqlx::Error::Protocol("the server only reads".to_owned()));
+/// Refuses standby servers, even for reads: one that lags behind could still show a revoked session
+/// as active.
+fn refuse_read_only(is_read_only: bool) -> Result<(), sqlx::Error> {
+    if is_read_only {
+        return Err(sqlx::Error::Protocol(
+            "the database server is read-only".to_owned(),
+        ));
     }
     Ok(())
 }
 
-/// Bounds for a connection to MySQL or MariaDB, and reads that see what was written through another node of a cluster.
+/// Sets timeouts on a connection to MySQL or MariaDB. On Galera, makes reads see the writes of
+/// other nodes.
 async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Error> {
     let seconds = LOCK_TIMEOUT.as_secs();
-    let bounds = format!("SET SESSION innodb_lock_wait_timeout = {seconds}");
-    connection.execute(sqlx::AssertSqlSafe(bounds)).await?;
+    let lock_timeout = format!("SET SESSION innodb_lock_wait_timeout = {seconds}");
+    connection
+        .execute(sqlx::AssertSqlSafe(lock_timeout))
+        .await?;
+    // The default, REPEATABLE READ, locks gaps between rows, which leads to more deadlocks.
     connection
         .execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
         .await?;
-    // MariaDB bounds all statements, in seconds, and the time that a transaction lies idle; MySQL only reads, in
-    // milliseconds. Each knows but its own variables.
+    // MariaDB limits all statements, in seconds, and the idle time within a transaction. MySQL
+    // limits only SELECT, in milliseconds. Each refuses to set the other's variables, so ask which
+    // ones exist.
     let variables = connection
-        .fetch_all("SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', 'idle_transaction_timeout', 'wsrep_on')")
+        .fetch_all(
+            "SHOW VARIABLES WHERE Variable_name IN ('max_statement_time', 'max_execution_time', \
+             'idle_transaction_timeout', 'wsrep_on')",
+        )
         .await?;
     for variable in variables {
         let name: String = variable.try_get(0)?;
         let value: String = variable.try_get(1)?;
-        let set = match name.as_str() {
+        let limit = match name.as_str() {
             "max_statement_time" | "idle_transaction_timeout" => {
                 STATEMENT_TIMEOUT.as_secs().to_string()
             }
             "max_execution_time" => milliseconds(STATEMENT_TIMEOUT),
+            // `wsrep_on`: a Galera node applies writes of other nodes later than they commit. 1
+            // makes reads wait.
             _ if value == "ON" => {
                 connection
                     .execute("SET SESSION wsrep_sync_wait = 1")
@@ -185,7 +207,7 @@ async fn prepare_mysql(connection: &mut MySqlConnection) -> Result<(), sqlx::Err
             }
             _ => continue,
         };
-        let set = format!("SET SESSION {name} = {set}");
+        let set = format!("SET SESSION {name} = {limit}");
         connection.execute(sqlx::AssertSqlSafe(set)).await?;
     }
     Ok(())

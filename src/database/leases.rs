@@ -1,6 +1,6 @@
-//! Leases: what only one of several nodes may have at a time, and for a limited time, since a node may die.
+//! Leases. Only one of several nodes holds a lease at a time. It expires, since a node may die.
 //!
-//! Times are those of the database, which all nodes share; the nodes' own clocks may differ.
+//! All times are the database's, because the clocks of the nodes may differ.
 
 use std::time::Duration;
 
@@ -10,47 +10,52 @@ use sea_orm::{
     sea_query::{ColumnDef as NewColumn, Table},
 };
 
-use super::{Database, retry::Patient};
+use super::{
+    handle::Database,
+    retry::RetryingConnection,
+    statements::{insert, is_duplicate},
+    unique_name::unique_name,
+};
 use crate::{clock::Milliseconds, failure::Failure};
 
-/// Who takes leases: made anew by each process.
+/// A holder of leases, such as a running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder(String);
 
-/// The table's columns.
+/// A row of `leases`.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "leases")]
 pub struct Model {
-    /// What is leased.
+    /// The name of the lease.
     #[sea_orm(primary_key, auto_increment = false)]
     pub name: String,
-    /// By whom.
+    /// The last holder.
     pub holder: String,
-    /// Until when, by the database's clock, in milliseconds.
+    /// When the lease expires, by the database's clock, in milliseconds since 1970.
     pub until_at: Milliseconds,
 }
 
-/// No relations are declared: queries name what they join.
+/// No relations: queries name the tables that they join.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Holder {
-    /// A holder that is like no other.
+    /// Makes a holder that differs from all others.
     ///
     /// # Errors
-    /// The system has no randomness to give.
+    /// The system has no random numbers.
     pub fn new() -> Result<Self, getrandom::Error> {
-        super::unique_name().map(Self)
+        unique_name().map(Self)
     }
 }
 
 impl Database {
-    /// Takes a lease, or prolongs one that this holder has; tells whether it has it for `time` from now.
+    /// Takes or renews a lease. Returns false if another holder has it.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn take_lease(
         &self,
         name: &str,
@@ -60,10 +65,10 @@ impl Database {
         Ok(take(&self.writer, name, holder, time).await?)
     }
 
-    /// How many leases whose names begin so others have at the moment.
+    /// Counts the active leases of other holders whose names begin with `prefix`.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn leases_of_others(&self, prefix: &str, holder: &Holder) -> Result<u64, Failure> {
         let now = now(&self.writer).await?;
         Ok(Entity::find()
@@ -74,17 +79,18 @@ impl Database {
             .await?)
     }
 
-    /// Gives a lease back, where this holder has it.
+    /// Ends a lease of this holder.
     ///
     /// # Errors
-    /// The database is out of reach; the lease then runs out by itself.
+    /// The database fails. The lease then expires by itself.
     pub async fn end_lease(&self, name: &str, holder: &Holder) -> Result<(), Failure> {
         Ok(end(&self.writer, name, holder).await?)
     }
 }
 
-/// Makes the table where there is none: it is there before the tables that migrations make, since they are leased as well.
-pub(super) async fn prepare(connection: &Patient) -> Result<(), DbErr> {
+/// Creates the table if it does not exist. No migration does this, because a migration needs a
+/// lease itself.
+pub(super) async fn prepare(connection: &RetryingConnection) -> Result<(), DbErr> {
     let mut table = Table::create();
     table
         .table(Entity)
@@ -98,48 +104,55 @@ pub(super) async fn prepare(connection: &Patient) -> Result<(), DbErr> {
         .col(NewColumn::new(Column::Holder).string_len(32).not_null())
         .col(NewColumn::new(Column::UntilAt).big_integer().not_null());
     match connection.execute(&table).await {
-        // Two nodes that make it at once: PostgreSQL tells the second so.
-        Err(error) if super::is_duplicate(&error) => Ok(()),
-        made => made.map(|_| ()),
+        // If two nodes run this at once, IF NOT EXISTS fails on PostgreSQL with a duplicate key in
+        // its catalogue.
+        Err(error) if is_duplicate(&error) => Ok(()),
+        outcome => outcome.map(|_| ()),
     }
 }
 
 /// See [`Database::take_lease`].
 pub(super) async fn take(
-    connection: &Patient,
+    connection: &RetryingConnection,
     name: &str,
     holder: &Holder,
     time: Duration,
 ) -> Result<bool, DbErr> {
     let now = now(connection).await?;
     let until = now.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-    let free = Condition::any()
+    let available = Condition::any()
         .add(Column::Holder.eq(&holder.0))
         .add(Column::UntilAt.lte(now));
+    // One UPDATE checks and takes the lease, so two holders cannot both succeed.
     let taken = Entity::update_many()
         .col_expr(Column::Holder, Expr::value(&holder.0))
         .col_expr(Column::UntilAt, Expr::value(until))
         .filter(Column::Name.eq(name))
-        .filter(free)
+        .filter(available)
         .exec(connection)
         .await?;
     if taken.rows_affected == 1 {
         return Ok(true);
     }
+    // Either there is no row yet, or another holder has the lease. The primary key tells which.
     let row = Model {
         name: name.to_owned(),
         holder: holder.0.clone(),
         until_at: until,
     };
-    match super::insert::<Entity, _>(connection, row).await {
+    match insert::<Entity, _>(connection, row).await {
         Ok(()) => Ok(true),
-        Err(error) if super::is_duplicate(&error) => Ok(false),
+        Err(error) if is_duplicate(&error) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 /// See [`Database::end_lease`].
-pub(super) async fn end(connection: &Patient, name: &str, holder: &Holder) -> Result<(), DbErr> {
+pub(super) async fn end(
+    connection: &RetryingConnection,
+    name: &str,
+    holder: &Holder,
+) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::Name.eq(name))
         .filter(Column::Holder.eq(&holder.0))
@@ -148,14 +161,15 @@ pub(super) async fn end(connection: &Patient, name: &str, holder: &Holder) -> Re
     Ok(())
 }
 
-/// The database's time, in milliseconds since 1970.
-async fn now(connection: &Patient) -> Result<Milliseconds, DbErr> {
+/// Returns the database's time, in milliseconds since 1970.
+async fn now(connection: &RetryingConnection) -> Result<Milliseconds, DbErr> {
     let backend = connection.get_database_backend();
     let sql = match backend {
         DbBackend::Postgres => {
             "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now"
         }
         DbBackend::MySql => "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now",
+        // 2440587.5 is the Julian day of 1970-01-01.
         _ => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now",
     };
     let row = connection

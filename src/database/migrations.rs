@@ -1,8 +1,9 @@
-//! The tables, as a list of steps; each step is run once, in order.
+//! The migrations. Each one runs once, in order.
 
 mod m0001_first_tables;
 mod m0002_marks;
 mod m0003_sessions_expires_at;
+mod m0004_standard_names;
 
 use std::time::Duration;
 
@@ -10,40 +11,47 @@ use sea_orm_migration::prelude::*;
 
 use super::{
     leases::{self, Holder},
-    retry::Patient,
+    retry::RetryingConnection,
 };
 
-/// What a node has while it changes tables: Galera has no locks that a whole cluster sees.
+/// The lease of the node that runs migrations. A lock of the database would not do: on Galera it is
+/// local to one server.
 const LEASE: &str = "migrations";
-/// A node that dies within a step holds up the others for so long. No step may take longer.
+/// Most time that one migration may take. If a node dies, the others wait for this long.
 const LEASE_TIME: Duration = Duration::from_secs(60);
-/// How often a node looks whether another is done.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Time between two attempts to take the lease.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// All steps.
+/// All migrations.
 struct Migrator;
 
 impl MigratorTrait for Migrator {
+    // Databases record these names, so a migration is never renamed or removed.
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_first_tables::Migration),
             Box::new(m0002_marks::Migration),
             Box::new(m0003_sessions_expires_at::Migration),
+            Box::new(m0004_standard_names::Migration),
         ]
     }
 }
 
-/// Brings the tables up to date, one node at a time.
-pub(super) async fn run(connection: &Patient) -> Result<(), DbErr> {
+/// Runs the migrations that are missing. Only one node does so at a time.
+pub(super) async fn run(connection: &RetryingConnection) -> Result<(), DbErr> {
     leases::prepare(connection).await?;
     let holder = Holder::new().map_err(|error| DbErr::Custom(error.to_string()))?;
     while !leases::take(connection, LEASE, &holder, LEASE_TIME).await? {
-        tracing::info!("another node brings the tables up to date");
-        tokio::time::sleep(PAUSE).await;
+        tracing::info!("another node is running the database migrations; waiting for it");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     let outcome = Migrator::up(&connection.0, None).await;
     if let Err(error) = leases::end(connection, LEASE, &holder).await {
-        tracing::warn!(%error, "the lease on migrations could not be given back; it runs out");
+        tracing::warn!(
+            %error,
+            "the lease on database migrations could not be released; it expires in {} s",
+            LEASE_TIME.as_secs()
+        );
     }
     outcome
 }

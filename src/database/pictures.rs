@@ -9,8 +9,12 @@ use sea_orm::{
     sea_query::{IntoCondition, Query},
 };
 
-use super::{Database, users};
-use crate::{clock::Milliseconds, failure::Failure};
+use super::{
+    handle::Database,
+    statements::{insert, is_duplicate},
+    users,
+};
+use crate::{clock::Milliseconds, digest::Digest, failure::Failure};
 
 /// A row of `pictures`.
 pub type PictureRow = Model;
@@ -65,6 +69,18 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+impl Model {
+    /// Returns the digest that names the picture.
+    ///
+    /// # Errors
+    /// The column does not contain a digest.
+    pub fn digest(&self) -> Result<Digest, Failure> {
+        Digest::parse(&self.digest).map_err(|error| {
+            Failure::internal(format!("pictures, id {}: digest: {error}", self.id))
+        })
+    }
+}
+
 impl Database {
     /// Returns the row of a user's picture.
     ///
@@ -91,9 +107,9 @@ impl Database {
     /// # Errors
     /// The database cannot be reached.
     pub async fn insert_picture(&self, row: PictureRow) -> Result<bool, Failure> {
-        match super::insert::<Entity, _>(&self.writer, row).await {
+        match insert::<Entity, _>(&self.writer, row).await {
             Ok(()) => Ok(true),
-            Err(error) if super::is_duplicate(&error) => Ok(false),
+            Err(error) if is_duplicate(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,86 +1,64 @@
-//! Sessions. A refresh token is a session and its generation, so nothing of the token itself is stored.
+//! Sessions. A refresh token contains the session's identifier and generation, so no part of a
+//! token is stored.
 
 use sea_orm::{QueryOrder, QuerySelect, UpdateMany, entity::prelude::*, sea_query::IntoCondition};
 
-use super::{
-    Database,
-    retry::{Stop, retried},
-    users::{self, User},
-};
+use super::{handle::Database, statements::delete_in_batches, users::User};
 use crate::{clock::Milliseconds, failure::Failure};
 
-/// The most sessions of a user that are listed: those used last.
-const MOST_LISTED: u64 = 100;
+/// Most sessions that are listed for a user: the last used ones.
+const MAX_LISTED: u64 = 100;
 
 /// A row of `sessions`.
 pub type Session = Model;
 
-/// The table's columns. Times are in milliseconds.
+/// The columns. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "sessions")]
 pub struct Model {
-    /// A snowflake.
+    /// A snowflake identifier.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    /// Whose it is.
+    /// The user.
     pub user_id: i64,
-    /// Which of the user's passwords it was begun with: a new one ends it, whatever became of its row meanwhile.
+    /// `users.password_generation` at log-in. The session is valid only while the user has the same
+    /// value.
     pub password_generation: i64,
-    /// Counts the refresh tokens handed out: the newest one carries this number.
+    /// Number of refresh tokens issued so far. The newest one contains this number.
     pub generation: i64,
     /// When the user logged in.
     pub created_at: Milliseconds,
-    /// When a request last came with one of its tokens; moves in steps, see [`Database::touch_session`].
+    /// When a request last used the session. Moves in steps, see [`Database::touch_session`].
     pub last_used_at: Milliseconds,
-    /// When the newest refresh token was handed out.
+    /// When the newest refresh token was issued.
     pub rotated_at: Milliseconds,
-    /// When the newest refresh token's time is over.
+    /// When the newest refresh token expires.
     pub expires_at: Milliseconds,
-    /// When the session was ended; 0 while it lasts.
+    /// When the session was revoked; 0 if it was not.
     pub revoked_at: Milliseconds,
-    /// What the client called itself at log-in.
+    /// `User-Agent` of the log-in.
     pub user_agent: String,
 }
 
-/// No relations are declared: queries name what they join.
+/// No relations: queries name the tables that they join.
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
-    /// A cluster of databases may begin a session on one server while the password changes on another: locks do not
-    /// reach across, so the row says by which password it came to be.
-    fn is_of_present_password(&self, user: &User) -> bool {
+    fn has_current_password(&self, user: &User) -> bool {
+        // The nodes of a Galera cluster do not share row locks. One of them may insert a session
+        // while the password changes on another one, and `revoke_all` there does not see it.
         self.password_generation == user.password_generation
     }
 }
 
 impl Database {
-    /// Begins a session, unless the user's password has changed since it was checked.
+    /// Returns a session that is not revoked, and its user, if that account is not deleted.
     ///
     /// # Errors
-    /// [`Failure::BadCredentials`] where it has; a session begun with an old password must not outlive it.
-    pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
-        retried(|| self.try_insert_session(session, user)).await
-    }
-
-    async fn try_insert_session(&self, session: &Session, user: &User) -> Result<(), Stop> {
-        let transaction = self.begin().await?;
-        let same = users::Entity::find()
-            .filter(users::unchanged(user))
-            .lock_exclusive();
-        if same.one(&transaction).await?.is_none() {
-            return Err(Failure::BadCredentials.into());
-        }
-        super::insert::<Entity, _>(&transaction, session.clone()).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    /// A session that has not been ended, with its user, unless that account is deleted.
-    ///
-    /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn live_session(&self, id: i64) -> Result<Option<(Session, User)>, Failure> {
         let Some(session) = Entity::find_by_id(id)
             .filter(Column::RevokedAt.eq(0))
@@ -92,14 +70,14 @@ impl Database {
         let user = self
             .user(session.user_id)
             .await?
-            .filter(|user| !user.is_deleted() && session.is_of_present_password(user));
+            .filter(|user| !user.is_deleted() && session.has_current_password(user));
         Ok(user.map(|user| (session, user)))
     }
 
-    /// The sessions of a user that have not ended, the one used last first.
+    /// Returns the active sessions of a user, last used first.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn live_sessions(
         &self,
         user: i64,
@@ -111,15 +89,15 @@ impl Database {
             .filter(Column::ExpiresAt.gt(now))
             .order_by_desc(Column::LastUsedAt)
             .order_by_desc(Column::Id)
-            .limit(MOST_LISTED)
+            .limit(MAX_LISTED)
             .all(&self.reader)
             .await?)
     }
 
-    /// Says that a session is in use, unless another request did so since `session` was read.
+    /// Sets the time of last use, unless another request has done so since `session` was read.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn touch_session(&self, session: &Session, now: Milliseconds) -> Result<(), Failure> {
         Entity::update_many()
             .col_expr(Column::LastUsedAt, Expr::value(now))
@@ -130,11 +108,11 @@ impl Database {
         Ok(())
     }
 
-    /// Moves a session on to its next generation, and tells whether it did: not so where another request was first,
-    /// or the session was ended.
+    /// Advances a session to its next generation. Returns false if another request did so first, or
+    /// if the session is revoked.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn rotate_session(&self, next: &Session) -> Result<bool, Failure> {
         let rotated = Entity::update_many()
             .col_expr(Column::Generation, Expr::value(next.generation))
@@ -149,67 +127,67 @@ impl Database {
         Ok(rotated.rows_affected == 1)
     }
 
-    /// Removes sessions that were ended, or whose last refresh token's time is over.
+    /// Deletes sessions that are revoked, or whose newest refresh token is expired.
     ///
     /// # Errors
-    /// The database is out of reach.
-    pub async fn forget_sessions(&self, now: Milliseconds) -> Result<(), Failure> {
-        let over = Column::ExpiresAt.lte(now).into_condition();
-        Ok(super::delete_in_pieces::<Entity, i64>(&self.writer, Column::Id, over).await?)
+    /// The database fails.
+    pub async fn delete_expired_sessions(&self, now: Milliseconds) -> Result<(), Failure> {
+        // Revoked sessions match too: `revoke` sets `expires_at`.
+        let expired = Column::ExpiresAt.lte(now).into_condition();
+        Ok(delete_in_batches::<Entity, i64>(&self.writer, Column::Id, expired).await?)
     }
 
-    /// Ends a session.
+    /// Revokes a session.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn revoke_session(&self, id: i64, now: Milliseconds) -> Result<(), Failure> {
-        ending(now)
+        revoke(now)
             .filter(Column::Id.eq(id))
             .exec(&self.writer)
             .await?;
         Ok(())
     }
 
-    /// Ends a session of this user, and tells whether there was one.
+    /// Revokes a session of this user. Returns false if the user has no such active session.
     ///
     /// # Errors
-    /// The database is out of reach.
+    /// The database fails.
     pub async fn revoke_session_of(
         &self,
         user: i64,
         id: i64,
         now: Milliseconds,
     ) -> Result<bool, Failure> {
-        let ended = ending(now)
+        let revoked = revoke(now)
             .filter(Column::Id.eq(id))
             .filter(Column::UserId.eq(user))
             .filter(Column::ExpiresAt.gt(now))
             .exec(&self.writer)
             .await?;
-        Ok(ended.rows_affected == 1)
+        Ok(revoked.rows_affected == 1)
     }
-}
 
-impl Database {
-    /// Ends all sessions of a user.
+    /// Revokes all sessions of a user.
     ///
     /// # Errors
-    /// The database cannot be reached.
+    /// The database fails.
     pub async fn revoke_sessions(&self, user: i64, now: Milliseconds) -> Result<(), Failure> {
         Ok(revoke_all(&self.writer, user, now).await?)
     }
 }
 
-/// Ends sessions that last. Their time is over with that, so that they are forgotten.
-fn ending(now: Milliseconds) -> UpdateMany<Entity> {
+/// Revokes sessions. They also expire, so that [`Database::delete_expired_sessions`] finds them by
+/// its index.
+fn revoke(now: Milliseconds) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(Column::RevokedAt, Expr::value(now))
         .col_expr(Column::ExpiresAt, Expr::value(now))
         .filter(Column::RevokedAt.eq(0))
 }
 
-/// Whether a session lasts, and does so until the larger transaction ends.
-pub(super) async fn lasts(
+/// Returns true if a session of this user is active. Locks its row until the transaction ends.
+pub(super) async fn is_active(
     connection: &impl ConnectionTrait,
     session: i64,
     user: &User,
@@ -219,16 +197,16 @@ pub(super) async fn lasts(
         .lock_exclusive()
         .one(connection)
         .await?;
-    Ok(row.is_some_and(|row| row.is_of_present_password(user)))
+    Ok(row.is_some_and(|row| row.has_current_password(user)))
 }
 
-/// Ends all sessions of a user, within a larger transaction.
+/// Revokes all sessions of a user.
 pub(super) async fn revoke_all(
     connection: &impl ConnectionTrait,
     user: i64,
     now: Milliseconds,
 ) -> Result<(), DbErr> {
-    ending(now)
+    revoke(now)
         .filter(Column::UserId.eq(user))
         .exec(connection)
         .await?;

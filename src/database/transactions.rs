@@ -7,11 +7,12 @@ use sea_orm::{
 };
 
 use super::{
-    Database,
+    handle::Database,
     pictures::{self, PictureRow, Transition},
-    retry::{Stop, retried},
-    sessions,
-    users::{Column, Entity, User},
+    retry::{AttemptError, with_retries},
+    sessions::{self, Session},
+    statements::insert,
+    users::{Column, Entity, User, has_same_password},
 };
 use crate::{clock::Milliseconds, failure::Failure};
 
@@ -104,10 +105,13 @@ impl Database {
         &self,
         publication: &Publication<'_>,
     ) -> Result<Published, Failure> {
-        retried(|| self.try_publish_avatar(publication)).await
+        with_retries(|| self.try_publish_avatar(publication)).await
     }
 
-    async fn try_publish_avatar(&self, publication: &Publication<'_>) -> Result<Published, Stop> {
+    async fn try_publish_avatar(
+        &self,
+        publication: &Publication<'_>,
+    ) -> Result<Published, AttemptError> {
         let Publication { owner, avatar, .. } = publication;
         let transaction = self.begin().await?;
         let Some(before) = find_active_for_update(&transaction, owner.user).await? else {
@@ -115,7 +119,7 @@ impl Database {
         };
         let authorized = match owner.guard {
             PublishGuard::Session(session) => {
-                sessions::lasts(&transaction, session, &before).await?
+                sessions::is_active(&transaction, session, &before).await?
             }
             PublishGuard::Unchanged { since } => before.updated_at == since,
         };
@@ -167,10 +171,10 @@ impl Database {
     /// [`Failure::UserNotFound`] if the account is deleted, or has changed after
     /// `unchanged_since`.
     pub async fn remove_avatar(&self, removal: &Removal) -> Result<User, Failure> {
-        retried(|| self.try_remove_avatar(removal)).await
+        with_retries(|| self.try_remove_avatar(removal)).await
     }
 
-    async fn try_remove_avatar(&self, removal: &Removal) -> Result<User, Stop> {
+    async fn try_remove_avatar(&self, removal: &Removal) -> Result<User, AttemptError> {
         let transaction = self.begin().await?;
         let unchanged = |user: &User| {
             let since = removal.unchanged_since;
@@ -196,10 +200,10 @@ impl Database {
     /// # Errors
     /// [`Failure::UserNotFound`] if it is deleted already.
     pub async fn delete_user(&self, removal: &Removal) -> Result<User, Failure> {
-        retried(|| self.try_delete_user(removal)).await
+        with_retries(|| self.try_delete_user(removal)).await
     }
 
-    async fn try_delete_user(&self, removal: &Removal) -> Result<User, Stop> {
+    async fn try_delete_user(&self, removal: &Removal) -> Result<User, AttemptError> {
         let transaction = self.begin().await?;
         find_active_for_update(&transaction, removal.user)
             .await?
@@ -225,14 +229,14 @@ impl Database {
         row: PictureRow,
         restore: Transition,
     ) -> Result<bool, Failure> {
-        retried(|| self.try_restore_picture(&row, restore)).await
+        with_retries(|| self.try_restore_picture(&row, restore)).await
     }
 
     async fn try_restore_picture(
         &self,
         row: &PictureRow,
         restore: Transition,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, AttemptError> {
         let transaction = self.begin().await?;
         let user = find_active_for_update(&transaction, row.user_id).await?;
         if user.and_then(|user| user.avatar_digest).as_deref() != Some(&*row.digest) {
@@ -242,7 +246,7 @@ impl Database {
         let moved =
             pictures::move_of_user(&transaction, row.user_id, digest, restore, row.due_at).await?;
         if moved == 0 {
-            super::insert::<pictures::Entity, _>(&transaction, row.clone()).await?;
+            insert::<pictures::Entity, _>(&transaction, row.clone()).await?;
         }
         transaction.commit().await?;
         Ok(true)
@@ -261,7 +265,7 @@ impl NewAvatar<'_> {
 async fn find_active_for_update(
     transaction: &DatabaseTransaction,
     user: i64,
-) -> Result<Option<User>, Stop> {
+) -> Result<Option<User>, AttemptError> {
     Ok(Entity::find_by_id(user)
         .filter(Column::DeletedAt.eq(0))
         .lock_exclusive()
@@ -269,7 +273,10 @@ async fn find_active_for_update(
         .await?)
 }
 
-async fn remove_pictures(transaction: &DatabaseTransaction, removal: &Removal) -> Result<(), Stop> {
+async fn remove_pictures(
+    transaction: &DatabaseTransaction,
+    removal: &Removal,
+) -> Result<(), AttemptError> {
     let user = removal.user;
     pictures::move_of_user(transaction, user, None, removal.remove, removal.now).await?;
     // A replaced picture that is being uploaded again must not keep its grace if that upload fails.
@@ -281,7 +288,7 @@ async fn clear_avatar(
     transaction: &DatabaseTransaction,
     removal: &Removal,
     deleted_at: Milliseconds,
-) -> Result<(), Stop> {
+) -> Result<(), AttemptError> {
     Entity::update_many()
         .col_expr(Column::AvatarDigest, Expr::value(None::<String>))
         .col_expr(Column::AvatarSizes, Expr::value(None::<String>))
@@ -292,4 +299,69 @@ async fn clear_avatar(
         .exec(transaction)
         .await?;
     Ok(())
+}
+
+// Sessions and passwords.
+impl Database {
+    /// Inserts a session, unless the user's password has changed since it was checked.
+    ///
+    /// # Errors
+    /// [`Failure::BadCredentials`] if the password has changed or the account is deleted, or the
+    /// database fails.
+    pub async fn insert_session(&self, session: &Session, user: &User) -> Result<(), Failure> {
+        with_retries(|| self.try_insert_session(session, user)).await
+    }
+
+    async fn try_insert_session(&self, session: &Session, user: &User) -> Result<(), AttemptError> {
+        let transaction = self.begin().await?;
+        // The lock keeps `set_password` waiting until the session is there to be revoked.
+        let unchanged = Entity::find()
+            .filter(has_same_password(user))
+            .lock_exclusive();
+        if unchanged.one(&transaction).await?.is_none() {
+            return Err(Failure::BadCredentials.into());
+        }
+        insert::<sessions::Entity, _>(&transaction, session.clone()).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Sets a new password and revokes all sessions of the user.
+    ///
+    /// # Errors
+    /// [`Failure::BadCredentials`] if the password has changed since `user` was read or the account
+    /// is deleted, or the database fails.
+    pub async fn set_password(
+        &self,
+        user: &User,
+        hash: String,
+        now: Milliseconds,
+    ) -> Result<User, Failure> {
+        with_retries(|| self.try_set_password(user, &hash, now)).await
+    }
+
+    async fn try_set_password(
+        &self,
+        user: &User,
+        hash: &str,
+        now: Milliseconds,
+    ) -> Result<User, AttemptError> {
+        let transaction = self.begin().await?;
+        let changed = Entity::update_many()
+            .col_expr(Column::PasswordHash, Expr::value(hash))
+            .col_expr(
+                Column::PasswordGeneration,
+                Expr::value(user.password_generation + 1),
+            )
+            .col_expr(Column::UpdatedAt, Expr::value(now))
+            .filter(has_same_password(user))
+            .exec(&transaction)
+            .await?;
+        if changed.rows_affected == 0 {
+            return Err(Failure::BadCredentials.into());
+        }
+        sessions::revoke_all(&transaction, user.id, now).await?;
+        let user = Entity::find_by_id(user.id).one(&transaction).await?;
+        transaction.commit().await?;
+        Ok(user.ok_or(Failure::BadCredentials)?)
+    }
 }

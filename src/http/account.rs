@@ -1,18 +1,18 @@
-//! Accounts: register, log in and out, information, password, deletion.
+//! Handlers for accounts: registration, login, logout, information, password and deletion.
 
 use axum::{
-    extract::{FromRequestParts, Query, State},
-    http::{HeaderMap, header, request::Parts},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, header},
 };
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::{
-    answer::Answer,
-    caller::{Caller, Tokens},
     client_address::ClientAddress,
-    fields::Fields,
-    finish::Issued,
+    envelope::Envelope,
+    error::HttpError,
+    form_fields::FormFields,
+    tokens::{Authenticated, PendingTokens, RequestTokens},
 };
 use crate::{
     app::App,
@@ -25,14 +25,14 @@ use crate::{
 pub(super) async fn register(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
-    mut fields: Fields,
-) -> Result<Answer, Failure> {
+    mut fields: FormFields,
+) -> Result<Envelope, HttpError> {
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
         .register(username.expose_secret(), &password, address)
         .await?;
-    Answer::user(&app, &user)
+    Envelope::user(&app, &user)
 }
 
 /// `POST /user/login`
@@ -40,43 +40,46 @@ pub(super) async fn login(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
     headers: HeaderMap,
-    issued: IssuedSlot,
-    mut fields: Fields,
-) -> Result<Answer, Failure> {
+    pending_tokens: PendingTokens,
+    mut fields: FormFields,
+) -> Result<Envelope, HttpError> {
     let (username, password) = (fields.take("username")?, fields.take("password")?);
     let user = app
         .accounts
         .authenticate(username.expose_secret(), &password, address)
         .await?;
-    begin_session(&app, &user, &headers, &issued).await
+    begin_session(&app, &user, &headers, &pending_tokens).await
 }
 
 /// `POST /user/refresh`
 pub(super) async fn refresh(
     State(app): State<App>,
     headers: HeaderMap,
-    issued: IssuedSlot,
-) -> Result<Answer, Failure> {
-    let refresh = Tokens::of(&headers).refresh.ok_or(Failure::TokenMissing)?;
-    let caller = app.sessions.verify_refresh(&refresh).await?;
-    let renewal = caller.pending_rotation.ok_or(Failure::TokenInvalid)?;
-    let pair = app.sessions.rotate(renewal).await?;
-    answer_with_tokens(&app, &caller.user, pair, &issued)
+    pending_tokens: PendingTokens,
+) -> Result<Envelope, HttpError> {
+    let tokens = RequestTokens::from_headers(&headers);
+    let refresh = tokens.refresh.ok_or(Failure::TokenMissing)?;
+    let identity = app.sessions.verify_refresh(&refresh).await?;
+    let rotation = identity.pending_rotation.ok_or(Failure::TokenInvalid)?;
+    let pair = app.sessions.rotate(rotation).await?;
+    user_with_tokens(&app, &identity.user, pair, &pending_tokens)
 }
 
 /// `POST /user/logout`
 pub(super) async fn logout(
     State(app): State<App>,
-    issued: IssuedSlot,
-    Caller(caller): Caller,
-) -> Result<Answer, Failure> {
+    pending_tokens: PendingTokens,
+    Authenticated(caller): Authenticated,
+) -> Result<Envelope, HttpError> {
     app.sessions.end(caller.session).await?;
-    // Tokens of a session that has just ended are of no use to anyone.
-    issued.clear();
-    Ok(Answer::empty())
+    // The extractor may have set a rotation, but the session has ended.
+    pending_tokens.clear();
+    Ok(Envelope::empty())
 }
 
-/// The query of [`info`]. Some clients send a parameter that they leave out as an empty one.
+/// The query of [`info`].
+///
+/// An empty parameter counts as absent, because some clients send it that way.
 #[derive(Deserialize)]
 pub(super) struct InfoQuery {
     user_id: Option<String>,
@@ -85,107 +88,83 @@ pub(super) struct InfoQuery {
 /// `GET /user/info?user_id=`
 pub(super) async fn info(
     State(app): State<App>,
-    Caller(caller): Caller,
-    query: Result<Query<InfoQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<Answer, Failure> {
+    Authenticated(caller): Authenticated,
+    query: Result<Query<InfoQuery>, QueryRejection>,
+) -> Result<Envelope, HttpError> {
     let invalid = || Failure::InvalidField {
         field: "user_id",
         problem: FieldProblem::NotAWholeNumber,
     };
     let Query(query) = query.map_err(|_| invalid())?;
     match query.user_id.filter(|id| !id.is_empty()) {
-        None => Answer::user(&app, &caller.user),
+        None => Envelope::user(&app, &caller.user),
         Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // A number too large for an identifier is nobody's.
+            // Only a number that is too large fails here. No user has such an identifier.
             let id = id.parse().map_err(|_| Failure::UserNotFound)?;
-            Answer::user(&app, &app.accounts.find(id).await?)
+            Envelope::user(&app, &app.accounts.find(id).await?)
         }
-        Some(_) => Err(invalid()),
+        Some(_) => Err(invalid().into()),
     }
 }
 
 /// `PUT /user/password`
 pub(super) async fn change_password(
     State(app): State<App>,
-    Caller(caller): Caller,
+    Authenticated(caller): Authenticated,
     headers: HeaderMap,
-    issued: IssuedSlot,
-    mut fields: Fields,
-) -> Result<Answer, Failure> {
+    pending_tokens: PendingTokens,
+    mut fields: FormFields,
+) -> Result<Envelope, HttpError> {
     let (old, new) = (fields.take("old_password")?, fields.take("new_password")?);
     let user = app
         .accounts
         .change_password(&caller.user, &old, &new)
         .await?;
-    // All sessions have ended. The one who knows the new password need not log in again.
-    begin_session(&app, &user, &headers, &issued).await
+    // The change ends all sessions, the caller's too. A new one saves the caller a login.
+    begin_session(&app, &user, &headers, &pending_tokens).await
 }
 
 /// `DELETE /user`
 pub(super) async fn delete(
     State(app): State<App>,
-    Caller(caller): Caller,
-    issued: IssuedSlot,
-) -> Result<Answer, Failure> {
+    Authenticated(caller): Authenticated,
+    pending_tokens: PendingTokens,
+) -> Result<Envelope, HttpError> {
     let user = app.avatars.delete_account(caller.user.id).await?;
-    issued.clear();
-    Answer::user(&app, &user)
+    pending_tokens.clear();
+    Envelope::user(&app, &user)
 }
 
 /// `DELETE /user/avatar`
 pub(super) async fn remove_avatar(
     State(app): State<App>,
-    Caller(caller): Caller,
-) -> Result<Answer, Failure> {
+    Authenticated(caller): Authenticated,
+) -> Result<Envelope, HttpError> {
     let user = app.avatars.remove(caller.user.id).await?;
-    Answer::user(&app, &user)
-}
-
-/// Where a handler leaves new tokens for the answer's headers.
-pub(super) struct IssuedSlot(Issued);
-
-impl IssuedSlot {
-    /// Puts no tokens on the answer: their session has ended.
-    pub(super) fn clear(&self) {
-        self.0.clear();
-    }
-}
-
-impl FromRequestParts<App> for IssuedSlot {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Failure> {
-        Ok(Self(
-            parts
-                .extensions
-                .get::<Issued>()
-                .cloned()
-                .unwrap_or_default(),
-        ))
-    }
+    Envelope::user(&app, &user)
 }
 
 async fn begin_session(
     app: &App,
     user: &User,
     headers: &HeaderMap,
-    issued: &IssuedSlot,
-) -> Result<Answer, Failure> {
+    pending_tokens: &PendingTokens,
+) -> Result<Envelope, HttpError> {
     let user_agent = headers.get(header::USER_AGENT);
     let user_agent = user_agent.map_or_else(Default::default, |text| {
         String::from_utf8_lossy(text.as_bytes())
     });
     let pair = app.sessions.begin(user, &user_agent).await?;
-    answer_with_tokens(app, user, pair, issued)
+    user_with_tokens(app, user, pair, pending_tokens)
 }
 
-fn answer_with_tokens(
+fn user_with_tokens(
     app: &App,
     user: &User,
     pair: TokenPair,
-    issued: &IssuedSlot,
-) -> Result<Answer, Failure> {
-    let answer = Answer::user(app, user)?.with_tokens(&pair);
-    issued.0.set(pair);
-    Ok(answer)
+    pending_tokens: &PendingTokens,
+) -> Result<Envelope, HttpError> {
+    let envelope = Envelope::user(app, user)?.with_tokens(&pair);
+    pending_tokens.set_pair(pair);
+    Ok(envelope)
 }

@@ -1,4 +1,4 @@
-//! Reading bodies: in time, and no more of them than is wanted.
+//! Reads request bodies, with limits on size, time and rate.
 
 use std::time::Duration;
 
@@ -8,90 +8,96 @@ use http_body_util::BodyExt;
 use mime::Mime;
 use tokio::time::{Instant, timeout};
 
-use super::linger::GiveUp;
-use crate::{app::App, failure::Failure};
+use super::{drain::SkipDrain, error::HttpError};
+use crate::app::App;
 
-/// The media type of a request's body.
+/// Returns the media type of a request's body.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<Mime> {
     headers.typed_get::<ContentType>().map(Mime::from)
 }
 
-/// The length that a request says its body has, in bytes.
+/// Returns the declared length of a request's body, in bytes.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.typed_get::<ContentLength>().map(|length| length.0)
 }
 
-/// Reads a whole body into memory of its own.
+/// Reads a whole body into a vector.
 ///
 /// # Errors
-/// As [`read`].
-pub(super) async fn whole(
+/// See [`read`].
+pub(super) async fn read_to_vec(
     app: &App,
     request: Request,
     limit: u64,
-    longest: Duration,
-    too_large: impl Fn() -> Failure,
-) -> Result<Vec<u8>, Failure> {
+    max_duration: Duration,
+    too_large: impl Fn() -> HttpError,
+) -> Result<Vec<u8>, HttpError> {
     let expected = content_length(request.headers()).unwrap_or(0).min(limit);
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
-    read(app, request, limit, longest, too_large, |piece| {
-        bytes.extend_from_slice(piece);
+    read(app, request, limit, max_duration, too_large, |chunk| {
+        bytes.extend_from_slice(chunk);
         Ok(())
     })
     .await?;
     Ok(bytes)
 }
 
-/// Reads a whole body, and hands out each piece as it arrives.
+/// Reads a whole body and passes each chunk to `consume`. After an error, the rest is not read.
 ///
 /// # Errors
-/// [`Failure::RequestTimeout`] where the client pauses too long, is too slow or takes longer than `longest` in all, what
-/// `too_large` makes where there are more than `limit` bytes, and what `take` says; the rest is then not read.
+/// - [`HttpError::RequestTimeout`] if the client pauses longer than `server.body_timeout`, sends
+///   slower than `server.body_rate`, or needs more than `max_duration` in total.
+/// - [`HttpError::MalformedBody`] if the connection breaks or the chunked coding is invalid.
+/// - The result of `too_large` if the body has more than `limit` bytes.
+/// - The error of `consume`.
 pub(super) async fn read(
     app: &App,
     request: Request,
     limit: u64,
-    longest: Duration,
-    too_large: impl Fn() -> Failure,
-    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let pause = app.config.server.body_timeout.duration();
-    let rate = app.config.server.body_rate.0;
-    let begun = Instant::now();
+    max_duration: Duration,
+    too_large: impl Fn() -> HttpError,
+    mut consume: impl FnMut(&[u8]) -> Result<(), HttpError>,
+) -> Result<(), HttpError> {
+    let max_pause = app.config.server.body_timeout.duration();
+    let min_rate = app.config.server.body_rate.0;
+    let started = Instant::now();
     let mut length = 0;
-    let give_up = request
+    let skip_drain = request
         .extensions()
-        .get::<GiveUp>()
+        .get::<SkipDrain>()
         .cloned()
         .unwrap_or_default();
     let mut body = request.into_body();
     loop {
-        let earned = match rate {
-            0 => longest,
-            rate => pause + Duration::from_millis(length * 1000 / rate),
+        // The bytes that have arrived extend the deadline: `min_rate` bytes by one second.
+        let allowed = match min_rate {
+            0 => max_duration,
+            rate => max_pause + Duration::from_millis(length * 1000 / rate),
         };
-        let end = begun + longest.min(earned);
-        let patience = pause.min(end.saturating_duration_since(Instant::now()));
-        let next = match timeout(patience, body.frame()).await {
-            // It lets a piece through that is there already, however late it is.
-            Ok(next) if !patience.is_zero() => next,
+        let deadline = started + max_duration.min(allowed);
+        let remaining = max_pause.min(deadline.saturating_duration_since(Instant::now()));
+        let next = match timeout(remaining, body.frame()).await {
+            // `timeout` polls the body first: even after the deadline it returns a waiting chunk.
+            Ok(next) if !remaining.is_zero() => next,
             _ => {
-                give_up.set();
-                return Err(Failure::RequestTimeout);
+                // The client is slow or gone: draining its body would only hold the connection.
+                skip_drain.set();
+                return Err(HttpError::RequestTimeout);
             }
         };
         let Some(frame) = next else {
             return Ok(());
         };
-        // The client broke off, or broke the rules of HTTP: either way it is told, where it still listens.
-        let frame = frame.map_err(|_| Failure::MalformedBody { expected: "HTTP" })?;
-        let Ok(piece) = frame.into_data() else {
+        // If the client only closed its sending half, it can still read this error.
+        let frame = frame.map_err(|_| HttpError::MalformedBody { expected: "HTTP" })?;
+        // Trailers are ignored.
+        let Ok(chunk) = frame.into_data() else {
             continue;
         };
-        length += piece.len() as u64;
+        length += chunk.len() as u64;
         if length > limit {
             return Err(too_large());
         }
-        take(&piece)?;
+        consume(&chunk)?;
     }
 }

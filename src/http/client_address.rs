@@ -1,4 +1,4 @@
-//! Where a request comes from, also where it came through proxies.
+//! The client's IP address, directly or from `X-Forwarded-For`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -10,27 +10,29 @@ use axum::{
     http::{HeaderMap, HeaderName, request::Parts},
 };
 
+use super::error::HttpError;
 use crate::{app::App, config::Network, failure::Failure};
 
-/// Each proxy adds the address that it was called from at the end. What stands before is whatever the client sent.
+/// Each proxy appends the address of its client. The client itself controls all earlier entries.
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The address of the client.
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
 impl FromRequestParts<App> for ClientAddress {
-    type Rejection = Failure;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        let ConnectInfo(peer) = peer.ok_or_else(|| Failure::internal("a request without peer"))?;
+        let ConnectInfo(peer) =
+            peer.ok_or_else(|| Failure::internal("the request has no peer address"))?;
         let trusted = &app.config.server.trusted_proxies;
         let address = client_address(peer.ip().to_canonical(), &parts.headers, trusted);
         Ok(Self(address))
     }
 }
 
-/// Walks the header from its end, where the nearest proxy wrote, as long as proxies of ours wrote.
+/// Returns the last address in the chain that is not a trusted proxy.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_proxy = |address| trusted.iter().any(|network| network.contains(address));
     if !is_proxy(peer) {
@@ -44,9 +46,12 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpA
     let entries: Vec<_> = entries
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .collect();
+    // From the end: the nearest proxy wrote the last entry.
     for entry in entries.into_iter().rev() {
-        // What is no address was not written by a proxy that can be trusted with one.
-        let Some(before) = parse(entry) else { break };
+        // Trusted proxies write only addresses, so the client wrote this entry.
+        let Some(before) = parse_address(entry) else {
+            break;
+        };
         address = before;
         if !is_proxy(address) {
             break;
@@ -55,8 +60,8 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpA
     address
 }
 
-/// `192.0.2.1`, `2001:db8::1`, and with a port behind, as some proxies write.
-fn parse(entry: &[u8]) -> Option<IpAddr> {
+/// Parses `192.0.2.1` or `2001:db8::1`, also with a port, which some proxies add.
+fn parse_address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
     let with_port = || text.parse().map(|address: SocketAddr| address.ip());
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
@@ -65,6 +70,7 @@ fn parse(entry: &[u8]) -> Option<IpAddr> {
         .or_else(|_| with_port())
         .ok()
         .or_else(bracketed);
+    // `::ffff:192.0.2.1` is the same client as `192.0.2.1`.
     address.map(|address: IpAddr| address.to_canonical())
 }
 
@@ -72,8 +78,8 @@ fn warn_once() {
     static WARNED: Once = Once::new();
     WARNED.call_once(|| {
         tracing::warn!(
-            "requests carry X-Forwarded-For, which is ignored: they come from no address in server.trusted_proxies, \
-             and limits for each address count for whoever sends them"
+            "X-Forwarded-For is ignored, because the peer is not in server.trusted_proxies; \
+             limits per address count for the peer"
         );
     });
 }

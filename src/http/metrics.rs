@@ -1,11 +1,11 @@
-//! Counts, on a listener of their own: they are nobody's business but the operator's.
+//! The metrics endpoint. It has a listener of its own, so that a proxy cannot publish it.
 
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
 
 use crate::metrics::{MEDIA_TYPE, Metrics};
 
-/// Answers `GET /metrics` for as long as the process runs.
+/// Serves `GET /metrics` until the process ends.
 pub async fn serve(listener: TcpListener, metrics: Metrics) {
     let text = async |State(metrics): State<Metrics>| {
         ([(header::CONTENT_TYPE, MEDIA_TYPE)], metrics.text()).into_response()
@@ -14,6 +14,6 @@ pub async fn serve(listener: TcpListener, metrics: Metrics) {
         .route("/metrics", get(text))
         .with_state(metrics);
     if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "counts are not served any more");
+        tracing::error!(%error, "the metrics endpoint has stopped");
     }
 }

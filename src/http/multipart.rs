@@ -1,60 +1,64 @@
-//! Forms with files (`multipart/form-data`, RFC 7578 over RFC 2046, section 5.1).
+//! Parser for forms with files (`multipart/form-data`, RFC 7578 over RFC 2046, section 5.1).
 //!
-//! The libraries for this refuse a part whose head they do not like, a control character in a file's name, say.
-//! Here a file's name, whatever it holds, is of no consequence: of a part's head only the field's name is looked at.
+//! The available libraries refuse some parts because of their head, for example if the file name
+//! has a control character. This parser reads only field names, because the service does not use
+//! file names.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use axum::http::HeaderMap;
 use memchr::memmem;
 
-use super::body;
-use crate::failure::Failure;
+use super::{body, error::HttpError};
 
-/// The media type.
+/// The media type of these forms.
 pub(super) const MEDIA_TYPE: &str = "multipart/form-data";
-/// The most characters of a boundary (RFC 2046, section 5.1.1).
-const LONGEST_BOUNDARY: usize = 70;
-/// More parts than any honest form has.
-const MOST_PARTS: usize = 1000;
+/// Maximum length of a boundary (RFC 2046, section 5.1.1).
+const MAX_BOUNDARY_LENGTH: usize = 70;
+/// Maximum number of parts. Real forms have fewer than ten.
+const MAX_PARTS: usize = 1000;
 
-/// The most bytes of a part's head; file names are shorter on every system.
-const LONGEST_HEAD: usize = 16 << 10;
+/// Maximum number of bytes in a part's head. File names are much shorter on every system.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 
 /// One field of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part<'body> {
-    /// The field's name; empty where it has none.
-    pub name: Cow<'body, str>,
-    /// The field's value.
-    pub data: &'body [u8],
+    /// The field's name, or an empty string if it has none.
+    pub(super) name: Cow<'body, str>,
+    /// The range of the field's value in the body.
+    pub(super) data: Range<usize>,
 }
 
-/// The string that sets off the parts of this request's form.
+/// Returns the boundary between the parts, from the request's `Content-Type`.
 ///
 /// # Errors
-/// [`Failure::UnsupportedContentType`], and [`Failure::MalformedBody`] without a usable boundary.
-pub(super) fn boundary(headers: &HeaderMap) -> Result<String, Failure> {
+/// - [`HttpError::UnsupportedContentType`] if the body is not `multipart/form-data`.
+/// - [`HttpError::MalformedBody`] if the boundary is missing, empty or too long.
+pub(super) fn boundary(headers: &HeaderMap) -> Result<String, HttpError> {
     let media_type = body::media_type(headers)
         .filter(|media_type| media_type.essence_str() == MEDIA_TYPE)
-        .ok_or(Failure::UnsupportedContentType {
+        .ok_or(HttpError::UnsupportedContentType {
             expected: MEDIA_TYPE,
         })?;
     media_type
         .get_param(mime::BOUNDARY)
         .map(|boundary| boundary.as_str().to_owned())
-        .filter(|boundary| (1..=LONGEST_BOUNDARY).contains(&boundary.len()))
-        .ok_or(Failure::MalformedBody {
+        .filter(|boundary| (1..=MAX_BOUNDARY_LENGTH).contains(&boundary.len()))
+        .ok_or(HttpError::MalformedBody {
             expected: "multipart/form-data; boundary=…",
         })
 }
 
-/// The parts of a form, in order.
+/// Returns the parts of a form in order.
 ///
 /// # Errors
-/// [`Failure::MalformedBody`] where the form does not end, or breaks the rules otherwise.
-pub(super) fn parts<'body>(form: &'body [u8], boundary: &str) -> Result<Vec<Part<'body>>, Failure> {
-    parse(form, boundary).ok_or(Failure::MalformedBody {
+/// [`HttpError::MalformedBody`] if the closing delimiter is missing or a rule is broken.
+pub(super) fn parts<'body>(
+    form: &'body [u8],
+    boundary: &str,
+) -> Result<Vec<Part<'body>>, HttpError> {
+    parse(form, boundary).ok_or(HttpError::MalformedBody {
         expected: MEDIA_TYPE,
     })
 }
@@ -62,7 +66,8 @@ pub(super) fn parts<'body>(form: &'body [u8], boundary: &str) -> Result<Vec<Part
 fn parse<'body>(form: &'body [u8], boundary: &str) -> Option<Vec<Part<'body>>> {
     let delimiter = format!("\r\n--{boundary}");
     let delimiter = memmem::Finder::new(delimiter.as_bytes());
-    // The first delimiter may begin the form, without a line end before it; else a preamble, which is skipped, precedes it.
+    // The first delimiter has no line break before it if it begins the form. Otherwise a preamble
+    // precedes it, which clients must ignore (RFC 2046, section 5.1.1).
     let opening = &delimiter.needle()[2..];
     let mut rest = match form.strip_prefix(opening) {
         Some(rest) => rest,
@@ -73,6 +78,7 @@ fn parse<'body>(form: &'body [u8], boundary: &str) -> Option<Vec<Part<'body>>> {
         if rest.starts_with(b"--") {
             return Some(parts);
         }
+        // Gateways may add spaces after the boundary (`transport-padding` in RFC 2046).
         let padding = rest
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
@@ -81,27 +87,29 @@ fn parse<'body>(form: &'body [u8], boundary: &str) -> Option<Vec<Part<'body>>> {
         let head;
         (head, rest) = split_head(rest)?;
         let end = delimiter.find(rest)?;
-        if parts.len() == MOST_PARTS {
+        if parts.len() == MAX_PARTS {
             return None;
         }
+        // `rest` is always a suffix of the form.
+        let start = form.len() - rest.len();
         parts.push(Part {
             name: field_name(head),
-            data: &rest[..end],
+            data: start..start + end,
         });
         rest = &rest[end + delimiter.needle().len()..];
     }
 }
 
-/// A part's head, which may be empty, and what follows the empty line after it.
+/// Splits a part into its head, which may be empty, and the bytes after the empty line.
 fn split_head(part: &[u8]) -> Option<(&[u8], &[u8])> {
     if let Some(rest) = part.strip_prefix(b"\r\n") {
         return Some((&[], rest));
     }
-    let end = memmem::find(&part[..part.len().min(LONGEST_HEAD)], b"\r\n\r\n")?;
+    let end = memmem::find(&part[..part.len().min(MAX_HEAD_BYTES)], b"\r\n\r\n")?;
     Some((&part[..end], &part[end + 4..]))
 }
 
-/// The parameter `name` of `Content-Disposition` (RFC 7578, section 4.2).
+/// Returns the parameter `name` of `Content-Disposition` (RFC 7578, section 4.2).
 fn field_name(head: &[u8]) -> Cow<'_, str> {
     const FIELD: &[u8] = b"content-disposition:";
     head.split(|byte| *byte == b'\n')
@@ -113,8 +121,8 @@ fn field_name(head: &[u8]) -> Cow<'_, str> {
         .unwrap_or_default()
 }
 
-/// A parameter of a header's value: a token, or a quoted string with `\` before what it quotes.
-fn parameter<'head>(value: &'head [u8], wanted: &[u8]) -> Option<Cow<'head, str>> {
+/// Returns a parameter of a header's value: a token, or a quoted string with `\` as escape.
+fn parameter<'head>(value: &'head [u8], searched: &[u8]) -> Option<Cow<'head, str>> {
     let mut rest = &value[memchr::memchr(b';', value)?..];
     loop {
         rest = rest.strip_prefix(b";")?.trim_ascii_start();
@@ -132,14 +140,16 @@ fn parameter<'head>(value: &'head [u8], wanted: &[u8]) -> Option<Cow<'head, str>
                 )
             }
         };
-        if name.eq_ignore_ascii_case(wanted) {
+        if name.eq_ignore_ascii_case(searched) {
             return Some(text);
         }
         rest = rest.trim_ascii_start();
     }
 }
 
-/// The text of a quoted string whose first quote is gone, and what follows the last one.
+/// Splits the input after the closing quote, and returns the unescaped text and the rest.
+///
+/// The opening quote is not part of the input.
 fn unquote(quoted: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     let mut text = Vec::new();
     let mut rest = quoted;
@@ -161,22 +171,17 @@ mod tests {
 
     fn names_and_data(form: &str) -> Option<Vec<(String, String)>> {
         let parts = parts(form.as_bytes(), "B").ok()?;
-        let text = |part: Part<'_>| {
-            (
-                part.name.into_owned(),
-                String::from_utf8_lossy(part.data).into_owned(),
-            )
-        };
+        let text = |part: Part<'_>| (part.name.into_owned(), form[part.data].to_owned());
         Some(parts.into_iter().map(text).collect())
     }
 
-    fn one(head: &str) -> String {
+    fn field_name_of(head: &str) -> String {
         let form = format!("--B\r\n{head}\r\n\r\nx\r\n--B--");
         names_and_data(&form).unwrap().remove(0).0
     }
 
     #[test]
-    fn parts_come_in_order_whatever_surrounds_them() {
+    fn parts_keep_their_order_with_preamble_and_epilogue() {
         let form = "preamble\r\n--B \t\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n2\r\n--B\r\n\r\n\r\n--B--epilogue";
         let expected = [("a", "1\r\n2"), ("", "")].map(|(name, data)| (name.into(), data.into()));
         assert_eq!(names_and_data(form).unwrap(), expected);
@@ -184,26 +189,31 @@ mod tests {
 
     #[test]
     fn names_are_found_in_any_spelling() {
-        assert_eq!(one("content-DISPOSITION: form-data; NAME=data"), "data");
         assert_eq!(
-            one(
+            field_name_of("content-DISPOSITION: form-data; NAME=data"),
+            "data"
+        );
+        assert_eq!(
+            field_name_of(
                 "X: y\r\nContent-Disposition: form-data; filename=\"; name=\\\"b\"; name=\"a\\\"b\""
             ),
             "a\"b"
         );
         assert_eq!(
-            one("Content-Disposition: form-data; name=\"data\"; filename=\"\u{1a}\u{7f}../../x\""),
+            field_name_of(
+                "Content-Disposition: form-data; name=\"data\"; filename=\"\u{1a}\u{7f}../../x\""
+            ),
             "data"
         );
         assert_eq!(
-            one("Content-Disposition: form-data; filename*=UTF-8''x; name=\"头像\""),
+            field_name_of("Content-Disposition: form-data; filename*=UTF-8''x; name=\"头像\""),
             "头像"
         );
-        assert_eq!(one("Content-Type: image/png"), "");
+        assert_eq!(field_name_of("Content-Type: image/png"), "");
     }
 
     #[test]
-    fn forms_that_do_not_end_or_break_the_rules_are_refused() {
+    fn incomplete_and_malformed_forms_are_refused() {
         let whole = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--";
         for end in 0..whole.len() {
             assert_eq!(names_and_data(&whole[..end]), None, "{:?}", &whole[..end]);

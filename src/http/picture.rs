@@ -1,4 +1,4 @@
-//! Pictures, and the way to a user's present one.
+//! Handlers that serve pictures and redirect to a user's current picture.
 
 use axum::{
     extract::{
@@ -13,15 +13,12 @@ use headers::{ETag, HeaderMapExt, IfMatch, IfNoneMatch, IfRange};
 use hyper::body::{Body, Incoming};
 use serde::Deserialize;
 
-use super::NOSNIFF;
+use super::{error::HttpError, header_names::NOSNIFF};
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
-    storage::{CACHING, PictureKey},
+    storage::CACHE_CONTROL_IMMUTABLE,
 };
-
-/// Digits of a SHA-256 in hexadecimal.
-const DIGEST_LENGTH: usize = 64;
 
 /// `GET /avatars/{user}/{name}/{file}`
 pub(super) async fn serve(
@@ -29,62 +26,61 @@ pub(super) async fn serve(
     path: Result<Path<(String, String, String)>, PathRejection>,
     method: Method,
     request: HeaderMap,
-) -> Result<Response, Failure> {
-    let Path((user, name, file)) = path.map_err(|_| Failure::NotFound)?;
-    let user = plain_number(&user).ok_or(Failure::NotFound)?;
-    let (size, extension) = file.split_once('.').ok_or(Failure::NotFound)?;
-    let size = plain_number(size)
+) -> Result<Response, HttpError> {
+    let Path((user, name, file)) = path.map_err(|_| HttpError::NotFound)?;
+    let user = parse_canonical(&user).ok_or(HttpError::NotFound)?;
+    let (size, extension) = file.split_once('.').ok_or(HttpError::NotFound)?;
+    let size = parse_canonical(size)
         .and_then(|size| u32::try_from(size).ok())
-        .ok_or(Failure::NotFound)?;
+        .ok_or(HttpError::NotFound)?;
     if extension != app.policy.format.extension() {
-        return Err(Failure::NotFound);
+        return Err(HttpError::NotFound);
     }
-    let is_digest = name.len() == DIGEST_LENGTH
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let bytes = if is_digest {
-        let key = PictureKey {
-            user,
-            digest: name.clone(),
-        };
-        app.storage.show(&key, size, extension).await?
-    } else if name == app.identicons.name(user) {
-        app.identicons.get(user, size).await?
-    } else {
-        None
-    };
-    let bytes = bytes.ok_or(Failure::NotFound)?;
-    let tag = tag(&name, size).ok_or_else(|| Failure::internal("a tag that is none"))?;
+    let bytes = app.avatars.get(user, &name, size).await?;
+    let bytes = bytes.ok_or(HttpError::NotFound)?;
+    let tag = entity_tag(&name, size).ok_or_else(|| {
+        Failure::internal(format!("picture name {name:?} cannot be an entity tag"))
+    })?;
     let media_type = app.policy.format.media_type();
     Ok(respond(&method, &request, bytes, &tag, media_type))
 }
 
-/// The short way to a picture that was shown lately, past the routes and all that surrounds them, to the same answer:
-/// most requests are for one. Nothing where it takes the long way.
-pub(crate) async fn quick(app: &App, request: &hyper::Request<Incoming>) -> Option<Response> {
+/// Serves a picture from the cache, without the router and its middleware.
+///
+/// Most requests are for such pictures. The response is the same as that of [`serve`]. Returns
+/// `None` if the router must handle the request.
+pub(crate) async fn serve_cached(
+    app: &App,
+    request: &hyper::Request<Incoming>,
+) -> Option<Response> {
     let server = &app.config.server;
-    // Pages of other origins are told more, and a body would have to be read.
-    let plain = request.method() == Method::GET && request.body().is_end_stream();
-    if !plain || !server.allowed_origins.is_empty() {
+    // With CORS, the middleware adds headers. With a body, the body must be drained.
+    let is_simple = request.method() == Method::GET && request.body().is_end_stream();
+    if !is_simple || !server.allowed_origins.is_empty() {
         return None;
     }
     let path = request.uri().path().strip_prefix(&*server.base_path)?;
-    // What is kept has its object's key, which is how its URL ends.
+    // The cache's key is the object's key, and the URL's path after the base path equals it.
     let object = path.strip_prefix('/')?;
-    let bytes = app.storage.shown(object).await?;
+    let bytes = app.avatars.cached(object).await?;
     let (rest, file) = object.rsplit_once('/')?;
     let (_, name) = rest.rsplit_once('/')?;
     let size = file.split_once('.')?.0.parse().ok()?;
-    let (tag, media_type) = (tag(name, size)?, app.policy.format.media_type());
+    let (tag, media_type) = (entity_tag(name, size)?, app.policy.format.media_type());
     let mut response = respond(request.method(), request.headers(), bytes, &tag, media_type);
     let (header, value) = NOSNIFF;
     response.headers_mut().insert(header, value);
-    tracing::debug!(method = %request.method(), path, status = response.status().as_u16(), "answered");
+    tracing::debug!(
+        method = %request.method(),
+        path,
+        status = response.status().as_u16(),
+        "request answered from the cache"
+    );
     Some(response)
 }
 
-fn tag(name: &str, size: u32) -> Option<ETag> {
+/// Makes the entity tag of a picture. It is strong, because a URL's bytes never change.
+fn entity_tag(name: &str, size: u32) -> Option<ETag> {
     format!("\"{name}-{size}\"").parse().ok()
 }
 
@@ -96,46 +92,48 @@ pub(super) struct RedirectQuery {
 
 /// `GET /user/{id}/avatar?size=`
 ///
-/// Leads to the smallest size that is no smaller than the one asked for, or to the largest.
+/// Redirects to the smallest size that is not below the requested one, or to the largest size.
 pub(super) async fn redirect(
     State(app): State<App>,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<RedirectQuery>, QueryRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, HttpError> {
     let invalid = || Failure::InvalidField {
         field: "size",
         problem: FieldProblem::NotAWholeNumber,
     };
     let Query(query) = query.map_err(|_| invalid())?;
-    let wanted = match query.size.filter(|size| !size.is_empty()) {
-        Some(size) => Some(plain_number(&size).ok_or_else(invalid)?),
+    let min_size = match query.size.filter(|size| !size.is_empty()) {
+        Some(size) => Some(parse_canonical(&size).ok_or_else(invalid)?),
         None => None,
     };
-    let Path(id) = path.map_err(|_| Failure::NotFound)?;
-    let id = plain_number(&id).ok_or(Failure::NotFound)?;
+    let Path(id) = path.map_err(|_| HttpError::NotFound)?;
+    let id = parse_canonical(&id).ok_or(HttpError::NotFound)?;
     let user = app
         .accounts
         .find(id)
         .await
         .map_err(|failure| match failure {
-            Failure::UserNotFound => Failure::NotFound,
-            other => other,
+            // This URL is used in `<img>`, so a missing user must be a real 404.
+            Failure::UserNotFound => HttpError::NotFound,
+            other => other.into(),
         })?;
     let urls = app.avatars.urls(&user);
     let large_enough = urls
         .iter()
         .rev()
-        .find(|avatar| wanted.is_some_and(|wanted| i64::from(avatar.size) >= wanted));
-    let avatar = large_enough.or(urls.first()).ok_or(Failure::NotFound)?;
+        .find(|avatar| min_size.is_some_and(|min| i64::from(avatar.size) >= min));
+    let avatar = large_enough.or(urls.first()).ok_or(HttpError::NotFound)?;
     let location = HeaderValue::from_str(&avatar.url).map_err(Failure::internal)?;
     let headers = [
         (header::LOCATION, location),
+        // Caches may store the redirect, but must revalidate it: the picture may change.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     Ok((StatusCode::FOUND, headers).into_response())
 }
 
-/// Answers with the whole picture, a part of it, or word that the client has it already (RFC 9110, sections 13 and 14).
+/// Makes the response: the picture, a range of it, 304, 412 or 416 (RFC 9110, sections 13 and 14).
 fn respond(
     method: &Method,
     request: &HeaderMap,
@@ -161,15 +159,16 @@ fn respond(
     } else if unchanged {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let response = part(&bytes, range).unwrap_or_else(|| bytes.into_response());
+        let response = range_response(&bytes, range).unwrap_or_else(|| bytes.into_response());
         let content_type = HeaderValue::from_static(media_type);
         with_header(response, header::CONTENT_TYPE, content_type)
     };
     let headers = response.headers_mut();
     headers.typed_insert(tag.clone());
     for (name, value) in [
-        (header::CACHE_CONTROL, CACHING),
+        (header::CACHE_CONTROL, CACHE_CONTROL_IMMUTABLE),
         (header::ACCEPT_RANGES, "bytes"),
+        // The bytes stay harmless even if a browser would render them as a document.
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; sandbox",
@@ -184,9 +183,12 @@ fn respond(
     response
 }
 
-/// The part that a range names: nothing where the whole is the answer, as it may be to several ranges and must be to
-/// what is no range of bytes (RFC 9110, section 14.2).
-fn part(bytes: &Bytes, range: Option<&HeaderValue>) -> Option<Response> {
+/// Makes the response to a `Range` header: 206 or 416 (RFC 9110, section 14.2).
+///
+/// Returns `None` if the whole picture is the response: without a range, with several ranges, with
+/// another unit than bytes, and with a malformed range. [`headers::Range`] cannot be used here: it
+/// returns nothing both for a malformed range and for a suffix longer than the picture.
+fn range_response(bytes: &Bytes, range: Option<&HeaderValue>) -> Option<Response> {
     let (first, last) = range?
         .to_str()
         .ok()?
@@ -195,7 +197,7 @@ fn part(bytes: &Bytes, range: Option<&HeaderValue>) -> Option<Response> {
     let length = bytes.len();
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // A number too large for the machine lies beyond any picture's end.
+        // Only a number that is too large fails here. It is beyond the end of any picture.
         digits.then(|| text.parse().unwrap_or(usize::MAX))
     };
     let (start, end) = match (first, last) {
@@ -224,9 +226,9 @@ fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> 
     response
 }
 
-/// Digits alone, without a sign and without zeros in front: each picture has one URL.
-fn plain_number(text: &str) -> Option<i64> {
-    let plain =
+/// Parses a number without sign and leading zeros, so that each picture has exactly one URL.
+fn parse_canonical(text: &str) -> Option<i64> {
+    let is_canonical =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    plain.then(|| text.parse().ok()).flatten()
+    is_canonical.then(|| text.parse().ok()).flatten()
 }

@@ -1,16 +1,16 @@
-//! The caller's own sessions.
+//! Handlers for the caller's own sessions.
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
 
 use super::{
-    account::IssuedSlot,
-    answer::{Answer, format_time},
-    caller::Caller,
+    envelope::{Envelope, format_time},
+    error::HttpError,
+    tokens::{Authenticated, PendingTokens},
 };
 use crate::{app::App, database::Session, failure::Failure};
 
-/// A session as its owner sees it.
+/// A session in a body.
 #[derive(Serialize)]
 struct SessionBody {
     id: String,
@@ -24,30 +24,30 @@ struct SessionBody {
 /// `GET /user/sessions`
 pub(super) async fn list(
     State(app): State<App>,
-    Caller(caller): Caller,
-) -> Result<Answer, Failure> {
+    Authenticated(caller): Authenticated,
+) -> Result<Envelope, HttpError> {
     let sessions = app.sessions.list(caller.user.id).await?;
     let bodies = sessions
         .into_iter()
         .map(|session| SessionBody::new(&app, session, caller.session));
-    Answer::data(&bodies.collect::<Vec<_>>())
+    Envelope::data(&bodies.collect::<Vec<_>>())
 }
 
 /// `DELETE /user/sessions/{id}`
 pub(super) async fn end(
     State(app): State<App>,
-    Caller(caller): Caller,
-    issued: IssuedSlot,
+    Authenticated(caller): Authenticated,
+    pending_tokens: PendingTokens,
     path: Result<Path<String>, PathRejection>,
-) -> Result<Answer, Failure> {
+) -> Result<Envelope, HttpError> {
     let Path(id) = path.map_err(|_| Failure::SessionNotFound)?;
-    // What is no identifier is nobody's.
+    // No session has an identifier that is not a number.
     let id = id.parse().map_err(|_| Failure::SessionNotFound)?;
     app.sessions.end_own(caller.user.id, id).await?;
     if id == caller.session {
-        issued.clear();
+        pending_tokens.clear();
     }
-    Ok(Answer::empty())
+    Ok(Envelope::empty())
 }
 
 impl SessionBody {

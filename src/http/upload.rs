@@ -1,75 +1,88 @@
-//! Uploads, and what they may be.
+//! Handlers for uploads and their policy.
+
+use std::ops::Range;
 
 use axum::extract::{Request, State};
 use serde_json::json;
 use veraicon_picture::{Crop, Format};
 
-use super::{answer::Answer, body, caller::Caller, multipart};
+use super::{body, envelope::Envelope, error::HttpError, multipart, tokens::Authenticated};
 use crate::{
     app::App,
-    avatars::{Owner, PublishGuard},
+    avatars::{FORM_BYTES, Owner, PublishGuard, resource_exhausted},
     database::User,
     failure::{Failure, FieldProblem},
-    workers::{FORM_BYTES, resource_exhausted},
 };
 
 const CROP_FIELDS: [&str; 3] = ["crop_x", "crop_y", "crop_size"];
 
 /// `PUT /user/avatar/upload`
 ///
-/// The caller is judged, and a place in the queue taken, before the first byte of the body is read.
+/// The extractor authenticates the caller before the first byte of the body is read.
 pub(super) async fn upload(
     State(app): State<App>,
-    Caller(caller): Caller,
+    Authenticated(caller): Authenticated,
     request: Request,
-) -> Result<Answer, Failure> {
-    let headers = request.headers().clone();
+) -> Result<Envelope, HttpError> {
+    let headers = request.headers();
     let limit = app.policy.max_bytes;
-    let length = body::content_length(&headers);
+    let length = body::content_length(headers);
     if let Some(bytes) = length.filter(|length| *length > limit + FORM_BYTES) {
         return Err(Failure::TooLarge {
             bytes: Some(bytes),
             limit,
-        });
+        }
+        .into());
     }
-    let boundary = multipart::boundary(&headers)?;
+    let boundary = multipart::boundary(headers)?;
     let owner = Owner {
         user: caller.user.id,
         guard: PublishGuard::Session(caller.session),
     };
-    let outcome = accept(&app, request, &boundary, length, owner).await;
-    app.metrics.count_upload(&outcome);
-    Answer::user(&app, &outcome?)
+    let outcome = receive_and_store(&app, request, &boundary, length, owner).await;
+    app.metrics.count_upload(match &outcome {
+        Ok(_) => "accepted",
+        Err(error) => error.reason(),
+    });
+    Envelope::user(&app, &outcome?)
 }
 
 /// Reads an upload and makes it the owner's picture.
-async fn accept(
+async fn receive_and_store(
     app: &App,
     request: Request,
     boundary: &str,
     length: Option<u64>,
     owner: Owner,
-) -> Result<User, Failure> {
+) -> Result<User, HttpError> {
     let limit = app.policy.max_bytes;
-    let most = limit + FORM_BYTES;
+    // Before the body is read: if the queue is full, the upload must cost no memory.
     let (permit, mut buffer) = app.avatars.admit(length).await?;
-    let longest = app.config.server.body_deadline.duration();
-    let too_large = || Failure::TooLarge {
-        bytes: length,
-        limit,
+    let max_duration = app.config.server.body_deadline.duration();
+    let too_large = || {
+        HttpError::Domain(Failure::TooLarge {
+            bytes: length,
+            limit,
+        })
     };
-    let take = |piece: &[u8]| buffer.extend(piece).map_err(resource_exhausted);
-    body::read(app, request, most, longest, too_large, take).await?;
+    let consume = |chunk: &[u8]| Ok(buffer.extend(chunk).map_err(resource_exhausted)?);
+    body::read(
+        app,
+        request,
+        limit + FORM_BYTES,
+        max_duration,
+        too_large,
+        consume,
+    )
+    .await?;
     let body = buffer.seal().map_err(resource_exhausted)?;
-    let Form { data, crop } = Form::read(&body, boundary, limit)?;
-    let start = data.as_ptr() as usize - body.as_ptr() as usize;
-    let picture = body.picture(start..start + data.len());
-    let picture = picture.map_err(Failure::internal)?;
-    app.avatars.upload(permit, owner, picture, crop).await
+    let UploadForm { picture, crop } = UploadForm::parse(&body, boundary, limit)?;
+    let picture = body.picture(picture).map_err(Failure::internal)?;
+    Ok(app.avatars.upload(permit, owner, picture, crop).await?)
 }
 
 /// `GET /user/avatar/policy`
-pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
+pub(super) async fn policy(State(app): State<App>) -> Result<Envelope, HttpError> {
     let formats: Vec<_> = app
         .policy
         .formats
@@ -78,7 +91,7 @@ pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
         .collect();
     let mut sizes = app.policy.sizes.clone();
     sizes.sort_unstable_by(|left, right| right.cmp(left));
-    Answer::data(&json!({
+    Envelope::data(&json!({
         "formats": formats,
         "max_bytes": app.policy.max_bytes,
         "max_pixels": app.policy.max_pixels,
@@ -87,48 +100,51 @@ pub(super) async fn policy(State(app): State<App>) -> Result<Answer, Failure> {
     }))
 }
 
-/// What an upload's form holds.
-struct Form<'body> {
-    data: &'body [u8],
+/// The form of an upload.
+struct UploadForm {
+    /// The range of the picture's bytes in the body.
+    picture: Range<usize>,
     crop: Option<Crop>,
 }
 
-impl<'body> Form<'body> {
-    fn read(body: &'body [u8], boundary: &str, limit: u64) -> Result<Self, Failure> {
-        let mut data = None;
+impl UploadForm {
+    fn parse(body: &[u8], boundary: &str, limit: u64) -> Result<Self, HttpError> {
+        let mut picture = None;
         let mut crop = [None; 3];
         for part in multipart::parts(body, boundary)? {
             if part.name == "data" {
-                if data.replace(part.data).is_some() {
-                    return Err(Failure::SeveralFiles);
+                if picture.replace(part.data).is_some() {
+                    return Err(Failure::SeveralFiles.into());
                 }
             } else if let Some(index) = CROP_FIELDS.iter().position(|field| *field == part.name) {
                 let field = CROP_FIELDS[index];
-                let number = number(part.data).ok_or(Failure::InvalidField {
+                let number = parse_number(&body[part.data]).ok_or(Failure::InvalidField {
                     field,
                     problem: FieldProblem::NotAWholeNumber,
                 })?;
                 if crop[index].replace(number).is_some() {
                     let problem = FieldProblem::Repeated;
-                    return Err(Failure::InvalidField { field, problem });
+                    return Err(Failure::InvalidField { field, problem }.into());
                 }
             }
         }
-        let data = data.ok_or(Failure::NoFile)?;
-        let bytes = data.len() as u64;
+        let picture = picture.ok_or(Failure::NoFile)?;
+        let bytes = picture.len() as u64;
+        // The limit on the body includes the rest of the form, so it does not replace this check.
         if bytes > limit {
             return Err(Failure::TooLarge {
                 bytes: Some(bytes),
                 limit,
-            });
+            }
+            .into());
         }
-        let crop = crop_of(crop)?;
-        Ok(Self { data, crop })
+        let crop = parse_crop(crop)?;
+        Ok(Self { picture, crop })
     }
 }
 
-/// All three fields or none.
-fn crop_of(fields: [Option<u32>; 3]) -> Result<Option<Crop>, Failure> {
+/// Makes a crop of its three fields. Either all of them are present or none.
+fn parse_crop(fields: [Option<u32>; 3]) -> Result<Option<Crop>, Failure> {
     match fields {
         [None, None, None] => Ok(None),
         [Some(x), Some(y), Some(size)] => Ok(Some(Crop { x, y, size })),
@@ -142,9 +158,10 @@ fn crop_of(fields: [Option<u32>; 3]) -> Result<Option<Crop>, Failure> {
     }
 }
 
-/// Digits alone: signs, fractions and exponents are no pixels.
-fn number(data: &[u8]) -> Option<u32> {
+/// Parses a number of pixels. It has only digits: no sign, fraction or exponent.
+fn parse_number(data: &[u8]) -> Option<u32> {
     let text = std::str::from_utf8(data).ok()?.trim();
+    // `u32::from_str` accepts a `+` before the digits.
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }

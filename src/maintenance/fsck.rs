@@ -9,7 +9,7 @@ use veraicon_picture::Policy;
 use super::{BATCH, Maintenance, Progress};
 use crate::{
     database::{User, pictures::State},
-    digest::digest,
+    digest::Digest,
     failure::Failure,
     storage::PictureKey,
     workers::{Shaped, Workers},
@@ -128,10 +128,8 @@ impl Maintenance {
             add(&counts.rows);
             let state = row.map_or("is missing", |_| "is not live");
             progress.find(&format!("{}: the row of its picture {state}", name(user)));
-            if repair != Repair::None {
-                if self.lifecycle.restore(user.id, digest).await? {
-                    add(&counts.repaired);
-                }
+            if repair != Repair::None && self.lifecycle.restore(user.id, digest).await? {
+                add(&counts.repaired);
             }
         }
         Ok(())
@@ -185,13 +183,10 @@ impl Maintenance {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         add(&counts.accounts);
-        let (Some(expected), Some(format)) = (&user.avatar_digest, &user.avatar_format) else {
+        let (Some(expected), Some(format)) = (user.digest()?, &user.avatar_format) else {
             return Ok(());
         };
-        let key = PictureKey {
-            user: user.id,
-            digest: expected.clone(),
-        };
+        let key = PictureKey::new(user.id, expected);
         let sizes = try_join_all(user.sizes().map(async |size| {
             let bytes = self.storage.get(&key, size, format).await?;
             Ok::<_, Failure>(StoredSize { size, bytes })
@@ -228,7 +223,7 @@ impl Maintenance {
         }
         let incomplete = !wrong.is_empty();
         if wrong.is_empty()
-            && digest(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *expected
+            && Digest::of(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *key.digest()
         {
             wrong.push("its bytes do not match its digest".into());
         }

@@ -47,7 +47,7 @@ impl Maintenance {
             let ended = listed.is_none();
             match listed {
                 Some(Listed::Picture(key, objects)) => batch.push((key, objects)),
-                Some(Listed::Foreign(object)) => {
+                Some(Listed::Unknown(object)) => {
                     report.unknown += 1;
                     progress.find(&format!("{object}: not part of any picture; left alone"));
                 }
@@ -78,21 +78,17 @@ impl Maintenance {
     ) -> Result<(), Failure> {
         report.pictures += batch.len() as u64;
         // Rows are read after the store: an upload has its row before its first object.
-        let users: Vec<_> = batch.iter().map(|(key, _)| key.user).collect();
+        let users: Vec<_> = batch.iter().map(|(key, _)| key.user()).collect();
         let rows = self.database.pictures_of(&users).await?.into_iter();
-        let known: HashSet<_> = rows
-            .map(|row| PictureKey {
-                user: row.user_id,
-                digest: row.digest,
-            })
-            .collect();
+        let known = rows.map(|row| Ok(PictureKey::new(row.user_id, row.digest()?)));
+        let known: HashSet<_> = known.collect::<Result<_, Failure>>()?;
         let named = self.database.named_digests(&users).await?;
         for (key, objects) in batch.iter().filter(|(key, _)| !known.contains(key)) {
-            if named.contains(&(key.user, key.digest.clone())) {
+            if named.contains(&(key.user(), key.digest().to_string())) {
                 progress.find(&format!("{key}: in use, but has no row; run veraicon fsck"));
                 continue;
             }
-            let Some(written) = self.storage.youngest(objects).await? else {
+            let Some(written) = self.storage.last_modified(objects).await? else {
                 continue;
             };
             if self.clock.now().saturating_sub(written) < self.lifecycle.grace() {
@@ -102,7 +98,9 @@ impl Maintenance {
             report.orphans += 1;
             progress.find(&format!("{key}: has no row; objects: {}", objects.len()));
             if remove {
-                self.lifecycle.adopt(key.user, &key.digest).await?;
+                self.lifecycle
+                    .adopt(key.user(), key.digest().as_str())
+                    .await?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use veraicon_picture::OutputFormat;
 use super::{BATCH, Maintenance, Progress};
 use crate::{
     database::{PictureRow, pictures::State},
-    digest::digest,
+    digest::Digest,
     failure::Failure,
     storage::{PictureKey, Storage},
 };
@@ -91,10 +91,7 @@ impl Maintenance {
         verify: bool,
         progress: &dyn Progress,
     ) -> Result<MoveReport, Failure> {
-        let key = PictureKey {
-            user: row.user_id,
-            digest: row.digest.clone(),
-        };
+        let key = PictureKey::new(row.user_id, row.digest()?);
         let mut from = self.storage.sizes(&key).await?;
         // Largest first, the order of the digest.
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
@@ -159,7 +156,7 @@ impl Maintenance {
             }
         }
         let named = row.state == State::Live;
-        let whole = digest(all.iter().map(|(_, _, bytes)| &**bytes)) == row.digest;
+        let whole = Digest::of(all.iter().map(|(_, _, bytes)| &**bytes)) == *key.digest();
         if named && !whole && self.is_unchanged(row).await? {
             one.broken += 1;
             progress.find(&format!("{key}: is not whole in the source"));

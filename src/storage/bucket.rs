@@ -1,4 +1,4 @@
-//! A bucket of an object store: how it is reached, and how long anything may take.
+//! A bucket of an object store: credentials, timeouts and retries.
 
 use std::time::Duration;
 
@@ -12,28 +12,45 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::location::{Bucket, Provider};
 
-/// How often a request is made again that failed for a reason which may pass.
+/// Number of times that a request is repeated after a temporary error.
 const RETRIES: usize = 2;
-/// The pause before it is, at first and at most; drawn at random below that, so that nodes do not come all at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Delay before the first repetition. Doubles, and gets a random part, so that nodes do not repeat
+/// at the same time.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+/// Longest delay before a repetition, without the random part.
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
-/// How a bucket is asked.
+/// Settings for access to a store.
 #[derive(Clone, Debug)]
-pub struct Access {
-    /// The identifier of the key; absent, what the provider's own variables and files say.
-    pub key: Option<String>,
-    /// The key.
-    pub secret: Option<SecretString>,
-    /// How long one request may take. A store that has lost its quorum answers nothing at all.
+pub struct StorageOptions {
+    /// Credentials of the bucket. If absent, the environment variables and files of the provider
+    /// apply.
+    pub credentials: Option<BucketCredentials>,
+    /// Most time that one request may take. A store that has lost its quorum never answers.
     pub timeout: Duration,
 }
 
-/// The bucket, asked again where that may help; and asked once.
-pub(super) fn open(bucket: &Bucket, asking: &Access) -> opendal::Result<(Operator, Operator)> {
+/// Credentials of a bucket.
+#[derive(Clone, Debug)]
+pub struct BucketCredentials {
+    /// The public identifier of the key.
+    pub access_key: String,
+    /// The secret part of the key.
+    pub secret_key: SecretString,
+}
+
+/// Access to one bucket.
+pub(super) struct BucketOperators {
+    pub(super) with_retry: Operator,
+    pub(super) without_retry: Operator,
+}
+
+/// Opens a bucket. Sends no request.
+pub(super) fn open(bucket: &Bucket, options: &StorageOptions) -> opendal::Result<BucketOperators> {
     let root = format!("/{}", bucket.prefix);
-    let access = asking.key.as_deref();
-    let secret = asking.secret.as_ref().map(ExposeSecret::expose_secret);
+    let credentials = options.credentials.as_ref();
+    let access_key = credentials.map(|credentials| &*credentials.access_key);
+    let secret_key = credentials.map(|credentials| credentials.secret_key.expose_secret());
     let endpoint = bucket.endpoint.as_deref();
     let operator = match bucket.provider {
         Provider::S3 => {
@@ -44,44 +61,49 @@ pub(super) fn open(bucket: &Bucket, asking: &Access) -> opendal::Result<(Operato
             if bucket.virtual_host {
                 builder = builder.enable_virtual_host_style();
             }
-            builder = given(builder, endpoint, S3::endpoint);
-            builder = given(builder, access, S3::access_key_id);
-            Operator::new(given(builder, secret, S3::secret_access_key))?
+            builder = set_if_some(builder, endpoint, S3::endpoint);
+            builder = set_if_some(builder, access_key, S3::access_key_id);
+            Operator::new(set_if_some(builder, secret_key, S3::secret_access_key))?
         }
         Provider::Oss => {
             let builder = Oss::default().root(&root).bucket(&bucket.name);
-            let builder = given(builder, endpoint, Oss::endpoint);
-            let builder = given(builder, access, Oss::access_key_id);
-            Operator::new(given(builder, secret, Oss::access_key_secret))?
+            let builder = set_if_some(builder, endpoint, Oss::endpoint);
+            let builder = set_if_some(builder, access_key, Oss::access_key_id);
+            Operator::new(set_if_some(builder, secret_key, Oss::access_key_secret))?
         }
         Provider::Cos => {
             let builder = Cos::default().root(&root).bucket(&bucket.name);
-            let builder = given(builder, endpoint, Cos::endpoint);
-            let builder = given(builder, access, Cos::secret_id);
-            Operator::new(given(builder, secret, Cos::secret_key))?
+            let builder = set_if_some(builder, endpoint, Cos::endpoint);
+            let builder = set_if_some(builder, access_key, Cos::secret_id);
+            Operator::new(set_if_some(builder, secret_key, Cos::secret_key))?
         }
     };
-    // The library's own client is the whole process's, and its connections end with the runtime that made them.
+    // OpenDAL's default HTTP client is global. Its connections break when the runtime that opened
+    // them ends, as it does after each test.
     let client = HttpTransporter::new(ReqwestTransport::new(reqwest::Client::new()));
     let operator = operator.with_context(OperationContext::new().with_http_transport(client));
     let timeout = TimeoutLayer::new()
-        .with_timeout(asking.timeout)
-        .with_io_timeout(asking.timeout);
+        .with_timeout(options.timeout)
+        .with_io_timeout(options.timeout);
     let retry = RetryLayer::new()
         .with_max_times(RETRIES)
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
+        .with_min_delay(FIRST_DELAY)
+        .with_max_delay(LONGEST_DELAY)
         .with_jitter()
         .with_notify(|event: RetryEvent<'_>| {
             let (operation, error) = (event.op, event.err);
-            tracing::warn!(%operation, %error, "the store is asked again");
+            tracing::warn!(%operation, %error, "a request to the object store failed; trying again");
         });
-    let once = operator.layer(timeout);
-    Ok((once.clone().layer(retry), once))
+    // The timeout is the inner layer, so it applies to each attempt and not to all of them
+    // together.
+    let without_retry = operator.layer(timeout);
+    Ok(BucketOperators {
+        with_retry: without_retry.clone().layer(retry),
+        without_retry,
+    })
 }
 
-/// The builder with what is there to be set.
-fn given<B>(builder: B, value: Option<&str>, set: impl FnOnce(B, &str) -> B) -> B {
+fn set_if_some<B>(builder: B, value: Option<&str>, set: impl FnOnce(B, &str) -> B) -> B {
     match value {
         Some(value) => set(builder, value),
         None => builder,

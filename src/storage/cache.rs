@@ -1,4 +1,4 @@
-//! Pictures that are asked for again and again, kept in memory for a moment.
+//! A short-lived cache of pictures in memory.
 
 use std::{
     sync::{
@@ -9,54 +9,55 @@ use std::{
 };
 
 use bytes::Bytes;
-use moka::future::Cache as Kept;
+use moka::future::Cache;
 use opendal::Error;
 use veraicon_picture::OutputFormat;
 
-use super::PictureKey;
+use super::key::PictureKey;
 
-/// How long a picture is kept, which is how long another node may go on to show one that was removed.
+/// Time that a picture stays in the cache. Another node may serve a removed picture for this long.
 const LIFETIME: Duration = Duration::from_secs(5);
-/// What an entry takes beside the picture, in bytes.
-const ENTRY: usize = 512;
+/// Memory of an entry beside the picture, in bytes: the key and the cache's own records.
+const ENTRY_OVERHEAD: usize = 512;
 
-/// A node's cache. Cheap to clone.
+/// A cache of the objects of pictures. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Cache {
-    /// By objects' keys.
-    kept: Kept<String, Bytes>,
-    /// Of these sizes and this format, so that it is known what to forget of a picture.
+pub(super) struct PictureCache {
+    /// The bytes by object.
+    objects: Cache<String, Bytes>,
+    // Only these sizes and this format are cached, so that `remove` knows all objects of a picture.
     sizes: Arc<[u32]>,
     format: OutputFormat,
-    /// How many pictures were removed so far.
+    /// Number of removed pictures.
     removals: Arc<AtomicU64>,
 }
 
-impl Cache {
-    /// Keeps so many bytes of pictures of these sizes.
-    pub(super) fn new(bytes: u64, sizes: &[u32], format: OutputFormat) -> Self {
-        let weigh =
-            |_: &String, bytes: &Bytes| u32::try_from(bytes.len() + ENTRY).unwrap_or(u32::MAX);
-        let kept = Kept::builder()
+impl PictureCache {
+    /// Makes a cache of at most `max_bytes` for pictures of these sizes and this format.
+    pub(super) fn new(max_bytes: u64, sizes: &[u32], format: OutputFormat) -> Self {
+        let weigh = |_: &String, bytes: &Bytes| {
+            u32::try_from(bytes.len() + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
+        };
+        let objects = Cache::builder()
             .weigher(weigh)
-            .max_capacity(bytes)
+            .max_capacity(max_bytes)
             .time_to_live(LIFETIME)
             .build();
         Self {
-            kept,
+            objects,
             sizes: sizes.into(),
             format,
             removals: Arc::default(),
         }
     }
 
-    /// The object, where it is here.
-    pub(super) async fn look(&self, object: &str) -> Option<Bytes> {
-        self.kept.get(object).await
+    /// Returns an object if it is cached.
+    pub(super) async fn peek(&self, object: &str) -> Option<Bytes> {
+        self.objects.get(object).await
     }
 
-    /// The object of this size, which `read` gets where it is not here. However many ask at once, it is read once; and
-    /// once more, where a picture was removed meanwhile, which may have been this one.
+    /// Returns an object of this size. Reads it with `read` if it is not cached; parallel calls
+    /// share one read.
     pub(super) async fn get<Read>(
         &self,
         object: &str,
@@ -68,22 +69,25 @@ impl Cache {
     {
         if self.sizes.contains(&size) {
             let removals = self.removals.load(Ordering::SeqCst);
-            let bytes = self.kept.try_get_with_by_ref(object, read()).await?;
+            let bytes = self.objects.try_get_with_by_ref(object, read()).await?;
             if self.removals.load(Ordering::SeqCst) == removals {
                 return Ok(bytes);
             }
-            self.kept.invalidate(object).await;
+            // A picture was removed during the read. It may be this one, and then these bytes are
+            // stale.
+            self.objects.invalidate(object).await;
         }
         read().await.map_err(Arc::new)
     }
 
-    /// Forgets a picture that was removed.
-    pub(super) async fn forget(&self, key: &PictureKey) {
-        // First: who puts it here after the lines below sees that, and takes it away again.
+    /// Removes a picture that is no longer in the store.
+    pub(super) async fn remove(&self, key: &PictureKey) {
+        // Before the loop: a parallel `get` that inserts the picture after the loop then sees the
+        // new number, and removes it again.
         self.removals.fetch_add(1, Ordering::SeqCst);
         for size in self.sizes.iter() {
             let object = key.object(*size, self.format.extension());
-            self.kept.invalidate(&object).await;
+            self.objects.invalidate(&object).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a folder on this machine needs beside an object store's own calls: durable names, and no left-overs.
+//! A store in a local folder: durable names, and removal of unfinished files. OpenDAL does neither.
 
 use std::{
     fs::{self, File},
@@ -10,21 +10,22 @@ use std::{
 
 use crate::clock::Milliseconds;
 
-/// Longer than any upload takes.
+/// Age at which an unfinished file is removed. No upload takes this long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where objects are written before they are renamed into place: in the store's own folder, so that the file system is the same.
+/// Returns the folder for unfinished files. It is inside the store, since a rename works only
+/// within one file system.
 pub(super) fn unfinished(folder: &Path) -> PathBuf {
     folder.join(".unfinished")
 }
 
-/// Makes the store's folder, durably.
+/// Creates the folders of the store, durably.
 pub(super) async fn prepare(folder: &Path) -> io::Result<()> {
     let folder = folder.to_owned();
     blocking(move || create_durably(&unfinished(&folder))).await
 }
 
-/// Makes a folder and those above it, and makes their names outlive a loss of power.
+/// Creates a folder and its parents, and syncs their names, so that they survive a power loss.
 pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -34,19 +35,22 @@ pub(crate) fn create_durably(folder: &Path) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_durably(parent)?;
-    // What lies here is nobody else's: password hashes and the signing key.
+    // Other users of the machine must not read the password hashes and the signing key in the data
+    // directory.
     match fs::DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    // A folder's name is part of its parent, so the parent is synced.
     File::open(parent)?.sync_all()
 }
 
-/// Makes the names of objects outlive a loss of power: a rename is safe only when the folder that holds it is synced,
-/// and so on up, since each folder may be as new as the object.
+/// Syncs the folder `below` and all its parents up to `root`, so that the names in them survive a
+/// power loss.
 pub(super) async fn sync_folders(root: &Path, below: &str) -> io::Result<()> {
     let (root, mut folder) = (root.to_owned(), root.join(below));
     blocking(move || {
+        // The parents may be as new as the object: OpenDAL creates them, but does not sync them.
         loop {
             File::open(&folder)?.sync_all()?;
             if folder == root || !folder.pop() {
@@ -57,7 +61,8 @@ pub(super) async fn sync_folders(root: &Path, below: &str) -> io::Result<()> {
     .await
 }
 
-/// Makes what was removed from a folder stay removed after a loss of power; a folder that is gone needs nothing.
+/// Syncs a folder, so that removals from it survive a power loss. Succeeds if the folder does not
+/// exist.
 pub(super) async fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = folder.to_owned();
     blocking(move || match File::open(folder) {
@@ -67,25 +72,25 @@ pub(super) async fn sync_folder(folder: &Path) -> io::Result<()> {
     .await
 }
 
-/// Reads a whole object, into memory of its size; the library's own way takes a buffer of a megabyte.
+/// Reads an object into memory of exactly its size. OpenDAL allocates a buffer of 1 MiB instead.
 pub(super) async fn read(object: PathBuf) -> io::Result<Vec<u8>> {
     blocking(move || fs::read(object)).await
 }
 
-/// Answers whether objects can be written: their folder is there.
+/// Checks that the folder of the store exists and can be read.
 pub(super) async fn check(folder: &Path) -> io::Result<()> {
     let folder = unfinished(folder);
     blocking(move || fs::read_dir(folder).map(|_| ())).await
 }
 
-/// Removes files that no upload can still be writing.
+/// Removes unfinished files of interrupted uploads.
 pub(super) async fn remove_unfinished(root: &Path, now: Milliseconds) -> io::Result<()> {
     let folder = unfinished(root);
     blocking(move || {
         let now = Duration::from_millis(u64::try_from(now).unwrap_or(0));
         for entry in fs::read_dir(&folder)? {
             match remove_if_old(&entry?, now) {
-                // An upload has just renamed it into place.
+                // An upload has just renamed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 outcome => outcome?,
             }

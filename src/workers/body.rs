@@ -28,7 +28,8 @@ pub struct SealedBody(Arc<SealedMemory>);
 struct SealedMemory {
     /// Always there; `Drop` takes it out.
     memory: Option<SharedBuffer>,
-    /// A read-only descriptor of the same memory, which is sent to the worker. Always there; `Drop` takes it out.
+    /// A read-only descriptor of the same memory, which is sent to the worker. Always there; `Drop`
+    /// takes it out.
     descriptor: Option<OwnedFd>,
     pool: MemfdPool,
     /// Dropped after `Drop` has released the memory, so that memory in use is never uncounted.
@@ -55,12 +56,14 @@ impl BodyBuffer {
     /// Appends bytes. This is the only time that the body is copied.
     ///
     /// # Errors
-    /// The system has no free memory, or the body has outgrown its reservation and no more can be reserved.
+    /// The system has no free memory, or the body has outgrown its reservation and no more can be
+    /// reserved.
     pub fn extend(&mut self, bytes: &[u8]) -> io::Result<()> {
         let length = self.memory.len() + bytes.len();
         if !self.reservation.try_grow(length as u64) {
             return Err(io::Error::other(format!(
-                "the memory for upload bodies is used up: a body of {length} bytes or more does not fit"
+                "the memory for upload bodies is used up: \
+                 a body of at least {length} bytes does not fit"
             )));
         }
         self.memory.write(bytes)
@@ -126,7 +129,8 @@ impl std::ops::Deref for SealedBody {
 
 impl Drop for SealedMemory {
     fn drop(&mut self) {
-        // First: the pool reuses only memory of which no other descriptor is open, and this one counts as another.
+        // First: the pool reuses only memory of which no other descriptor is open, and this one
+        // counts as another.
         self.descriptor = None;
         if let Some(memory) = self.memory.take() {
             self.pool.release(memory);

@@ -1,6 +1,8 @@
-//! Fault injection for tests, in debug builds only: a worker does what a broken or compromised decoder could do.
+//! Fault injection for tests, in debug builds only: a worker does what a broken or compromised
+//! decoder could do.
 //!
-//! An upload that begins with [`MARK`], followed by one of the words below, triggers the fault in the worker that reads it.
+//! An upload that begins with [`MARK`], followed by one of the words below, triggers the fault in
+//! the worker that reads it.
 
 use std::{
     fs, hint, io,

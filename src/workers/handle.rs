@@ -34,7 +34,8 @@ use super::{
     protocol::{AddressSpace, Sandbox, ServiceChannel, Start},
 };
 
-/// Maximum time from the start of a process until it is ready. Long, because an overloaded system must not fail to start.
+/// Maximum time from the start of a process until it is ready. Long, because an overloaded system
+/// must not fail to start.
 const MAX_START_TIME: Duration = Duration::from_secs(20);
 
 /// The program that worker processes run.
@@ -48,8 +49,8 @@ pub struct Program {
 impl Program {
     /// Returns this program, as a worker.
     ///
-    /// The path leads to the running executable even after an upgrade has replaced the file. Service and workers must be
-    /// of the same version, since they share a protocol.
+    /// The path leads to the running executable even after an upgrade has replaced the file.
+    /// Service and workers must be of the same version, since they share a protocol.
     #[must_use]
     pub fn this() -> Self {
         Self::worker("/proc/self/exe".into())
@@ -79,7 +80,8 @@ pub(super) struct WorkerHandle {
     /// Number of jobs done.
     pub(super) jobs: u32,
     address_space: AddressSpace,
-    /// Set when the process has ended. While it is borrowed and not set, no other process can get the same `id`.
+    /// Set when the process has ended. While it is borrowed and not set, no other process can get
+    /// the same `id`.
     ended: watch::Receiver<Option<ExitStatus>>,
     /// `/proc/ID/statm`. Absent if it could not be opened.
     statm: Option<File>,
@@ -99,6 +101,7 @@ pub(super) struct Monitor {
 
 /// The end of a worker process.
 pub(super) struct Exit {
+    pub(super) id: Option<u32>,
     pub(super) status: ExitStatus,
     /// The process was idle, and the service did not end it.
     pub(super) is_unexpected: bool,
@@ -163,7 +166,8 @@ impl WorkerHandle {
         Ok((handle, monitor, ready.sandbox))
     }
 
-    /// Closes the channel, kills the process if it still runs after `grace`, and returns how it ended.
+    /// Closes the channel, kills the process if it still runs after `grace`, and returns how it
+    /// ended.
     pub(super) async fn end(self, grace: Duration) -> Option<ExitStatus> {
         let Self {
             channel,
@@ -187,17 +191,19 @@ impl WorkerHandle {
         self.busy.store(busy, Ordering::Relaxed);
     }
 
-    /// Limits the address space of the process to what it needs for a body, and for the memory granted to the picture.
+    /// Limits the address space of the process to what it needs for a body, and for the memory
+    /// granted to the picture.
     ///
-    /// The kernel cannot limit resident memory (getrlimit(2), `RLIMIT_RSS`), but address space, which is never smaller.
+    /// The kernel cannot limit resident memory (getrlimit(2), `RLIMIT_RSS`), but address space,
+    /// which is never smaller.
     pub(super) fn set_limit(&self, body_bytes: u64, granted: u64) -> io::Result<()> {
         let AddressSpace { max, .. } = self.address_space;
         let limit = Rlimit {
             current: Some(self.address_space.for_job(body_bytes, granted)),
             maximum: Some(max),
         };
-        // The lock is held during the call. Without it the process could end, and its identifier could pass to another
-        // process, which would then get the limit.
+        // The lock is held during the call. Without it the process could end, and its identifier
+        // could pass to another process, which would then get the limit.
         let ended = self.ended.borrow();
         if ended.is_some() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -206,10 +212,13 @@ impl WorkerHandle {
         Ok(())
     }
 
-    /// Lowers the limit to that of an idle process. Returns true if the process uses no more than an idle one may.
+    /// Lowers the limit to that of an idle process. Returns true if the process uses no more than
+    /// an idle one may.
     ///
-    /// It checks memory and address space. Address space counts, because the process could turn it into memory at any time.
+    /// It checks memory and address space. Address space counts, because the process could turn it
+    /// into memory at any time.
     pub(super) fn is_within_idle_limits(&self) -> bool {
+        // Before the measurement: afterwards the process can no longer grow beyond the limit.
         if self.set_limit(0, 0).is_err() {
             return false;
         }
@@ -221,7 +230,8 @@ impl WorkerHandle {
     }
 }
 
-/// Reads the first three numbers of `/proc/ID/statm` (proc(5)): address space, resident and shared memory, in bytes.
+/// Reads the first three numbers of `/proc/ID/statm` (proc(5)): address space, resident and shared
+/// memory, in bytes.
 fn read_statm(file: &File) -> Option<(u64, u64, u64)> {
     // Seven numbers of up to 16 digits.
     let mut text = [0; 128];
@@ -247,8 +257,8 @@ impl Monitor {
         let mut wait = pin!(child.wait());
         let wait = poll_fn(|context| {
             let mut poll = Poll::Pending;
-            // The kernel frees the identifier when `wait` reaps the process. This happens under the lock of `ended`, so
-            // that `WorkerHandle::set_limit` cannot reach another process.
+            // The kernel frees the identifier when `wait` reaps the process. This happens under the
+            // lock of `ended`, so that `WorkerHandle::set_limit` cannot reach another process.
             ended.send_if_modified(|status| {
                 poll = wait.as_mut().poll(context);
                 if let Poll::Ready(now) = &poll {
@@ -269,6 +279,7 @@ impl Monitor {
             }
         };
         Exit {
+            id,
             status: status.unwrap_or_default(),
             is_unexpected: is_by_itself && !busy.load(Ordering::Relaxed),
         }

@@ -1,4 +1,5 @@
-//! The way of one picture through a worker, as the service sees it. The states are in [`protocol`](super::protocol).
+//! The way of one picture through a worker, as the service sees it. The states are in
+//! [`protocol`](super::protocol).
 
 use std::{
     fmt, io, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration,
@@ -9,7 +10,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
-use veraicon_picture::{Crop, Picture, Policy};
+use veraicon_picture::{Complexity, Crop, Picture, Policy};
 
 use super::{
     body::UploadedPicture,
@@ -27,7 +28,8 @@ use crate::{
 };
 
 const BUSY: Failure = Failure::busy(RETRY_AFTER);
-/// Time that a worker gets to exit after its socket was closed. A kill is not urgent, since it has no job.
+/// Time that a worker gets to exit after its socket was closed. A kill is not urgent, since it has
+/// no job.
 const EXIT_TIME: Duration = Duration::from_millis(50);
 
 /// Runs jobs within the limits of a [`Budget`].
@@ -87,7 +89,8 @@ impl JobRunner {
         .await
         .map_err(|_| BUSY)?;
         let _running = running.map_err(Failure::internal)?;
-        // Held until the worker has returned its memory or has exited. Otherwise memory would be counted for two jobs.
+        // Held until the worker has returned its memory or has exited. Otherwise memory would be
+        // counted for two jobs.
         let mut memory = Some(memory.map_err(Failure::internal)?);
         let result = self
             .attempt(&mut worker, picture, crop, &mut memory, deadline)
@@ -134,7 +137,8 @@ impl JobRunner {
         let exchange = worker.channel.exchange(&job, picture.body.descriptor());
         let mut response = before(end, exchange).await?;
         if let Response::NeedsMemory(bytes) = response {
-            // Returned before more is reserved. Two jobs that hold memory and wait for more could wait forever.
+            // Returned before more is reserved. Two jobs that hold memory and wait for more could
+            // wait forever.
             drop(memory.take());
             let asked = Instant::now();
             let reserved = self.reserve(bytes, deadline).await;
@@ -213,7 +217,7 @@ impl JobRunner {
         let limit = self.budget.picture_bytes;
         if bytes > limit {
             return Err(Failure::TooComplex {
-                what: "bytes of memory".into(),
+                what: Complexity::MemoryBytes,
                 value: bytes,
                 limit,
             });

@@ -1,6 +1,8 @@
-//! Memory files (memfd_create(2)): the service writes a body, worker processes map it, and the next upload reuses it.
+//! Memory files (memfd_create(2)): the service writes a body, worker processes map it, and the next
+//! upload reuses it.
 //!
-//! Reuse saves time. The kernel takes about 350 µs to provide and free the pages of 1 MiB; filling them takes 70 µs.
+//! Reuse saves time. The kernel takes about 350 µs to provide and free the pages of 1 MiB; filling
+//! them takes 70 µs.
 
 use std::{
     fs::File,
@@ -20,7 +22,8 @@ pub(super) struct SharedBuffer {
     file: File,
     /// Number of bytes written.
     length: usize,
-    /// A mapping of the first [`POOLED_BYTES`] of the file. It lives as long as the buffer, since mapping costs time.
+    /// A mapping of the first [`POOLED_BYTES`] of the file. It lives as long as the buffer, since
+    /// mapping costs time.
     view: MmapRaw,
     /// A mapping of all that was written, if the view is too short.
     full_view: Option<Mmap>,
@@ -41,7 +44,8 @@ impl MemfdPool {
         }
     }
 
-    /// Returns an empty buffer that holds at most `max_bytes` of memory left over from an earlier upload.
+    /// Returns an empty buffer that holds at most `max_bytes` of memory left over from an earlier
+    /// upload.
     pub(super) fn take(&self, max_bytes: u64) -> io::Result<SharedBuffer> {
         // The braces release the lock before the system calls below.
         let pooled = { self.buffers().pop() };
@@ -51,10 +55,11 @@ impl MemfdPool {
         }
     }
 
-    /// Keeps the buffer for the next upload if the pool has space, and if no other process has the memory any more.
+    /// Keeps the buffer for the next upload if the pool has space, and if no other process has the
+    /// memory any more.
     ///
-    /// A compromised worker may keep a descriptor or a mapping. It must not see the next upload, and must not hold memory
-    /// that nobody counts, so such a buffer is emptied and dropped.
+    /// A compromised worker may keep a descriptor or a mapping. It must not see the next upload,
+    /// and must not hold memory that nobody counts, so such a buffer is emptied and dropped.
     pub(super) fn release(&self, mut buffer: SharedBuffer) {
         if !buffer.is_exclusive() {
             let _ = buffer.truncate(0);
@@ -98,7 +103,8 @@ impl SharedBuffer {
         self.length
     }
 
-    /// Ends the writing. Returns a descriptor of the bytes written, which no process can use to write.
+    /// Ends the writing. Returns a descriptor of the bytes written, which no process can use to
+    /// write.
     pub(super) fn seal(&mut self) -> io::Result<OwnedFd> {
         // A reused file can be longer than what was written. The rest belongs to an earlier upload.
         self.file.set_len(self.length as u64)?;
@@ -114,7 +120,8 @@ impl SharedBuffer {
         match &self.full_view {
             Some(full_view) => full_view,
             None if self.length <= self.view.len() => {
-                // SAFETY: the file has at least `length` bytes. Writing and truncating need `&mut self`.
+                // SAFETY: the file has at least `length` bytes. Writing and truncating need `&mut
+                // self`.
                 unsafe { std::slice::from_raw_parts(self.view.as_ptr(), self.length) }
             }
             None => &[],
@@ -138,8 +145,9 @@ impl SharedBuffer {
 
     /// Returns true if no other process has a descriptor of the file or has mapped it.
     ///
-    /// The kernel grants a write lease only if the file is open nowhere else (fcntl(2), `F_SETLEASE`); a mapping counts as
-    /// open. Pages in a pipe do not count. The system call filter of workers therefore has no call that puts pages there.
+    /// The kernel grants a write lease only if the file is open nowhere else (fcntl(2),
+    /// `F_SETLEASE`); a mapping counts as open. Pages in a pipe do not count. The system call
+    /// filter of workers therefore has no call that puts pages there.
     #[expect(unsafe_code, reason = "rustix does not wrap F_SETLEASE")]
     fn is_exclusive(&self) -> bool {
         let file = self.file.as_raw_fd();
@@ -158,8 +166,8 @@ impl SharedBuffer {
     reason = "a mapping is sound only while nobody changes or truncates the file"
 )]
 pub(super) fn map(file: &File, length: usize) -> io::Result<Mmap> {
-    // SAFETY: the file has no name. Only its `SharedBuffer` can write to it, which does not happen between sealing and
-    // release.
+    // SAFETY: the file has no name. Only its `SharedBuffer` can write to it, which does not happen
+    // between sealing and release.
     let map = unsafe { MmapOptions::new().len(length).map_copy_read_only(file)? };
     // Advice: the kernel then need not mark each page as recently used when it is unmapped.
     let _ = map.advise(Advice::Sequential);
@@ -168,7 +176,8 @@ pub(super) fn map(file: &File, length: usize) -> io::Result<Mmap> {
 
 /// Makes a file that exists in memory only.
 fn memory_file() -> io::Result<File> {
-    // Systems with `vm.memfd_noexec` = 2 refuse files that can be executed. Kernels before 6.3 do not know the flag.
+    // Systems with `vm.memfd_noexec` = 2 refuse files that can be executed. Kernels before 6.3 do
+    // not know the flag.
     let file = memfd_create("upload", MemfdFlags::CLOEXEC | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| memfd_create("upload", MemfdFlags::CLOEXEC))?;
     // Leases need the kernel's count of writers. It counts openings, and `memfd_create` is not one.

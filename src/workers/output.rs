@@ -6,14 +6,15 @@ use super::protocol::OutputHeader;
 
 /// Bytes of a file beside its pixels: the container, and the headers of the bitstream.
 const MAX_OVERHEAD: usize = 4096;
-/// Bit of a `VP8X` chunk that announces alpha (RFC 9649, section 2.7.1). The other bits announce animation or metadata,
-/// which outputs do not have.
+/// Bit of a `VP8X` chunk that announces alpha (RFC 9649, section 2.7.1). The other bits announce
+/// animation or metadata, which outputs do not have.
 const ALPHA: u8 = 0x10;
 
 /// Checks what the worker announces about an output, before its bytes are read.
 pub(super) fn validate_header(header: &OutputHeader) -> io::Result<()> {
     let OutputHeader { size, side, length } = *header;
-    // No encoder makes a square larger than its pixels. The sizes are at most 16,383, so that nothing overflows.
+    // No encoder makes a square larger than its pixels. The sizes are at most 16,383, so that
+    // nothing overflows.
     let max_length = || side as usize * side as usize * 4 + MAX_OVERHEAD;
     if side > size || length > max_length() {
         return Err(invalid(format!(
@@ -23,8 +24,8 @@ pub(super) fn validate_header(header: &OutputHeader) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that an output is a WebP file of exactly its stated length that holds one picture of this side, and beside it at
-/// most its alpha (RFC 9649, sections 2.3 to 2.7).
+/// Checks that an output is a WebP file of exactly its stated length that holds one picture of this
+/// side, and beside it at most its alpha (RFC 9649, sections 2.3 to 2.7).
 pub(super) fn validate_output(bytes: &[u8], side: u32) -> io::Result<()> {
     if is_picture(bytes, side) {
         return Ok(());
@@ -77,7 +78,8 @@ fn chunks(bytes: &[u8]) -> Option<Vec<(&[u8; 4], &[u8])>> {
     Some(chunks)
 }
 
-/// Returns true if the content of a `VP8X` chunk states a canvas of this side without animation and metadata.
+/// Returns true if the content of a `VP8X` chunk states a canvas of this side without animation and
+/// metadata.
 fn is_canvas(content: &[u8], side: u32) -> bool {
     // Sides are stored minus 1, in 24 bits.
     let number = |offset: usize| {
@@ -108,7 +110,8 @@ fn is_lossless(image: &[u8], side: u32) -> bool {
     let Some(&[0x2F, one, two, three, four]) = image.first_chunk() else {
         return false;
     };
-    // From the lowest bit: width - 1 and height - 1 in 14 bits each, the alpha hint, and a version of 3 bits, always 0.
+    // From the lowest bit: width - 1 and height - 1 in 14 bits each, the alpha hint, and a version
+    // of 3 bits, always 0.
     let bits = u32::from_le_bytes([one, two, three, four]);
     (bits & 0x3FFF) + 1 == side && (bits >> 14 & 0x3FFF) + 1 == side && bits >> 29 == 0
 }

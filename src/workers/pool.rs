@@ -22,10 +22,12 @@ use super::{
 };
 use crate::metrics::{Kind, Metrics};
 
-/// Delay before the next start after one failed start. It doubles with each further one, up to the maximum.
+/// Delay before the next start after one failed start. It doubles with each further one, up to the
+/// maximum.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
-/// Largest exponent of the backoff. The maximum is reached much earlier; larger ones would overflow.
+/// Largest exponent of the backoff. The maximum is reached much earlier; larger ones would
+/// overflow.
 const MAX_DOUBLINGS: u32 = 16;
 /// A process that lived this long counts as a successful start, even if it ends unexpectedly.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
@@ -44,7 +46,8 @@ struct PoolState {
     idle: Mutex<VecDeque<WorkerHandle>>,
     /// Number of processes, idle or busy.
     alive: AtomicUsize,
-    /// Number of processes in a row that could not be started, or ended idle soon after their start.
+    /// Number of processes in a row that could not be started, or ended idle soon after their
+    /// start.
     failed_starts: AtomicU32,
     /// Notified when a process becomes idle.
     ready: Notify,
@@ -84,11 +87,13 @@ impl Pool {
         loop {
             let ready = self.0.ready.notified();
             tokio::pin!(ready);
-            // Before the queue is checked: a process that becomes idle after the check must wake this task.
+            // Before the queue is checked: a process that becomes idle after the check must wake
+            // this task.
             ready.as_mut().enable();
             // The braces release the lock before the process is checked.
             while let Some(worker) = { self.idle().pop_front() } {
-                // A process that sends something unasked violates the protocol. Dropping it kills it.
+                // A process that sends something unasked violates the protocol. Dropping it kills
+                // it.
                 if !worker.has_ended() && worker.channel.is_silent() {
                     worker.set_busy(true);
                     return worker;
@@ -101,10 +106,12 @@ impl Pool {
     /// Returns a process to the pool.
     pub(super) fn release(&self, worker: WorkerHandle) {
         worker.set_busy(false);
-        // The lock is taken first, so that `close` cannot clear the queue between the check and the push.
+        // The lock is taken first, so that `close` cannot clear the queue between the check and the
+        // push.
         let mut idle = self.idle();
         if !self.0.stop.is_cancelled() {
-            // To the front: the memory of the last used process is most likely still in the CPU caches.
+            // To the front: the memory of the last used process is most likely still in the CPU
+            // caches.
             idle.push_front(worker);
             self.0.ready.notify_one();
         }
@@ -132,8 +139,8 @@ impl Pool {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the number of processes at the target. It starts one at a time, so that a start does not disturb requests more
-    /// than necessary.
+    /// Keeps the number of processes at the target. It starts one at a time, so that a start does
+    /// not disturb requests more than necessary.
     async fn refill(self) {
         loop {
             while self.alive() < self.0.target {
@@ -170,7 +177,8 @@ impl Pool {
         let first = self.0.sandbox.get_or_init(|| sandbox.clone());
         if *first != sandbox {
             return Err(io::Error::other(format!(
-                "its sandbox differs from that of the first process: {sandbox:?} instead of {first:?}"
+                "its sandbox differs from that of the first process: \
+                 {sandbox:?} instead of {first:?}"
             )));
         }
         self.0.alive.fetch_add(1, Ordering::Relaxed);
@@ -185,7 +193,8 @@ impl Pool {
         let started = Instant::now();
         let exit = monitor.wait().await;
         if exit.is_unexpected && !self.0.stop.is_cancelled() {
-            tracing::warn!(status = %exit.status, "an idle worker process ended unexpectedly");
+            let (process_id, status) = (exit.id, exit.status);
+            tracing::warn!(process_id, %status, "an idle worker process ended unexpectedly");
             self.0
                 .metrics
                 .worker_faults

@@ -1,8 +1,8 @@
-//! The program of a worker process: it enters the sandbox, then decodes one picture after the other until the service
-//! closes the socket.
+//! The program of a worker process: it enters the sandbox, then decodes one picture after the other
+//! until the service closes the socket.
 //!
-//! It is the same executable as the service, and branches off before any thread exists: the sandbox would not apply to
-//! threads that are already running.
+//! It is the same executable as the service, and branches off before any thread exists: the sandbox
+//! would not apply to threads that are already running.
 
 use std::{
     ffi::OsString,
@@ -26,7 +26,8 @@ use crate::heap;
 
 /// First argument of a worker process.
 pub(super) const ARGUMENT: &str = "worker";
-/// Argument that enables [`fault_injection`](super::fault_injection) in a worker. Debug builds only.
+/// Argument that enables [`fault_injection`](super::fault_injection) in a worker. Debug builds
+/// only.
 #[cfg(debug_assertions)]
 pub const FAULTS: &str = "--faults";
 
@@ -40,7 +41,8 @@ pub fn enter(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
     Some(match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The service connects standard error to nothing. This is for a person who starts a worker by hand.
+            // The service connects standard error to nothing. This is for a person who starts a
+            // worker by hand.
             let _ = writeln!(
                 io::stderr(),
                 "veraicon: the worker failed: {error}; only the service can start workers"
@@ -68,7 +70,8 @@ fn run() -> io::Result<()> {
             continue;
         };
         let bytes = WorkerChannel::encode_done(outcome, cpu_milliseconds(), pictures.as_ref())?;
-        // Before the response: the service measures the memory of this process as soon as it receives it.
+        // Before the response: the service measures the memory of this process as soon as it
+        // receives it.
         drop(pictures);
         heap::trim_above(MAX_IDLE_HEAP);
         channel.send_encoded(&bytes)?;
@@ -83,8 +86,8 @@ fn work(
     job: &Job,
     body: File,
 ) -> io::Result<Option<(JobOutcome, Option<Pictures>)>> {
-    // The descriptor is closed at the end of this function, and with it the mapping. Until then the service cannot reuse
-    // the memory.
+    // The descriptor is closed at the end of this function, and with it the mapping. Until then the
+    // service cannot reuse the memory.
     let body = memfd::map(&body, job.body_bytes)?;
     let bytes = body
         .get(job.picture.clone())
@@ -124,7 +127,8 @@ fn cpu_milliseconds() -> u64 {
 /// Message and place of the last panic.
 static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Records the message of each panic for [`catch`]. Without this hook it would go to standard error, which nobody reads.
+/// Records the message of each panic for [`catch`]. Without this hook it would go to standard
+/// error, which nobody reads.
 fn record_panics() {
     std::panic::set_hook(Box::new(|panic| {
         if let Ok(mut last) = LAST_PANIC.lock() {
@@ -135,7 +139,8 @@ fn record_panics() {
 
 /// Runs `work`, and returns the message of a panic as an error.
 ///
-/// Unwinding past `work` is safe here: after a panic the service replaces this process, so nothing uses its state again.
+/// Unwinding past `work` is safe here: after a panic the service replaces this process, so nothing
+/// uses its state again.
 fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
         LAST_PANIC

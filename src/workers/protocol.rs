@@ -1,36 +1,40 @@
-//! Protocol between the service and its worker processes: the messages, their framing, and both ends of the channel.
+//! Protocol between the service and its worker processes: the messages, their framing, and both
+//! ends of the channel.
 //!
-//! The channel is a pair of Unix stream sockets. A frame is the length of a message (32 bits, little-endian) and the
-//! message in JSON. The descriptor of the body arrives with the first byte of a [`Request::Job`]. The bytes of the
-//! pictures follow the frame of a [`Response::Done`], in the order of their headers.
+//! The channel is a pair of Unix stream sockets. A frame is the length of a message (32 bits,
+//! little-endian) and the message in JSON. The descriptor of the body arrives with the first byte
+//! of a [`Request::Job`]. The bytes of the pictures follow the frame of a [`Response::Done`], in
+//! the order of their headers.
 //!
 //! The states of a worker, with the messages that lead from one to the next:
 //!
 //! ```text
-//!               process spawned
-//!                      │ > Start
-//!                      ▼
-//!                  starting             enters the sandbox and tests it
-//!                      │ < Ready
-//!                      ▼
-//!     ┌─────────────► idle ───────────► exit: the service closed the socket
-//!     │                │ > Job + descriptor
-//!     │                ▼
-//!     │             probing             reads the header of the picture
-//!     │                │   │ < NeedsMemory: more than the initial grant
-//!     │                │   ▼
-//!     │                │ waiting ─────► cancelled
-//!     │                │   │ > Proceed      > Cancel │
-//!     │                ▼   ▼                         │
-//!     │             decoding                         │
-//!     │                │ < Done + pictures           │ < Cancelled
-//!     └────────────────┴─────────────────────────────┘
+//!           process spawned
+//!                  │ > Start
+//!                  ▼
+//!              starting                  enters the sandbox and tests it
+//!                  │ < Ready
+//!                  ▼
+//!     ┌─────────► idle ────────────────► exits: the service closed the socket
+//!     │            │ > Job, descriptor
+//!     │            ▼
+//!     │         probing                  reads the header of the picture
+//!     │          │   │ < NeedsMemory      more than the initial grant
+//!     │          │   ▼
+//!     │          │ waiting ───────┐      the service reserves memory
+//!     │          │   │ > Proceed  │ > Cancel
+//!     │          ▼   ▼            ▼
+//!     │         decoding      cancelling
+//!     │            │ < Done       │ < Cancelled
+//!     │            │   pictures   │
+//!     └────────────┴──────────────┘
 //!
-//!     > from the service to the worker        < from the worker to the service
+//!     > from the service to the worker       < from the worker to the service
 //! ```
 //!
-//! A message that the diagram does not show is a protocol error. The service then kills the worker; a worker exits. The
-//! service trusts nothing that a worker sends, because the picture that it decodes may have compromised it.
+//! A message that the diagram does not show is a protocol error. The service then kills the worker;
+//! a worker exits. The service trusts nothing that a worker sends, because the picture that it
+//! decodes may have compromised it.
 
 use std::{
     io::{self, IoSlice, IoSliceMut, Read, Write},
@@ -60,7 +64,8 @@ use super::refusal::Refusal;
 
 /// Descriptor of the worker's end of the channel: standard input.
 pub(super) const SOCKET: RawFd = 0;
-/// Maximum length of a message, in bytes. Far more than a correct message needs; a compromised worker may announce any.
+/// Maximum length of a message, in bytes. Far more than a correct message needs; a compromised
+/// worker may announce any.
 const MAX_MESSAGE: usize = 64 << 10;
 
 /// A message to a worker.
@@ -225,7 +230,8 @@ impl ServiceChannel {
 
     /// Sends a request with an optional descriptor, and receives the response.
     ///
-    /// If the future is dropped half-way, the channel is in an unknown state and the worker must be killed.
+    /// If the future is dropped half-way, the channel is in an unknown state and the worker must be
+    /// killed.
     pub(super) async fn exchange(
         &mut self,
         request: &Request,
@@ -266,7 +272,8 @@ impl ServiceChannel {
         Ok(bytes)
     }
 
-    /// Returns true if the channel is open and the worker has sent nothing. An idle worker sends nothing.
+    /// Returns true if the channel is open and the worker has sent nothing. An idle worker sends
+    /// nothing.
     pub(super) fn is_silent(&self) -> bool {
         let mut byte = [0; 1];
         // `EAGAIN` means no data. A closed socket returns 0 bytes instead.
@@ -274,7 +281,8 @@ impl ServiceChannel {
     }
 }
 
-/// A worker's end of its channel. It blocks, since a worker does one thing at a time and has no async runtime.
+/// A worker's end of its channel. It blocks, since a worker does one thing at a time and has no
+/// async runtime.
 #[derive(Debug)]
 pub(super) struct WorkerChannel(net::UnixStream);
 
@@ -285,11 +293,13 @@ impl WorkerChannel {
         reason = "the standard library does not give up ownership of standard input"
     )]
     pub(super) fn from_standard_input() -> Self {
-        // SAFETY: the service starts workers with the socket as standard input, and nothing else in a worker closes it.
+        // SAFETY: the service starts workers with the socket as standard input, and nothing else in
+        // a worker closes it.
         Self(unsafe { OwnedFd::from_raw_fd(SOCKET) }.into())
     }
 
-    /// Receives the next request and the descriptor that came with it. Returns `None` if the service closed the socket.
+    /// Receives the next request and the descriptor that came with it. Returns `None` if the
+    /// service closed the socket.
     pub(super) fn receive(&mut self) -> io::Result<Option<(Request, Option<OwnedFd>)>> {
         let mut length = [0; 4];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -1,7 +1,7 @@
 //! Errors of a picture on their way from a worker to the client.
 
 use serde::{Deserialize, Serialize};
-use veraicon_picture::Error;
+use veraicon_picture::{Complexity, Error};
 
 use crate::failure::{Failure, FieldProblem};
 
@@ -36,7 +36,7 @@ pub(super) enum Refusal {
         offset: Option<u64>,
     },
     TooComplex {
-        what: String,
+        what: Complexity,
         value: u64,
         limit: u64,
     },
@@ -69,11 +69,7 @@ impl TryFrom<Error> for Refusal {
             },
             Error::Truncated { received } => Self::Truncated { received },
             Error::Damaged { offset, .. } => Self::Damaged { offset },
-            Error::TooComplex { what, value, limit } => Self::TooComplex {
-                what: what.into(),
-                value,
-                limit,
-            },
+            Error::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
             Error::CropOutside { width, height, .. } => Self::CropOutside { width, height },
             error => return Err(error),
         })
@@ -105,11 +101,7 @@ impl From<Refusal> for Failure {
             },
             Refusal::Truncated { received } => Self::ImageTruncated { received },
             Refusal::Damaged { offset } => Self::ImageDamaged { offset },
-            Refusal::TooComplex { what, value, limit } => Self::TooComplex {
-                what: sanitize(&what),
-                value,
-                limit,
-            },
+            Refusal::TooComplex { what, value, limit } => Self::TooComplex { what, value, limit },
             Refusal::CropOutside { width, height } => Self::InvalidField {
                 field: "crop_size",
                 problem: FieldProblem::OutsidePicture { width, height },
@@ -118,7 +110,8 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Makes a text from a worker safe to log and to send to a client: no control characters, and at most [`MAX_TEXT`].
+/// Makes a text from a worker safe to log and to send to a client: no control characters, and at
+/// most [`MAX_TEXT`].
 ///
 /// The picture may have compromised the worker, so the text can be anything.
 pub(super) fn sanitize(text: &str) -> String {

@@ -1,4 +1,5 @@
-//! Reservations of memory. They limit how much is allocated in all; they allocate nothing themselves.
+//! Reservations of memory. They limit how much is allocated in all; they allocate nothing
+//! themselves.
 
 use std::sync::Arc;
 
@@ -40,7 +41,8 @@ impl MemoryReservation {
 
     /// Extends the reservation to at least `bytes`. Returns false if that much is not free now.
     ///
-    /// It never waits: two uploads that each hold memory and wait for more could wait for each other forever.
+    /// It never waits: two uploads that each hold memory and wait for more could wait for each
+    /// other forever.
     pub(super) fn try_grow(&mut self, bytes: u64) -> bool {
         let missing = (units(bytes) as usize).saturating_sub(self.permit.num_permits());
         if missing == 0 {

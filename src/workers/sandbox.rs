@@ -1,7 +1,8 @@
 //! The sandbox of a worker process.
 //!
-//! It denies files, the network, other processes and threads, other programs, executable memory and capabilities. It limits
-//! address space, CPU time and file descriptors. A denied system call fails with an error and does not kill the process.
+//! It denies files, the network, other processes and threads, other programs, executable memory and
+//! capabilities. It limits address space, CPU time and file descriptors. A denied system call fails
+//! with an error and does not kill the process.
 
 mod filter;
 mod self_test;
@@ -35,10 +36,12 @@ pub(super) fn enter(start: &Start) -> io::Result<Ready> {
     ] {
         limit(resource, max, max)?;
     }
-    // The soft limit sends SIGXCPU, whose exit status names the cause. The hard limit kills a second later.
+    // The soft limit sends SIGXCPU, whose exit status names the cause. The hard limit kills a
+    // second later.
     let seconds = start.cpu_seconds;
     limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
-    // The service sets the soft limit anew for each job (prlimit(2)). This process cannot: the filter denies the call.
+    // The service sets the soft limit anew for each job (prlimit(2)). This process cannot: the
+    // filter denies the call.
     limit(Resource::As, default_limit, address_space.max)?;
     ignore_signals();
     set_batch_scheduling();
@@ -100,7 +103,8 @@ fn address_space(start: &Start) -> io::Result<AddressSpace> {
 
 /// Ignores the signals that a terminal and a service manager send to all processes of the service.
 ///
-/// The service decides when a worker ends. Uploads in progress must not fail during a graceful shutdown.
+/// The service decides when a worker ends. Uploads in progress must not fail during a graceful
+/// shutdown.
 #[expect(unsafe_code, reason = "the standard library does not wrap signal(2)")]
 fn ignore_signals() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -111,8 +115,8 @@ fn ignore_signals() {
 
 /// Lets the threads that serve requests run first when they wake up (sched(7), `SCHED_BATCH`).
 ///
-/// A batch process gets the same share of CPU time as others. It only does not preempt them when it wakes up. If the call
-/// fails, nothing but latency is lost.
+/// A batch process gets the same share of CPU time as others. It only does not preempt them when it
+/// wakes up. If the call fails, nothing but latency is lost.
 #[expect(
     unsafe_code,
     reason = "the standard library does not wrap sched_setscheduler(2)"

@@ -79,7 +79,7 @@ async fn without_arguments_it_serves_prints_its_url_and_exits_cleanly() {
     assert_eq!(output.status.code(), Some(0));
     let log: Vec<_> = text(&output.stderr).lines().collect();
     assert!(
-        log.len() == 1 && log[0].contains("worker processes are closed in"),
+        log.len() == 1 && log[0].contains("worker processes are sandboxed"),
         "{log:?}"
     );
 }

@@ -339,7 +339,7 @@ fn races_and_lost_responses_never_log_out_a_correct_client() {
                     client.advance(4 * 60 * 1000);
                 }
                 Event::ShortDelay { .. } | Event::LongDelay | Event::AccessExpiry => {
-                    client.expire_access().await
+                    client.expire_access().await;
                 }
             }
         }

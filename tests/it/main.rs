@@ -16,6 +16,7 @@ mod interleavings;
 mod keys;
 mod kills;
 mod maintenance;
+mod migrations;
 mod modules;
 mod nodes;
 mod object_store;

@@ -15,10 +15,11 @@ use veraicon::{
     app::{self, CommandContext},
     clock::Clock,
     config::Config,
+    digest::Digest,
     maintenance::{FsckReport, GcReport, MoveReport, Progress, Repair, proof_policy},
     metrics::Metrics,
     node::NodeLease,
-    storage::{Location, PictureKey, Storage},
+    storage::{PictureKey, Storage, StorageLocation},
     workers::Workers,
 };
 use veraicon_picture::OutputFormat;
@@ -102,10 +103,8 @@ async fn with_picture(service: Service) -> (Service, Session) {
 }
 
 async fn orphan(service: &Service, user: i64, digit: char) -> PictureKey {
-    let key = PictureKey {
-        user,
-        digest: digit.to_string().repeat(64),
-    };
+    let digest = Digest::parse(&digit.to_string().repeat(64)).unwrap();
+    let key = PictureKey::new(user, digest);
     let bytes = Bytes::from_static(b"orphan");
     let objects = [(512, bytes.clone()), (64, bytes)];
     let stored = service.app.storage.put(&key, OutputFormat::WebP, &objects);
@@ -224,9 +223,9 @@ async fn a_copy_is_complete_resumable_and_verified_against_the_original() {
             .succeeded();
     }
     let folder = tempfile::tempdir().unwrap();
-    let location = Location::Folder(folder.path().join("elsewhere"));
-    let access = service.app.config.storage.access();
-    let copy = Storage::open(&location, &access, String::new())
+    let location = StorageLocation::Folder(folder.path().join("elsewhere"));
+    let options = service.app.config.storage.options();
+    let copy = Storage::open(&location, &options, String::new())
         .await
         .unwrap();
     let copy_all = async |verify| {

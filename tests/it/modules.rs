@@ -36,15 +36,15 @@ impl Crate {
         let names = child_modules(&code);
         for name in &names {
             let child = children.join(name);
-            let path = [&*module, &[name.clone()]].concat();
+            let path = [&*module, std::slice::from_ref(name)].concat();
             self.read_file(&child.with_extension("rs"), &child, path);
         }
         let (uses, body) = split_uses(&code);
-        for (text, is_re_export) in uses.iter().map(|(text, flag)| (text, *flag)) {
+        for (text, is_re_export) in &uses {
             for leaf in leaves(text, &module, &names) {
                 match leaf.last() {
-                    Some(name) if is_re_export => {
-                        let exported = [&*module, &[name.clone()]].concat();
+                    Some(name) if *is_re_export => {
+                        let exported = [&*module, std::slice::from_ref(name)].concat();
                         self.re_exports.insert(exported, leaf);
                     }
                     _ => self.imports.push((module.clone(), leaf)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use veraicon::{
-    database::{Database, Location},
+    database::{Database, DatabaseLocation},
     node::NodeLease,
 };
 
@@ -176,7 +176,7 @@ async fn embedded() -> (tempfile::TempDir, Database, sea_orm::DatabaseConnection
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("veraicon.db");
     let url = format!("sqlite://{}", path.display());
-    let database = Database::open(&Location::File(path)).await.unwrap();
+    let database = Database::open(&DatabaseLocation::File(path)).await.unwrap();
     let tables = sea_orm::Database::connect(url).await.unwrap();
     (folder, database, tables)
 }

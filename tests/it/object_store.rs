@@ -17,8 +17,8 @@ use opendal::{
 };
 use opendal_http_transport_reqwest::ReqwestTransport;
 use reqwest::header::HeaderMap;
-use tokio::net::TcpListener;
-use veraicon::storage::{Listed, Location, Storage};
+use tokio::{net::TcpListener, process::Command};
+use veraicon::storage::{Listed, Storage, StorageLocation};
 
 use crate::{
     picture,
@@ -51,7 +51,7 @@ pub(crate) async fn keys(storage: &Storage) -> Vec<String> {
     while let Some(listed) = listing.next().await.unwrap() {
         match listed {
             Listed::Picture(_, objects) => all.extend(objects),
-            Listed::Foreign(object) => all.push(object),
+            Listed::Unknown(object) => all.push(object),
         }
     }
     all.sort_unstable();
@@ -67,11 +67,11 @@ impl Service {
     /// Opens the store directly, so that tests can read and change it without the service.
     pub(crate) fn store(&self) -> Operator {
         match self.app.config.storage_location().unwrap() {
-            Location::Folder(folder) => {
+            StorageLocation::Folder(folder) => {
                 let folder = folder.into_os_string().into_string().unwrap();
                 Operator::new(Fs::default().root(&folder)).unwrap()
             }
-            Location::Bucket(bucket) => {
+            StorageLocation::Bucket(bucket) => {
                 let builder = S3::default()
                     .bucket(&bucket.name)
                     .root(&bucket.prefix)
@@ -205,9 +205,64 @@ async fn concurrent_writes_to_the_store_are_limited() {
     assert_eq!(declared, u64::from(PERMITS));
 }
 
+/// A store that refuses every request, as one does when the secret key is wrong. Returns its URL.
+async fn refusing_store() -> String {
+    const ANSWER: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+        <Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>";
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Router::new().fallback(async || (StatusCode::FORBIDDEN, ANSWER));
+    tokio::spawn(async { axum::serve(listener, server).await });
+    format!("s3://pictures?endpoint=http://{address}")
+}
+
+#[tokio::test]
+async fn a_wrong_secret_key_is_named_as_the_cause() {
+    let url = refusing_store().await;
+    let service = Service::start_with(|config| {
+        config.database.url = None;
+        config.storage.url = None;
+        config.tokens.key = None;
+    })
+    .await;
+    let run = async |arguments: &[&str], data_dir: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_veraicon"));
+        command
+            .args(["--data-dir", data_dir, "--set", "server.listen=127.0.0.1:0"])
+            .args(arguments)
+            .env_clear()
+            .env("VERAICON_TO_ACCESS_KEY", "key")
+            .env("VERAICON_TO_SECRET_KEY", "wrong")
+            .kill_on_drop(true);
+        let output = command.output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let storage = format!("storage.url={url}");
+    let settings = [
+        &*storage,
+        "storage.access_key=key",
+        "storage.secret_key=wrong",
+    ];
+    let settings = settings.map(|setting| ["--set", setting]).concat();
+    for command in [&["serve"][..], &["gc"], &["fsck"]] {
+        let arguments = [&settings, command].concat();
+        let text = run(&arguments, folder.path().to_str().unwrap()).await;
+        assert!(text.contains("storage.url: s3://pictures/"), "{text}");
+        assert!(text.contains("PermissionDenied"), "{text}");
+        assert!(text.contains("Access Denied."), "{text}");
+    }
+    let data_dir = &service.app.config.data_dir;
+    let text = run(&["move-storage", "--to", &url], data_dir.to_str().unwrap()).await;
+    assert!(text.contains("--to"), "{text}");
+    assert!(text.contains("PermissionDenied"), "{text}");
+    assert!(text.contains("Access Denied."), "{text}");
+}
+
 #[test]
 fn a_store_url_is_parsed_or_refused_with_the_problem() {
-    let parse = |url: &str| Location::parse(url).map(|location| location.to_string());
+    let parse = |url: &str| StorageLocation::parse(url).map(|location| location.to_string());
     for (url, displayed) in [
         ("fs:///var/lib/objects", "fs:///var/lib/objects"),
         ("s3://b?region=eu-central-1", "s3://b/"),
@@ -224,10 +279,10 @@ fn a_store_url_is_parsed_or_refused_with_the_problem() {
         assert_eq!(parse(url).as_deref(), Ok(displayed), "{url}");
     }
     for (url, problem) in [
-        ("fs://", "no path"),
-        ("ftp://b", "no kind of store"),
-        ("s3://b", "needs a region"),
-        ("oss://b", "needs an endpoint"),
+        ("fs://", "the path is missing"),
+        ("ftp://b", "not a known kind of store"),
+        ("s3://b", "region and endpoint is required"),
+        ("oss://b", "endpoint is required"),
         ("s3://b/a%20c?region=r", "prefix"),
         ("s3://?region=r", "bucket"),
         ("s3://b?region=r&colour=red", "\"colour\" is not known"),

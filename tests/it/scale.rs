@@ -5,7 +5,8 @@ use std::{env, fs, io::Write, path::PathBuf, time::Duration};
 
 use tokio::process::{Child, Command};
 use veraicon::{
-    app::CommandContext, clock::Clock, maintenance::Log, storage::PictureKey, storage::Storage,
+    app::CommandContext, clock::Clock, digest::Digest, maintenance::Log, storage::PictureKey,
+    storage::Storage,
 };
 use veraicon_picture::OutputFormat;
 
@@ -52,10 +53,8 @@ impl Cluster {
 /// Stores objects that no row references.
 async fn store_orphans(storage: &Storage, user: i64) {
     for digit in "0123456789abcdef".chars() {
-        let key = PictureKey {
-            user,
-            digest: digit.to_string().repeat(64),
-        };
+        let digest = Digest::parse(&digit.to_string().repeat(64)).unwrap();
+        let key = PictureKey::new(user, digest);
         let objects = [512, 64].map(|size| (size, "orphan".into()));
         storage
             .put(&key, OutputFormat::WebP, &objects)

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use veraicon::{
-    app::App, clock::Clock, config::Config, database::Location, http, serve, workers::Program,
+    app::App, clock::Clock, config::Config, database::DatabaseLocation, http, serve,
+    workers::Program,
 };
 
 use crate::{database, object_store};
@@ -95,8 +96,8 @@ impl Service {
 
     pub(crate) fn database_url(&self) -> String {
         match self.app.config.database_location() {
-            Location::File(path) => format!("sqlite://{}", path.display()),
-            Location::Server { url, .. } => url.expose_secret().to_owned(),
+            DatabaseLocation::File(path) => format!("sqlite://{}", path.display()),
+            DatabaseLocation::Server { url, .. } => url.expose_secret().to_owned(),
         }
     }
 

@@ -16,7 +16,7 @@ fn in_toml(config: &Config) -> toml::Table {
     toml::Table::try_from(config).unwrap()
 }
 
-/// All settings of the code: `data_dir`, `server.listen` and so on.
+/// Returns the names of all settings, such as `data_dir` and `server.listen`.
 fn settings() -> BTreeSet<String> {
     let defaults = in_toml(&Config::default());
     let mut settings = BTreeSet::new();
@@ -31,15 +31,15 @@ fn settings() -> BTreeSet<String> {
     settings
 }
 
-/// The names that a section allows. Settings without a default have no value to read them from, but the error about an
-/// unknown name lists all.
+/// Returns the names of a section. They come from the error about an unknown name, since the
+/// default values do not include settings without a default.
 fn names_in(prefix: &str) -> Vec<String> {
-    let error = with_one(&format!("{prefix}unknown"), "").unwrap_err();
+    let error = with_setting(&format!("{prefix}unknown"), "").unwrap_err();
     let (_, names) = error.rsplit_once(": ").unwrap();
     names.split(", ").map(str::to_owned).collect()
 }
 
-fn with_one(setting: &str, text: &str) -> Result<Config, String> {
+fn with_setting(setting: &str, text: &str) -> Result<Config, String> {
     let overrides = Overrides {
         file: None,
         values: vec![(setting.to_owned(), text.to_owned())],
@@ -48,18 +48,21 @@ fn with_one(setting: &str, text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn the_documentation_has_every_setting_with_its_default() {
+fn the_documentation_lists_every_setting_with_its_default() {
     let page = include_str!("../../docs/configuration.md");
     let defaults = in_toml(&Config::default());
     let mut documented = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
         let [_, setting, default, meaning, _] = cells[..] else {
-            panic!("not three columns: {row}");
+            panic!("row without three columns: {row}");
         };
         let setting = setting.trim_matches('`');
         assert!(!meaning.is_empty(), "{setting}");
-        assert!(documented.insert(setting.to_owned()), "twice: {setting}");
+        assert!(
+            documented.insert(setting.to_owned()),
+            "duplicate row: {setting}"
+        );
         let value = match setting.split_once('.') {
             Some((section, key)) => defaults[section].get(key),
             None => defaults.get(setting),
@@ -70,7 +73,7 @@ fn the_documentation_has_every_setting_with_its_default() {
             "none" => assert_eq!(value.unwrap().as_array().unwrap().len(), 0, "{setting}"),
             default => {
                 assert!(value.is_some(), "{setting} has no default");
-                let config = with_one(setting, default.trim_matches('`')).unwrap();
+                let config = with_setting(setting, default.trim_matches('`')).unwrap();
                 assert_eq!(in_toml(&config), defaults, "{setting}");
             }
         }
@@ -89,7 +92,7 @@ fn the_example_file_lists_every_setting_with_its_default() {
     let config = load(&overrides, []).unwrap();
     assert_eq!(in_toml(&config), in_toml(&Config::default()));
     let mut section = String::new();
-    let mut held = BTreeSet::new();
+    let mut listed = BTreeSet::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.replace(']', ".");
@@ -97,10 +100,10 @@ fn the_example_file_lists_every_setting_with_its_default() {
         // Settings without a default are commented out.
         let assignment = line.trim_start_matches("# ").split_once(" = ");
         if let Some((key, _)) = assignment.filter(|(key, _)| !key.contains(' ')) {
-            held.insert(format!("{section}{key}"));
+            listed.insert(format!("{section}{key}"));
         }
     }
-    assert_eq!(held, settings());
+    assert_eq!(listed, settings());
 }
 
 #[test]

@@ -320,7 +320,7 @@ async fn an_allowance_recovers_gradually_and_recovered_rows_are_deleted() {
         service
             .app
             .database
-            .forget_attempts(service.clock.now())
+            .delete_expired_attempts(service.clock.now())
             .await
             .unwrap();
         attempts::Entity::find().count(&database).await.unwrap()
@@ -329,7 +329,7 @@ async fn an_allowance_recovers_gradually_and_recovered_rows_are_deleted() {
     // More rows than are deleted in one batch, besides rows that still count.
     let old = (0..2500).map(|number| attempts::Model {
         subject: format!("old {number}"),
-        settled_at: 1,
+        tat: 1,
         next_at: 1,
     });
     let rows_added = attempts::Entity::insert_many(old.map(IntoActiveModel::into_active_model));

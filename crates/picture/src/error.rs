@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::crop::Crop;
 
 /// Why bytes did not become pictures.
@@ -64,8 +66,8 @@ pub enum Error {
     /// Reading the picture would cost more than the policy allows.
     #[error("too complex: {value} {what}, limit {limit}")]
     TooComplex {
-        /// What there is too much of, as a plural noun: `"frames"`, `"bytes of profile"`.
-        what: &'static str,
+        /// The quantity that is too large.
+        what: Complexity,
         /// How much there is, or how much at the point where counting stopped.
         value: u64,
         /// The limit it passed.
@@ -98,6 +100,67 @@ pub enum Error {
     },
 }
 
+/// A quantity that [`Error::TooComplex`] limits.
+///
+/// `Display` writes it as an English plural, to stand after a number. The enum is exhaustive, so that
+/// a service that words its own messages notices a new quantity when it compiles.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complexity {
+    /// Bytes of memory that decoding needs. The crate only reports the need; its caller limits it.
+    MemoryBytes,
+    /// Bytes of the ICC profile, unpacked.
+    ProfileBytes,
+    /// Frames of an animation.
+    Frames,
+    /// Pixels of all frames together.
+    FramePixels,
+    /// Scans of a progressive JPEG.
+    Scans,
+    /// Blocks of all scans of a JPEG together.
+    ScanBlocks,
+    /// Values of one TIFF tag.
+    TagValues,
+    /// Items of a HEIF file.
+    Items,
+    /// Bytes of all HEIF items that are read.
+    ItemBytes,
+    /// Locations of HEIF items.
+    ItemLocations,
+    /// Extents of all HEIF items together.
+    ItemExtents,
+    /// Properties of a HEIF file.
+    Properties,
+    /// HEIF items that have properties.
+    ItemsWithProperties,
+    /// Properties of all HEIF items together.
+    ItemProperties,
+    /// References between HEIF items.
+    ItemReferences,
+}
+
+impl fmt::Display for Complexity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::MemoryBytes => "bytes of memory",
+            Self::ProfileBytes => "bytes of ICC profile",
+            Self::Frames => "frames",
+            Self::FramePixels => "pixels in all frames",
+            Self::Scans => "scans",
+            Self::ScanBlocks => "blocks in all scans",
+            Self::TagValues => "values of a tag",
+            Self::Items => "items",
+            Self::ItemBytes => "bytes of items",
+            Self::ItemLocations => "item locations",
+            Self::ItemExtents => "item extents",
+            Self::Properties => "properties",
+            Self::ItemsWithProperties => "items with properties",
+            Self::ItemProperties => "properties of items",
+            Self::ItemReferences => "item references",
+        })
+    }
+}
+
 impl Error {
     /// Cut, without knowing where.
     pub(crate) const TRUNCATED: Self = Self::Truncated { received: None };
@@ -127,7 +190,7 @@ impl Error {
     }
 
     /// `Err(TooComplex)` when `value` passes `limit`.
-    pub(crate) fn check_limit(what: &'static str, value: u64, limit: u64) -> Result<(), Self> {
+    pub(crate) fn check_limit(what: Complexity, value: u64, limit: u64) -> Result<(), Self> {
         if value > limit {
             return Err(Self::TooComplex { what, value, limit });
         }

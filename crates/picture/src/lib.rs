@@ -50,7 +50,7 @@ mod yuv;
 
 pub use crop::Crop;
 pub use encode::encode;
-pub use error::Error;
+pub use error::{Complexity, Error};
 pub use format::Format;
 pub use header::Header;
 pub use opened::{Opened, open};

@@ -1,4 +1,4 @@
-//! Users, sessions, pictures and attempts.
+//! Creates `users`, `sessions`, `pictures` and `attempts`.
 
 use sea_orm_migration::{
     prelude::*,
@@ -6,13 +6,13 @@ use sea_orm_migration::{
     sea_orm::DbBackend,
 };
 
-/// The step.
+/// See [`super::super::users`] and its neighbours.
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    /// A start that is cut off leaves nothing half done, where tables can be made within a transaction.
+    // On SQLite and PostgreSQL an interrupted start then leaves nothing behind.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
@@ -22,7 +22,7 @@ impl MigrationTrait for Migration {
             .table("users")
             .col(big_integer("id").primary_key())
             .col(string_len("username", 255))
-            // Compared byte for byte: the name was case-mapped before it came here.
+            // Compared byte for byte: the service has case-mapped the name.
             .col(string_len("username_key", 255).unique_key())
             .col(string_len("password_hash", 60))
             .col(big_integer("password_generation"))
@@ -62,10 +62,11 @@ impl MigrationTrait for Migration {
             .to_owned();
         for mut table in [users, sessions, pictures, attempts] {
             if manager.get_database_backend() == DbBackend::MySql {
-                // Else letters of either case, and those with accents, would be the same name.
+                // The default collation ignores case and accents, so different names would be
+                // equal.
                 table.character_set("utf8mb4").collate("utf8mb4_bin");
             }
-            // MySQL knows no such transaction: whatever a start before this one has made stays.
+            // MySQL commits after each CREATE. So tables of an interrupted start may already exist.
             manager
                 .create_table(table.if_not_exists().to_owned())
                 .await?;
@@ -88,7 +89,7 @@ impl MigrationTrait for Migration {
             for column in columns {
                 index.col(*column);
             }
-            // A user has a picture once.
+            // Only one row for each picture of a user. The other indexes are not unique.
             if columns.contains(&"digest") {
                 index.unique();
             }

@@ -1,8 +1,8 @@
-//! What all nodes agree on.
+//! Creates `marks`, which m0004 renames to `cluster_settings`.
 
 use sea_orm_migration::{prelude::*, schema::*};
 
-/// See [`super::super::marks`].
+/// See [`super::super::cluster_settings`].
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
 

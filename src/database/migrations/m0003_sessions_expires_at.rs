@@ -1,4 +1,4 @@
-//! Sessions whose time is over are found without a look at all others.
+//! Adds an index by which expired sessions are found.
 
 use sea_orm_migration::prelude::*;
 
@@ -12,6 +12,7 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        // MySQL commits after CREATE INDEX, so the index of an interrupted start may already exist.
         if manager.has_index(TABLE, NAME).await? {
             return Ok(());
         }

@@ -13,8 +13,9 @@ use seccompiler::{
 
 /// System calls that decoding and the channel need.
 ///
-/// `splice`, `vmsplice` and `tee` must never be added. They put pages of an upload into a pipe, where the check for exclusive
-/// memory does not see them, and a compromised worker could read the next upload.
+/// `splice`, `vmsplice` and `tee` must never be added. They put pages of an upload into a pipe,
+/// where the check for exclusive memory does not see them, and a compromised worker could read the
+/// next upload.
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_brk,
     libc::SYS_capget,
@@ -42,7 +43,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_writev,
 ];
 
-/// Advice to the kernel (madvise(2)): from allocators on unused memory, and from readers of a mapping on their order.
+/// Advice to the kernel (madvise(2)): from allocators on unused memory, and from readers of a
+/// mapping on their order.
 const ADVICE: [libc::c_int; 3] = [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_SEQUENTIAL];
 
 /// Operations of mutexes and condition variables (futex(2)).
@@ -53,9 +55,11 @@ const FUTEX_OPERATIONS: [libc::c_int; 4] = [
     libc::FUTEX_WAKE_BITSET,
 ];
 
-/// Drops all capabilities, then denies files and the network with Landlock, then filters system calls.
+/// Drops all capabilities, then denies files and the network with Landlock, then filters system
+/// calls.
 ///
-/// Returns true if a file could be opened with Landlock alone. Only this moment shows it: the filter denies opening anyway.
+/// Returns true if a file could be opened with Landlock alone. Only this moment shows it: the
+/// filter denies opening anyway.
 pub(super) fn enter() -> io::Result<bool> {
     // Both Landlock and seccomp require this of processes without privileges.
     set_no_new_privs(true)?;
@@ -82,9 +86,11 @@ fn drop_capabilities() -> io::Result<()> {
     )?)
 }
 
-/// Denies all access that this kernel's version of Landlock knows. The filter alone is sufficient on older kernels.
+/// Denies all access that this kernel's version of Landlock knows. The filter alone is sufficient
+/// on older kernels.
 fn landlock() -> Result<(), RulesetError> {
-    // ABI 5 is of Linux 6.10, ABI 6 (scopes) of Linux 6.12. The crate leaves out what the kernel does not support.
+    // ABI 5 is of Linux 6.10, ABI 6 (scopes) of Linux 6.12. The crate leaves out what the kernel
+    // does not support.
     Ruleset::default()
         .handle_access(AccessFs::from_all(ABI::V5))?
         .handle_access(AccessNet::from_all(ABI::V5))?
@@ -96,6 +102,7 @@ fn landlock() -> Result<(), RulesetError> {
 
 fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<_, _> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    // Attackers who can write memory but not make it executable cannot bring code of their own.
     let not_executable = || {
         let executable = libc::PROT_EXEC as u64;
         rule(2, SeccompCmpOp::MaskedEq(executable), 0)
@@ -119,13 +126,15 @@ fn filter() -> Result<seccompiler::BpfProgram, seccompiler::BackendError> {
     // `abort` sends a signal to its own thread. Other processes are out of reach.
     let own = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![rule(0, SeccompCmpOp::Eq, own)?]);
-    // An error instead of a kill: libraries try calls that they do not need, and continue without them.
+    // An error instead of a kill: libraries try calls that they do not need, and continue without
+    // them.
     let denied = SeccompAction::Errno(libc::EPERM as u32);
     let architecture = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, denied, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// Makes a rule on one argument. It compares the lower 32 bits, which hold all flags of these arguments.
+/// Makes a rule on one argument. It compares the lower 32 bits, which hold all flags of these
+/// arguments.
 fn rule(
     argument: u8,
     operator: SeccompCmpOp,

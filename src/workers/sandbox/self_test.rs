@@ -12,8 +12,8 @@ use crate::workers::protocol::{SOCKET, Sandbox};
 
 /// Tries everything, and reports what was denied and what was possible.
 ///
-/// `landlock_allows_files` is the result of an attempt that was made earlier. `soft` and `hard` are the limits on the address
-/// space, in bytes.
+/// `landlock_allows_files` is the result of an attempt that was made earlier. `soft` and `hard` are
+/// the limits on the address space, in bytes.
 pub(super) fn run(landlock_allows_files: bool, soft: u64, hard: u64) -> Sandbox {
     let attempts = [
         ("opening a file", File::open("/").is_ok()),
@@ -93,7 +93,8 @@ fn exceeds_limit(soft: u64) -> bool {
     usize::try_from(soft).is_ok_and(|bytes| MmapMut::map_anon(bytes).is_ok())
 }
 
-/// Tries to raise the soft limit to the hard limit, which any process may do if the call is allowed at all.
+/// Tries to raise the soft limit to the hard limit, which any process may do if the call is allowed
+/// at all.
 fn raises_limit(hard: u64) -> bool {
     setrlimit(
         Resource::As,

@@ -11,7 +11,7 @@ use image::{ColorType, ImageDecoder};
 use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::ColourSpace;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::exif;
 use crate::format::Format;
 use crate::header::Header;
@@ -104,7 +104,7 @@ fn check_directory(bytes: &[u8]) -> Result<(), Error> {
         if count.saturating_mul(size) > bytes.len() as u64 {
             return Err(Error::damaged("a tag that is longer than the file"));
         }
-        Error::check_limit("values of a tag", count, MAX_VALUES)?;
+        Error::check_limit(Complexity::TagValues, count, MAX_VALUES)?;
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ impl<'a> FullFrame<'a> {
         let space = decoder.icc_profile().ok().flatten();
         if let Some(profile) = &space {
             Error::check_limit(
-                "bytes of profile",
+                Complexity::ProfileBytes,
                 profile.len() as u64,
                 request.policy.max_profile_bytes,
             )?;

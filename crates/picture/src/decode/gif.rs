@@ -12,7 +12,7 @@ mod indices;
 use super::placement::{Placement, compose};
 use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::format::Format;
 use crate::header::Header;
 use crate::orientation::Orientation;
@@ -104,9 +104,9 @@ impl<'a> FormatDecoder<'a> for Gif<'a> {
         let mut scratch = Vec::new();
         while let Some(frame) = blocks.next_frame()? {
             frames += 1;
-            Error::check_limit("frames", frames, request.policy.max_frames.into())?;
+            Error::check_limit(Complexity::Frames, frames, request.policy.max_frames.into())?;
             work = work.saturating_add(frame.pixels());
-            Error::check_limit("pixels in all frames", work, request.policy.max_work)?;
+            Error::check_limit(Complexity::FramePixels, work, request.policy.max_work)?;
             scratch.resize(usize::from(frame.width), 0);
             let mut pixels = IndexReader::new(&frame)?;
             for _ in 0..frame.height {

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace};
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::format::Format;
 use crate::geometry::{Rectangle, Square};
 use crate::header::Header;
@@ -142,7 +142,7 @@ impl<'a> Heif<'a> {
         }
         let profile = primary.properties.profile.unwrap_or_default();
         Error::check_limit(
-            "bytes of profile",
+            Complexity::ProfileBytes,
             profile.len() as u64,
             policy.max_profile_bytes,
         )?;

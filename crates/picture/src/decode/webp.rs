@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::placement::{Placement, compose};
 use super::request::{DecodeRequest, Decoded, FormatDecoder};
 use crate::colour::ColourSpace;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::exif;
 use crate::format::Format;
 use crate::geometry::Square;
@@ -46,7 +46,7 @@ impl<'a> WebP<'a> {
         let space = match container.profile {
             Some(profile) => {
                 Error::check_limit(
-                    "bytes of profile",
+                    Complexity::ProfileBytes,
                     profile.len() as u64,
                     policy.max_profile_bytes,
                 )?;
@@ -150,7 +150,7 @@ impl<'a> FormatDecoder<'a> for WebP<'a> {
         let mut work = first.pixels();
         for frame in rest {
             work = work.saturating_add(frame.pixels());
-            Error::check_limit("pixels in all frames", work, request.policy.max_work)?;
+            Error::check_limit(Complexity::FramePixels, work, request.policy.max_work)?;
             // One pixel is the least that libwebp can be asked for; it decodes all the same.
             codec::decode(&frame.file(), 1, 1, frame.has_alpha)?;
         }

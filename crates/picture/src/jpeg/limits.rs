@@ -1,6 +1,6 @@
 //! How much work a file may ask for.
 
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 
 /// Bounds on the work of one decode.
 ///
@@ -39,14 +39,14 @@ impl WorkSpent {
         self.blocks = self.blocks.saturating_add(blocks);
         if self.scans > limits.max_scans {
             return Err(Error::TooComplex {
-                what: "scans",
+                what: Complexity::Scans,
                 value: u64::from(self.scans),
                 limit: u64::from(limits.max_scans),
             });
         }
         if self.blocks > limits.max_blocks {
             return Err(Error::TooComplex {
-                what: "blocks over all scans",
+                what: Complexity::ScanBlocks,
                 value: self.blocks,
                 limit: limits.max_blocks,
             });

@@ -1,6 +1,6 @@
 //! Metadata in application segments: EXIF (CIPA DC-008 4.7.2) and ICC profiles (ICC.1 B.4).
 
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 
 const EXIF: &[u8] = b"Exif\0\0";
 const ICC: &[u8] = b"ICC_PROFILE\0";
@@ -48,7 +48,7 @@ pub(super) fn icc_profile(chunks: &[IccChunk<'_>], limit: u64) -> Result<Option<
     let size: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
     if size as u64 > limit {
         return Err(Error::TooComplex {
-            what: "bytes of ICC profile",
+            what: Complexity::ProfileBytes,
             value: size as u64,
             limit,
         });

@@ -1,7 +1,7 @@
 //! Animations: the first frame is used, and later frames are checked. Also interlaced pictures.
 
 use crate::pictures::{CORNERS, Output, Pixels, animated_webp, close, interlaced, placed_gif};
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
 fn shape(bytes: &[u8]) -> Output {
     let pictures = process(bytes, &Policy::default(), None).unwrap();
@@ -106,7 +106,7 @@ fn the_first_frame_of_an_apng_is_used_and_the_others_are_checked() {
         ..Policy::default()
     };
     let expected = Error::TooComplex {
-        what: "frames",
+        what: Complexity::Frames,
         value: 3,
         limit: 2,
     };
@@ -220,7 +220,7 @@ fn pixels_of_all_frames_are_limited() {
             matches!(
                 result,
                 Err(Error::TooComplex {
-                    what: "pixels in all frames",
+                    what: Complexity::FramePixels,
                     ..
                 })
             ),

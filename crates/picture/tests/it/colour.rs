@@ -2,7 +2,7 @@
 
 use crate::pictures::{Output, Pixels};
 use moxcms::ColorProfile;
-use veraicon_picture::{Error, Policy, process};
+use veraicon_picture::{Complexity, Error, Policy, process};
 
 /// Returns a picture of one colour.
 fn plain(rgb: [u8; 3]) -> Pixels {
@@ -71,7 +71,7 @@ fn a_profile_that_decompresses_beyond_the_limit_is_refused() {
         matches!(
             result,
             Err(Error::TooComplex {
-                what: "bytes of profile",
+                what: Complexity::ProfileBytes,
                 ..
             })
         ),

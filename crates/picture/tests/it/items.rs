@@ -1,7 +1,7 @@
 //! Limits on the tables of a HEIF file. They are read before the picture's size is known, so the
 //! number of entries in each table is limited.
 
-use veraicon_picture::{Error, probe};
+use veraicon_picture::{Complexity, Error, probe};
 
 const ID: u8 = 1;
 
@@ -96,7 +96,7 @@ impl Tables {
 }
 
 /// Returns the refused table, its count, and the limit.
-fn refusal(tables: Tables) -> Option<(&'static str, u64, u64)> {
+fn refusal(tables: Tables) -> Option<(Complexity, u64, u64)> {
     match probe(&tables.file()) {
         Err(Error::TooComplex { what, value, limit }) => Some((what, value, limit)),
         _ => None,
@@ -125,35 +125,47 @@ fn longer_tables_are_refused() {
         items: 900_000,
         ..MINIMAL
     };
-    assert_eq!(refusal(items), Some(("items", 4097, 4096)));
+    assert_eq!(refusal(items), Some((Complexity::Items, 4097, 4096)));
     let locations = Tables {
         locations: 25_000,
         ..MINIMAL
     };
-    assert_eq!(refusal(locations), Some(("item locations", 25_000, 4096)));
+    assert_eq!(
+        refusal(locations),
+        Some((Complexity::ItemLocations, 25_000, 4096))
+    );
     let extents = Tables {
         extents: 65_535,
         locations: 2,
         ..MINIMAL
     };
-    assert_eq!(refusal(extents), Some(("item extents", 131_070, 65_536)));
+    assert_eq!(
+        refusal(extents),
+        Some((Complexity::ItemExtents, 131_070, 65_536))
+    );
     let properties = Tables {
         properties: 25_000,
         ..MINIMAL
     };
-    assert_eq!(refusal(properties), Some(("properties", 4097, 4096)));
+    assert_eq!(
+        refusal(properties),
+        Some((Complexity::Properties, 4097, 4096))
+    );
     let owners = Tables {
         owners: 120_000,
         ..MINIMAL
     };
-    assert_eq!(refusal(owners), Some(("items with properties", 4097, 4096)));
+    assert_eq!(
+        refusal(owners),
+        Some((Complexity::ItemsWithProperties, 4097, 4096))
+    );
     let owned = Tables {
         owners: 4096,
         owned: 255,
         ..MINIMAL
     };
     let (what, value, limit) = refusal(owned).unwrap();
-    assert_eq!((what, limit), ("properties of items", 65_536));
+    assert_eq!((what, limit), (Complexity::ItemProperties, 65_536));
     assert!((65_537..=65_536 + 255).contains(&value), "{value}");
     let references = Tables {
         references: 100_000,
@@ -161,6 +173,6 @@ fn longer_tables_are_refused() {
     };
     assert_eq!(
         refusal(references),
-        Some(("item references", 65_538, 65_536))
+        Some((Complexity::ItemReferences, 65_538, 65_536))
     );
 }

@@ -1,7 +1,7 @@
 //! Limits of the policy, crops outside the picture, and invalid policies.
 
 use crate::pictures::Pixels;
-use veraicon_picture::{Crop, Error, Policy, probe, process};
+use veraicon_picture::{Complexity, Crop, Error, Policy, probe, process};
 
 #[test]
 fn bytes_and_pixels_are_limited() {
@@ -81,7 +81,7 @@ fn frames_are_limited() {
         ..Policy::default()
     };
     let expected = Error::TooComplex {
-        what: "frames",
+        what: Complexity::Frames,
         value: 5,
         limit: 4,
     };

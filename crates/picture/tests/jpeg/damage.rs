@@ -1,8 +1,8 @@
 //! Truncated and damaged files, and files that are expensive to decode.
 
 use proptest::prelude::*;
-use veraicon_picture::Error;
 use veraicon_picture::jpeg::{Decoder, Limits, Planes, Scale};
+use veraicon_picture::{Complexity, Error};
 
 use crate::libjpeg;
 use crate::recipes;
@@ -226,7 +226,7 @@ fn a_file_with_too_many_scans_is_refused() {
     assert_eq!(
         result.err(),
         Some(Error::TooComplex {
-            what: "scans",
+            what: Complexity::Scans,
             value: 6,
             limit: 5
         })

@@ -1,10 +1,10 @@
 //! Data outside the scans: headers, metadata, colour models, and unusual but valid files.
 
 use mozjpeg_sys::J_COLOR_SPACE::{JCS_CMYK, JCS_GRAYSCALE, JCS_RGB, JCS_YCCK, JCS_YCbCr};
-use veraicon_picture::Error;
 use veraicon_picture::jpeg::{
     ColourModel, Decoder, Limits, Planes, Scale, cmyk_to_rgb, read_header,
 };
+use veraicon_picture::{Complexity, Error};
 
 use crate::libjpeg;
 use crate::recipes::recipe;
@@ -218,7 +218,7 @@ fn a_profile_is_joined_in_order_or_ignored_if_incomplete() {
     assert_eq!(
         profile(&of(&[&one, &two, &three]), 4),
         Err(Error::TooComplex {
-            what: "bytes of ICC profile",
+            what: Complexity::ProfileBytes,
             value: 5,
             limit: 4
         })

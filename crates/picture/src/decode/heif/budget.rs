@@ -2,7 +2,7 @@
 //! items of a file can share their bytes, so neither its length nor its pixels bound the work.
 
 use crate::bytes::Bytes;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
 /// What a pixel costs, in pixels of [`Policy::max_work`].
@@ -35,10 +35,10 @@ impl Budget {
     /// Counts an item of so many bytes, frames and pixels a frame, before it is decoded.
     pub(super) fn spend(&mut self, bytes: usize, frames: u64, pixels: u64) -> Result<(), Error> {
         self.bytes = self.bytes.saturating_add(bytes as u64);
-        Error::check_limit("bytes of items", self.bytes, self.max_bytes)?;
+        Error::check_limit(Complexity::ItemBytes, self.bytes, self.max_bytes)?;
         let work = frames.saturating_mul(pixels).saturating_mul(WORK_PER_PIXEL);
         self.work = self.work.saturating_add(work);
-        Error::check_limit("pixels in all frames", self.work, self.max_work)
+        Error::check_limit(Complexity::FramePixels, self.work, self.max_work)
     }
 }
 

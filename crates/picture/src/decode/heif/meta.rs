@@ -3,7 +3,7 @@
 use super::boxes::{Boxes, NumberReader, full_box};
 use super::properties::Properties;
 use crate::bytes::Bytes;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 
 /// Most items, and most entries of each table that lists them: a grid of 100 megapixels in tiles of
 /// 256 × 256 pixels and as many tiles of its alpha are 3,100. Phones write 50 to 200.
@@ -205,7 +205,7 @@ impl<'a> Meta<'a> {
     fn read_items(&mut self, content: &'a [u8]) -> Result<(), Error> {
         let (version, _, entries) = full_box(content).ok_or(DAMAGED)?;
         let start = if version == 0 { 2 } else { 4 };
-        let mut count = Counter::new("items", MAX_ITEMS);
+        let mut count = Counter::new(Complexity::Items, MAX_ITEMS);
         for entry in Boxes::new(entries.get(start..).ok_or(DAMAGED)?) {
             count.add(1)?;
             let entry = entry.map_err(|_| DAMAGED)?;
@@ -236,8 +236,8 @@ impl<'a> Meta<'a> {
         }
         let id_size = if version < 2 { 2 } else { 4 };
         let locations = numbers.read_u32(id_size).ok_or(DAMAGED)?;
-        Counter::new("item locations", MAX_ITEMS).add(locations.into())?;
-        let mut total = Counter::new("item extents", MAX_LINKS);
+        Counter::new(Complexity::ItemLocations, MAX_ITEMS).add(locations.into())?;
+        let mut total = Counter::new(Complexity::ItemExtents, MAX_LINKS);
         for _ in 0..locations {
             let id = numbers.read_u32(id_size).ok_or(DAMAGED)?;
             let method = match version {
@@ -272,13 +272,13 @@ impl<'a> Meta<'a> {
             return Err(DAMAGED);
         }
         let mut properties = Vec::new();
-        let mut count = Counter::new("properties", MAX_PROPERTIES);
+        let mut count = Counter::new(Complexity::Properties, MAX_PROPERTIES);
         for property in children(content, *b"ipco").flat_map(Boxes::new) {
             count.add(1)?;
             properties.push(property.map_err(|_| DAMAGED)?);
         }
-        let mut entries = Counter::new("items with properties", MAX_ITEMS);
-        let mut total = Counter::new("properties of items", MAX_LINKS);
+        let mut entries = Counter::new(Complexity::ItemsWithProperties, MAX_ITEMS);
+        let mut total = Counter::new(Complexity::ItemProperties, MAX_LINKS);
         for content in children(content, *b"ipma") {
             let (version, flags, content) = full_box(content).ok_or(DAMAGED)?;
             let mut numbers = NumberReader(content);
@@ -313,7 +313,7 @@ impl<'a> Meta<'a> {
     fn read_references(&mut self, content: &'a [u8]) -> Result<(), Error> {
         let (version, _, content) = full_box(content).ok_or(DAMAGED)?;
         let id_size = if version == 0 { 2 } else { 4 };
-        let mut total = Counter::new("item references", MAX_LINKS);
+        let mut total = Counter::new(Complexity::ItemReferences, MAX_LINKS);
         for found in Boxes::new(content) {
             let found = found.map_err(|_| DAMAGED)?;
             let mut numbers = NumberReader(found.content);
@@ -335,13 +335,13 @@ impl<'a> Meta<'a> {
 
 /// What a table has of something, so that it is refused before it costs much.
 struct Counter {
-    what: &'static str,
+    what: Complexity,
     value: u64,
     limit: u64,
 }
 
 impl Counter {
-    fn new(what: &'static str, limit: u64) -> Self {
+    fn new(what: Complexity, limit: u64) -> Self {
         Self {
             what,
             value: 0,

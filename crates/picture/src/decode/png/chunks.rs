@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use crate::bytes::Bytes;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
 use super::chained_slices::ChainedSlices;
@@ -239,7 +239,7 @@ impl Animation {
                 length: 0,
             });
             let count = self.frames.len() as u64;
-            return Error::check_limit("frames", count, policy.max_frames.into());
+            return Error::check_limit(Complexity::Frames, count, policy.max_frames.into());
         }
         let frame = self.frames.last_mut().ok_or(misplaced)?;
         if frame.length == 0 {
@@ -261,7 +261,7 @@ impl Animation {
         }
         let work = frames.iter().map(ApngFrame::pixels);
         let work = work.fold(0, u64::saturating_add);
-        Error::check_limit("pixels in all frames", work, policy.max_work)?;
+        Error::check_limit(Complexity::FramePixels, work, policy.max_work)?;
         Ok(frames)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bytes::Bytes;
 use crate::colour::{CodePoints, ColourSpace, GamaChrm};
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
 /// Gamma of sRGB in 100,000ths, and what writers round it to: with it, and no primaries, the
@@ -84,7 +84,7 @@ impl<'a> ColourChunks<'a> {
             Ok(profile) => Ok(Some(profile)),
             Err(fdeflate::BoundedDecompressionError::OutputTooLarge { .. }) => {
                 Err(Error::TooComplex {
-                    what: "bytes of profile",
+                    what: Complexity::ProfileBytes,
                     value: limit.saturating_add(1),
                     limit,
                 })

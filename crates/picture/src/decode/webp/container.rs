@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::bytes::Bytes;
-use crate::error::Error;
+use crate::error::{Complexity, Error};
 use crate::policy::Policy;
 
 /// Bytes before the first chunk: "RIFF", size, "WEBP".
@@ -141,7 +141,7 @@ impl<'a> Container<'a> {
                 b"ANMF" if animated => {
                     container.frames.push(read_frame(&chunk, canvas)?);
                     Error::check_limit(
-                        "frames",
+                        Complexity::Frames,
                         container.frames.len() as u64,
                         policy.max_frames.into(),
                     )?;

@@ -1,4 +1,6 @@
-//! The envelope that answers come in.
+//! The JSON envelope of responses: `base` has the outcome, `data` and `token` have the content.
+
+use std::borrow::Cow;
 
 use axum::{
     Json,
@@ -9,18 +11,19 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::error::HttpError;
 use crate::{
     app::App, auth::token::TokenPair, clock::Milliseconds, database::User, failure::Failure,
 };
 
-/// Says that all went well.
+/// `base.code` of successful requests.
 const SUCCESS: i32 = 10000;
-/// Says that it did not.
+/// `base.code` of failed requests.
 const FAILURE: i32 = -1;
 
-/// An answer: what came of the request, and what it asked for.
+/// The body of a response.
 #[derive(Serialize)]
-pub(super) struct Answer {
+pub(super) struct Envelope {
     base: Base,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Value>,
@@ -31,12 +34,12 @@ pub(super) struct Answer {
 #[derive(Serialize)]
 struct Base {
     code: i32,
-    msg: String,
+    msg: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
 }
 
-/// Tokens within an answer, by the names of RFC 6749, section 5.1.
+/// Tokens in a body, with the names of RFC 6749, section 5.1.
 #[derive(Serialize)]
 struct TokenBody {
     access_token: String,
@@ -45,7 +48,7 @@ struct TokenBody {
     expires_in: u64,
 }
 
-/// An account as its owner and others see it.
+/// A user in a body. All users see the same fields.
 #[derive(Serialize)]
 struct UserBody {
     id: String,
@@ -57,8 +60,8 @@ struct UserBody {
     deleted_at: String,
 }
 
-impl Answer {
-    /// Success, with nothing to tell.
+impl Envelope {
+    /// Reports success without data.
     pub(super) fn empty() -> Self {
         let base = Base {
             code: SUCCESS,
@@ -72,13 +75,13 @@ impl Answer {
         }
     }
 
-    /// Success, with an account.
-    pub(super) fn user(app: &App, user: &User) -> Result<Self, Failure> {
+    /// Reports success with a user.
+    pub(super) fn user(app: &App, user: &User) -> Result<Self, HttpError> {
         Self::data(&UserBody::new(app, user))
     }
 
-    /// Success, with data.
-    pub(super) fn data(data: &impl Serialize) -> Result<Self, Failure> {
+    /// Reports success with data.
+    pub(super) fn data(data: &impl Serialize) -> Result<Self, HttpError> {
         let data = serde_json::to_value(data).map_err(Failure::internal)?;
         Ok(Self {
             data: Some(data),
@@ -86,7 +89,7 @@ impl Answer {
         })
     }
 
-    /// Repeats the tokens of the headers in the body.
+    /// Adds tokens to the body. The headers carry the same tokens.
     pub(super) fn with_tokens(self, pair: &TokenPair) -> Self {
         let token = TokenBody {
             access_token: pair.access.expose_secret().to_owned(),
@@ -100,11 +103,11 @@ impl Answer {
         }
     }
 
-    /// A failure, in the words of one language.
-    pub(super) fn failure(reason: &'static str, msg: String) -> Self {
+    /// Reports a failure.
+    pub(super) fn failure(reason: &'static str, message: Cow<'static, str>) -> Self {
         let base = Base {
             code: FAILURE,
-            msg,
+            msg: message,
             reason: Some(reason),
         };
         Self {
@@ -115,7 +118,7 @@ impl Answer {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for Envelope {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }
@@ -126,6 +129,7 @@ impl UserBody {
         let urls = app.avatars.urls(user);
         let time = |time| format_time(app, time);
         Self {
+            // JavaScript's numbers lose digits above 2^53, so identifiers are strings.
             id: user.id.to_string(),
             username: user.username.clone(),
             avatar_url: urls
@@ -143,7 +147,9 @@ impl UserBody {
     }
 }
 
-/// `2026-05-01 08:00:00`, in the configured zone. The zero time stands for "never".
+/// Formats a time as `2026-05-01 08:00:00` in the configured time zone.
+///
+/// The contract has no null: 1970-01-01 UTC stands for "never".
 pub(super) fn format_time(app: &App, time: Milliseconds) -> String {
     let time = Timestamp::from_millisecond(time).unwrap_or(Timestamp::UNIX_EPOCH);
     time.to_zoned(app.time_zone.clone())

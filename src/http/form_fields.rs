@@ -1,4 +1,4 @@
-//! Small forms: a few texts, as JSON, urlencoded or multipart.
+//! Small forms of a few text fields, as JSON, urlencoded or multipart.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
@@ -11,22 +11,24 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{body, multipart};
+use super::{body, error::HttpError, multipart};
 use crate::{
     app::App,
     failure::{Failure, FieldProblem},
 };
 
-/// More than any honest form of a few texts has, in bytes.
-const LIMIT: u64 = 64 << 10;
-/// The longest that so small a form may take.
-const LONGEST: Duration = Duration::from_secs(15);
+/// Maximum size of a form in bytes. Real forms are much smaller.
+const MAX_BYTES: u64 = 64 << 10;
+/// Maximum time for receiving a form.
+const MAX_DURATION: Duration = Duration::from_secs(15);
+/// The content types that a form may have.
 const EXPECTED: &str = "application/json, application/x-www-form-urlencoded, multipart/form-data";
 
-/// The fields of a form. Those that nobody asks for are of no consequence.
+/// The fields of a form. Unknown fields are ignored.
 #[derive(Debug, Default)]
-pub(super) struct Fields(HashMap<String, Field>);
+pub(super) struct FormFields(HashMap<String, Field>);
 
+/// The value of a field. All texts are secret, because passwords are among them.
 #[derive(Debug)]
 enum Field {
     Text(SecretString),
@@ -34,17 +36,17 @@ enum Field {
     Repeated,
 }
 
-impl FromRequest<App> for Fields {
-    type Rejection = Failure;
+impl FromRequest<App> for FormFields {
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, HttpError> {
         let headers = request.headers().clone();
-        let too_large = || Failure::BodyTooLarge { limit: LIMIT };
-        if body::content_length(&headers).is_some_and(|length| length > LIMIT) {
+        let too_large = || HttpError::BodyTooLarge { limit: MAX_BYTES };
+        if body::content_length(&headers).is_some_and(|length| length > MAX_BYTES) {
             return Err(too_large());
         }
         let media_type = body::media_type(&headers);
-        let whole = body::whole(app, request, LIMIT, LONGEST, too_large);
+        let whole = body::read_to_vec(app, request, MAX_BYTES, MAX_DURATION, too_large);
         match media_type.as_ref().map(Mime::essence_str) {
             Some("application/json") => Self::from_json(&whole.await?),
             Some("application/x-www-form-urlencoded") => Ok(Self::from_urlencoded(&whole.await?)),
@@ -52,13 +54,16 @@ impl FromRequest<App> for Fields {
                 let boundary = multipart::boundary(&headers)?;
                 Self::from_multipart(&whole.await?, &boundary)
             }
-            _ => Err(Failure::UnsupportedContentType { expected: EXPECTED }),
+            _ => Err(HttpError::UnsupportedContentType { expected: EXPECTED }),
         }
     }
 }
 
-impl Fields {
-    /// Takes a field that must be there.
+impl FormFields {
+    /// Removes a required field and returns its text.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidField`] if the field is missing, repeated or not a text.
     pub(super) fn take(&mut self, field: &'static str) -> Result<SecretString, Failure> {
         let problem = match self.0.remove(field) {
             Some(Field::Text(text)) => return Ok(text),
@@ -69,12 +74,13 @@ impl Fields {
         Err(Failure::InvalidField { field, problem })
     }
 
-    fn from_json(bytes: &[u8]) -> Result<Self, Failure> {
-        let pairs: Pairs = serde_json::from_slice(bytes).map_err(|_| Failure::MalformedBody {
-            expected: "application/json",
-        })?;
+    fn from_json(bytes: &[u8]) -> Result<Self, HttpError> {
+        let members: Members =
+            serde_json::from_slice(bytes).map_err(|_| HttpError::MalformedBody {
+                expected: "application/json",
+            })?;
         let mut fields = Self::default();
-        for (name, value) in pairs.0 {
+        for (name, value) in members.0 {
             let text = if let Value::String(text) = value {
                 Some(text)
             } else {
@@ -88,17 +94,18 @@ impl Fields {
     fn from_urlencoded(bytes: &[u8]) -> Self {
         let mut fields = Self::default();
         for (name, value) in form_urlencoded::parse(bytes) {
-            // What is no UTF-8 comes out as this character, and different bytes must not become one password.
+            // The parser replaces invalid UTF-8 by this character. Different invalid bytes would
+            // become the same password.
             let text = (!value.contains(char::REPLACEMENT_CHARACTER)).then(|| value.into_owned());
             fields.add(name.into_owned(), text);
         }
         fields
     }
 
-    fn from_multipart(form: &[u8], boundary: &str) -> Result<Self, Failure> {
+    fn from_multipart(form: &[u8], boundary: &str) -> Result<Self, HttpError> {
         let mut fields = Self::default();
         for part in multipart::parts(form, boundary)? {
-            let text = String::from_utf8(part.data.to_vec()).ok();
+            let text = String::from_utf8(form[part.data].to_vec()).ok();
             fields.add(part.name.into_owned(), text);
         }
         Ok(fields)
@@ -113,29 +120,32 @@ impl Fields {
     }
 }
 
-/// The members of a JSON object, repeated ones too.
-struct Pairs(Vec<(String, Value)>);
+/// The members of a JSON object in order.
+///
+/// Maps of `serde_json` keep only the last of several members with one name, so that a repeated
+/// field would go unnoticed.
+struct Members(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Pairs {
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PairsVisitor)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }
 
-struct PairsVisitor;
+struct MembersVisitor;
 
-impl<'de> Visitor<'de> for PairsVisitor {
-    type Value = Pairs;
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(pair) = map.next_entry()? {
-            pairs.push(pair);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
-        Ok(Pairs(pairs))
+        Ok(Members(members))
     }
 }
