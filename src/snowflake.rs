@@ -89,8 +89,8 @@ impl Snowflakes {
         };
         let id = tokio::time::timeout(MAX_WAIT, wait).await;
         id.map_err(|_| {
-            let cause =
-                "cannot generate an identifier: the clock stepped back, or this node's number expired";
+            let cause = "cannot generate an identifier: the clock stepped back, \
+                 or this node's number expired";
             Failure::busy_because(MAX_WAIT, cause)
         })
     }

@@ -167,14 +167,16 @@ fn read(path: &Path) -> io::Result<Vec<Line>> {
         file.set_permissions(Permissions::from_mode(OWNER_ONLY))
             .map_err(|error| {
                 let text = format!(
-                    "other users can read the file (mode {mode:o}), and its mode cannot be changed: {error}"
+                    "other users can read the file (mode {mode:o}), \
+                     and its mode cannot be changed: {error}"
                 );
                 io::Error::new(error.kind(), text)
             })?;
         tracing::warn!(
             path = %path.display(),
             mode = format_args!("{mode:o}"),
-            "other users could read the signing key; its mode is 600 now; run rotate-key to replace it"
+            "other users could read the signing key; its mode is 600 now; \
+             run rotate-key to replace it"
         );
     }
     let mut text = String::new();

@@ -162,7 +162,7 @@ impl Throttle {
         // At least 1 ms: a short recovery divided by a large allowance would give 0.
         let share = (self.limits.recovery.milliseconds() / allowance).max(1);
         let from = row.map_or(now, |row| row.tat.max(now));
-        // Number of attempts until the doubled waits reach the longest. AttemptRow beyond that change
+        // Number of attempts until the doubled waits reach the longest. Attempts beyond that change
         // nothing, so the TAT stops there. Otherwise an attack could move it on without limit, and
         // the owner would meet long waits for days after its end.
         let doublings = i64::from((longest_wait / first_wait).max(1).ilog2()) + 1;

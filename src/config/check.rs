@@ -43,7 +43,8 @@ pub(super) fn check_web_url(key: &'static str, text: &str) -> Result<(), (&'stat
         valid,
         key,
         format!(
-            "{text:?}; allowed: an http or https URL without a query, such as \"https://example.com/pictures\""
+            "{text:?}; allowed: an http or https URL without a query, \
+             such as \"https://example.com/pictures\""
         ),
     )
 }

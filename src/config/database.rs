@@ -38,7 +38,8 @@ impl DatabaseSettings {
                 path_of(url, SQLITE).is_some() || (server && url::Url::parse(url).is_ok()),
                 "database.url",
                 format!(
-                    "allowed: {SQLITE}PATH, postgres://USER:PASSWORD@HOST/DATABASE, mysql://USER:PASSWORD@HOST/DATABASE"
+                    "allowed: {SQLITE}PATH, postgres://USER:PASSWORD@HOST/DATABASE, \
+                     mysql://USER:PASSWORD@HOST/DATABASE"
                 ),
             )?;
         }

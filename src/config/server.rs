@@ -67,7 +67,8 @@ impl ServerSettings {
                     && path.chars().all(plain)),
             "server.base_path",
             format!(
-                "{path:?}; allowed: empty, or a path such as \"/douyin\", without a slash at the end"
+                "{path:?}; allowed: empty, or a path such as \"/douyin\", \
+                 without a slash at the end"
             ),
         )?;
         if let Some(url) = &self.public_url {
@@ -81,7 +82,8 @@ impl ServerSettings {
                 valid,
                 "server.allowed_origins",
                 format!(
-                    "{origin:?}; allowed: origins such as \"https://app.example.com\", without a path; \"*\" is not allowed"
+                    "{origin:?}; allowed: origins such as \"https://app.example.com\", \
+                     without a path; \"*\" is not allowed"
                 ),
             )?;
         }

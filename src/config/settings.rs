@@ -49,7 +49,8 @@ impl Config {
         check(
             self.tokens.key.is_some() || !self.database_is_shared(),
             "tokens.key",
-            "not set; required with a database server, because all nodes must sign with the same key",
+            "not set; required with a database server, because all nodes \
+             must sign with the same key",
         )?;
         self.accounts.validate()?;
         self.pictures.validate()?;
