@@ -1,9 +1,10 @@
-//! JPEG, scaled while it is decoded.
+//! JPEG decoder that reduces the picture while it decodes.
 //!
-//! A decoder for pictures that become small: it parses every entropy-coded bit of a file, which
-//! proves that all of the picture is there and undamaged, but keeps only the coefficients that the
-//! wanted size needs. What ITU-T T.81 calls baseline, extended sequential and progressive is decoded,
-//! Huffman-coded, with 8 bits a sample and 1, 3 or 4 components of any sampling.
+//! The decoder parses every entropy-coded bit, so it detects every truncated or invalid scan. It
+//! keeps only the coefficients that the requested [`Scale`] needs.
+//!
+//! It reads Huffman-coded files of ITU-T T.81 in the baseline, extended sequential and progressive
+//! modes, with 8 bits per sample, 1, 3 or 4 components, and sampling factors of 1 to 4.
 //!
 //! ```
 //! # fn shape(bytes: &[u8]) -> Result<(), veraicon_picture::Error> {

@@ -1,8 +1,9 @@
-//! Sequential scans, baseline and extended: ITU-T T.81 F.2.
+//! Decoder of sequential scans, baseline and extended: ITU-T T.81 F.2.
 //!
-//! Every bit is parsed, which is what proves the data whole, but a block's coefficients are only
-//! looked at as far as its N × N samples need them: up to [`last_kept`] symbol by symbol, from there
-//! on several symbols a look-up. Blocks outside the region are passed over from the start.
+//! Every bit is parsed, so truncated and invalid data is detected. Coefficients up to [`last_kept`]
+//! are decoded symbol by symbol, because the N × N samples of the block need their values. Later
+//! coefficients are skipped with [`SkipTable`], several symbols per look-up. In blocks outside the
+//! requested region all AC coefficients are skipped.
 
 use super::bits::{BitReader, extend};
 use super::huffman::HuffmanCode;
@@ -14,45 +15,49 @@ use super::source::{EntropySource, Fault};
 use super::tables::HuffmanSpecification;
 use super::window::Window;
 
-/// A DC table, ready to decode.
+/// Decoding tables of a DC Huffman table.
 pub(super) struct DcDecoder {
     code: HuffmanCode,
     values: ValueTable,
 }
 
-/// An AC table, ready to decode.
+/// Decoding tables of an AC Huffman table.
 pub(super) struct AcDecoder {
     code: HuffmanCode,
     values: ValueTable,
     skips: SkipTable,
 }
 
-/// What a component brings to a scan.
+/// Tables and output of one component in a sequential scan.
 pub(super) struct ComponentDecoder<'t, 'p> {
     pub(super) dc: &'t DcDecoder,
     pub(super) ac: &'t AcDecoder,
     pub(super) steps: QuantisationSteps,
+    /// Columns and rows of blocks per MCU.
     pub(super) blocks_per_mcu: (usize, usize),
-    /// The blocks that `plane` has room for.
+    /// Blocks of the component that `plane` stores.
     pub(super) blocks: BlockRect,
     pub(super) plane: &'p mut Plane,
 }
 
-/// Where and why a scan stopped early.
+/// Failure of a scan, with the position of the reader.
 pub(super) struct ScanError {
     pub(super) fault: Fault,
-    /// The reader where it stopped.
+    /// State of the reader when the fault was found.
     pub(super) bits: BitReader,
-    /// MCUs decoded.
+    /// Number of MCUs decoded completely.
     pub(super) mcus: usize,
 }
 
-const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
-const BAD_SYMBOL: Fault = Fault::Corrupt("Huffman symbol without meaning");
+const BAD_CODE: Fault = Fault::Corrupt("bits that match no Huffman code");
+const BAD_SYMBOL: Fault = Fault::Corrupt("invalid Huffman symbol");
 const OVERLONG: Fault = Fault::Corrupt("more than 64 coefficients in a block");
 
 impl DcDecoder {
+    /// Builds the tables. Returns `None` if the specification is invalid.
     pub(super) fn new(specification: &HuffmanSpecification) -> Option<Self> {
+        // A DC symbol is the number of value bits: up to 11 for samples of 8 bits (T.81 F.1.2.1), up
+        // to 15 for samples of 12 bits (F.1.5). libjpeg also accepts up to 15.
         if specification.symbols.iter().any(|&size| size > 15) {
             return None;
         }
@@ -61,9 +66,10 @@ impl DcDecoder {
         Some(Self { code, values })
     }
 
-    /// The difference to the previous block's DC coefficient: F.2.2.1.
+    /// Decodes the difference to the DC coefficient of the previous block: F.2.2.1.
     #[inline(always)]
     pub(super) fn difference(&self, bits: &mut BitReader, window: &Window) -> Result<i32, Fault> {
+        // One refill is enough for the symbol: 16 bits of code and 15 of value, of 56 available.
         bits.refill(window);
         let entry = self.values.entry(bits.peek::<VALUE_BITS>());
         if entry.is_complete() {
@@ -82,6 +88,7 @@ impl DcDecoder {
 }
 
 impl AcDecoder {
+    /// Builds the tables. Returns `None` if the specification is invalid.
     pub(super) fn new(specification: &HuffmanSpecification) -> Option<Self> {
         let code = HuffmanCode::new(specification)?;
         let values = ValueTable::new(&code, Coding::Ac)?;
@@ -93,7 +100,9 @@ impl AcDecoder {
         })
     }
 
-    /// The AC coefficients of a block (F.2.2.2), of which those that N × N samples need are stored.
+    /// Decodes the AC coefficients of a block (F.2.2.2).
+    ///
+    /// Stores the coefficients up to [`last_kept`] and skips the others.
     #[inline(always)]
     fn coefficients<const N: usize>(
         &self,
@@ -108,6 +117,8 @@ impl AcDecoder {
             if entry.is_complete() {
                 bits.consume(entry.length());
                 next += entry.steps();
+                // An end of block has 128 steps, so one comparison detects both the end of the
+                // block and a run beyond it.
                 if next > 64 {
                     return if entry.is_end() {
                         Ok(())
@@ -115,7 +126,8 @@ impl AcDecoder {
                         Err(OVERLONG)
                     };
                 }
-                // ZRL stores the zero that it ends with.
+                // ZRL (16 zeros) stores its last zero here. The block is zeroed already, so a test for
+                // ZRL would only cost time.
                 coefficients[position::<N>(next - 1)] = entry.value();
             } else {
                 let (length, steps, size) = if entry.has_symbol() {
@@ -123,10 +135,13 @@ impl AcDecoder {
                 } else {
                     let (length, symbol) = self.code.decode(bits.buffer).ok_or(BAD_CODE)?;
                     match (symbol >> 4, symbol & 15) {
+                        // EOB: all further coefficients are zero.
                         (0, 0) => {
                             bits.consume(length);
                             return Ok(());
                         }
+                        // T.81 F.1.2.2.1 leaves 0x10 to 0xE0 undefined. Only progressive scans use
+                        // them, as EOBn.
                         (1..15, 0) => {
                             bits.consume(length);
                             return Err(BAD_SYMBOL);
@@ -150,10 +165,12 @@ impl AcDecoder {
         }
     }
 
-    /// Passes over the AC coefficients of a block from number `next` on.
+    /// Skips the AC coefficients of a block from zigzag index `next` on.
     #[inline(always)]
     fn skip(&self, bits: &mut BitReader, window: &Window, mut next: usize) -> Result<(), Fault> {
         const END: usize = SkipEntry::END as usize;
+        // The loop uses two entries per refill. Two of the longest have 52 bits, a refilled buffer
+        // has at least 56. A buffer of 32 bits would need two refills.
         const { assert!(2 * SkipEntry::MAX_LENGTH <= BitReader::REFILLED) };
         while next < 64 {
             bits.refill(window);
@@ -168,11 +185,15 @@ impl AcDecoder {
                     bits.consume(entry.length());
                     return Ok(());
                 } else {
+                    // The entry is empty, or it passes the last coefficient. No EOB follows
+                    // coefficient 63, so its last codes may belong to the next block. Decode one
+                    // symbol at a time.
                     is_unresolved = true;
                     break;
                 }
             }
             if is_unresolved {
+                // The first of the two entries may have been consumed already.
                 bits.refill(window);
                 let (length, symbol) = self.code.decode(bits.buffer).ok_or(BAD_CODE)?;
                 let size = u32::from(symbol & 15);
@@ -193,8 +214,12 @@ impl AcDecoder {
 
 /// Decodes a scan into the planes of its components.
 ///
-/// `units` are the MCUs to transform; `interval` is the number of MCUs between restart markers, 0 for
-/// none.
+/// `mcus` is the rectangle of MCUs to transform. `interval` is the number of MCUs between restart
+/// markers, or 0 if there are none.
+///
+/// # Errors
+/// [`Fault::Exhausted`] if the data ends before the scan, [`Fault::Corrupt`] if a code, a symbol, a
+/// run or a restart marker is invalid.
 #[inline(always)]
 pub(super) fn decode<const N: usize>(
     source: &mut EntropySource<'_, '_>,
@@ -224,6 +249,8 @@ pub(super) fn decode<const N: usize>(
                 predictors = [0; 4];
             }
             until_restart -= 1;
+            // The window is checked once per MCU, not once per read. It always holds the bytes of
+            // a whole MCU, and zeros behind the end of the data.
             if source.is_low(&bits) {
                 bits = source
                     .top_up(bits)
@@ -243,7 +270,7 @@ pub(super) fn decode<const N: usize>(
     Ok(bits)
 }
 
-/// Decodes a component's blocks of the MCU in column and row `place`.
+/// Decodes the blocks of a component in the MCU at column and row `mcu`.
 #[inline(always)]
 fn decode_mcu<const N: usize>(
     bits: &mut BitReader,
@@ -256,6 +283,8 @@ fn decode_mcu<const N: usize>(
     let (across, down) = component.blocks_per_mcu;
     for row in 0..down {
         for column in 0..across {
+            // DC values are coded as differences, so the DC of skipped blocks is needed too. Invalid
+            // data can overflow the sum; it wraps, and `wrap` keeps 16 bits.
             let difference = component.dc.difference(bits, window)?;
             *predictor = predictor.wrapping_add(difference);
             if !is_kept {

@@ -1,24 +1,25 @@
-//! From components to colours, on planes that have been brought to one size.
+//! Conversion of components to colours, for planes of the same size.
 
-/// What the components of a picture mean.
+/// Meaning of the components of a picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ColourModel {
     /// One component: luminance.
     #[default]
     Grey,
-    /// Luminance and two colour differences, as JFIF and ITU-R BT.601 define them.
+    /// Luminance and two colour differences, as in ITU-T T.871 (JFIF) and ITU-R BT.601.
     YCbCr,
     /// Red, green and blue.
     Rgb,
-    /// Four inks, stored inverted as Adobe's programs do: 255 is no ink.
+    /// Four inks, stored inverted as in files of Adobe programs: 255 is no ink.
     Cmyk,
-    /// As [`Cmyk`](Self::Cmyk), with the first three turned into YCbCr as if they were RGB.
+    /// [`Cmyk`](Self::Cmyk) whose first three components were converted from RGB to YCbCr.
     Ycck,
 }
 
 impl ColourModel {
-    /// Components in the file, and channels in what [`combine`](Self::combine) gives: 1 for grey, 3
-    /// for RGB, 4 for CMYK.
+    /// Returns the number of components in the file: 1, 3 or 4.
+    ///
+    /// It is also the number of channels that [`combine`](Self::combine) returns.
     pub const fn channels(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -27,9 +28,11 @@ impl ColourModel {
         }
     }
 
-    /// Combines planes, one a component, into pixels: grey, RGB, or the amounts of four inks, of which
-    /// 255 is full. `pixels` is cleared first and gets as many as the shortest plane has samples;
-    /// nothing if there are fewer planes than [`channels`](Self::channels).
+    /// Combines planes, one per component, into interleaved pixels.
+    ///
+    /// The pixels are grey, RGB, or the amounts of four inks, where 255 is full ink. `pixels` is cleared
+    /// first. It gets one pixel per sample of the shortest plane, or none if there are fewer planes
+    /// than [`channels`](Self::channels).
     pub fn combine(self, planes: &[&[u8]], pixels: &mut Vec<u8>) {
         pixels.clear();
         let count = planes.iter().map(|plane| plane.len()).min().unwrap_or(0);
@@ -62,8 +65,9 @@ impl ColourModel {
                     *pixel = [c, m, y, k].map(|stored| 255 - stored);
                 }
             }
-            // YCCK holds 255 − ink as RGB, of which the complement is stored, so the inks are what
-            // the conversion to RGB gives; K is merely stored inverted.
+            // Before the conversion to YCbCr, an encoder complements the stored C, M and Y. These are
+            // 255 − ink, so the RGB values are the amounts of ink. K is stored as 255 − ink without a
+            // conversion.
             (Self::Ycck, [y, cb, cr, k, ..]) => {
                 for (pixel, (((&y, &cb), &cr), &k)) in pixels
                     .as_chunks_mut()
@@ -80,8 +84,9 @@ impl ColourModel {
     }
 }
 
-/// Turns inks into RGB where no profile tells how: each ink takes its share of the light away.
-/// `rgb` is cleared first.
+/// Converts inks to RGB without a profile: each channel is (255 − ink) · (255 − K) / 255.
+///
+/// `inks` holds four bytes per pixel, where 255 is full ink. `rgb` is cleared first.
 #[expect(clippy::cast_possible_truncation, reason = "255 × 255 / 255 fits")]
 pub fn cmyk_to_rgb(inks: &[u8], rgb: &mut Vec<u8>) {
     rgb.clear();
@@ -98,10 +103,12 @@ pub fn cmyk_to_rgb(inks: &[u8], rgb: &mut Vec<u8>) {
     );
 }
 
-/// Pixels that are converted before they are interleaved: planes are what vector instructions take.
+/// Number of pixels that are converted at once, before they are interleaved.
+///
+/// The compiler vectorises the conversion of separate planes, but not of interleaved pixels.
 const RUN: usize = 64;
 
-/// A run of YCbCr as RGB.
+/// Converts at most [`RUN`] pixels from YCbCr planes to interleaved RGB.
 fn convert(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
     let [mut red, mut green, mut blue] = [[0; RUN]; 3];
     let colours = red.iter_mut().zip(&mut green).zip(&mut blue);
@@ -114,12 +121,13 @@ fn convert(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
     }
 }
 
-/// The inverse of JFIF's YCbCr (ITU-T T.871 clause 7), in 16 bits of fraction as libjpeg rounds it.
-/// Whole parts are taken out of the factors, so that the rest fits the 16 bits which vectors multiply
-/// fastest; the sums are the same.
+/// Converts YCbCr to RGB (ITU-T T.871 clause 7), with 16 fractional bits and the rounding of libjpeg.
 #[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
+    // The factors are 1.402, -0.344136, -0.714136 and 1.772, times 65,536. Multiples of 1 are taken out
+    // of them (1.402 = 1 + 0.402, -0.714136 = -1 + 0.285864, 1.772 = 2 - 0.228). The rest fits into 16
+    // bits, which vector instructions multiply fastest, and the sums stay the same.
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     [
         y + cr + ((26345 * cr + HALF) >> 16),

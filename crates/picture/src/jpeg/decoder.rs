@@ -1,4 +1,4 @@
-//! The decoder as its users see it: its settings and its buffers.
+//! Public decoder, with the buffers that it reuses.
 
 use super::dispatch::Processor;
 use super::frame_decoder::{FrameDecoder, Received};
@@ -10,15 +10,18 @@ use super::progressive::CoefficientStore;
 use super::window::{WINDOW, Window};
 use crate::error::Error;
 
-/// Most bytes that a [`Decoder`] holds on to between two decodes, besides its 32 KiB window: a photo of
-/// 12 MP needs 5 MiB.
+/// Maximum number of bytes that a [`Decoder`] keeps between two decodes, besides its window of 32 KiB.
+///
+/// A photo of 12 megapixels needs 5 MiB.
 pub const RETAINED: usize = 6 << 20;
 
-/// Decodes JPEG files, and keeps its buffers from one to the next.
+/// Decoder of JPEG files. It reuses its buffers for the next file.
 pub struct Decoder {
     processor: Processor,
     window: Box<Window>,
+    /// Coefficients of progressive files, one store per component.
     stores: Vec<CoefficientStore>,
+    /// Buffers of planes that were recycled.
     spare_planes: Vec<Vec<u8>>,
 }
 
@@ -29,8 +32,9 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that makes no use of what the processor has beyond the build's target. Slower; its
-    /// results are the same.
+    /// Returns a decoder that uses only the CPU features that the build requires.
+    ///
+    /// It is slower, with the same results.
     pub fn portable() -> Self {
         Self::with_processor(Processor::portable())
     }
@@ -47,13 +51,15 @@ impl Decoder {
 
     /// Decodes a file at `scale`.
     ///
-    /// Only blocks that touch `region` are transformed and returned, in whole MCUs; the file is
-    /// verified as a whole all the same.
+    /// Only the MCUs that intersect `region` are transformed and returned. The entropy-coded data of
+    /// the whole picture is still parsed and checked.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the data ends before the picture does, [`Error::Damaged`] if it breaks
-    /// the coding's rules, [`Error::UnsupportedFormat`] for arithmetic-coded, lossless, hierarchical
-    /// and other than 8-bit files, [`Error::TooComplex`] beyond `limits`.
+    /// [`Error::Truncated`] if the data ends before the picture is complete, [`Error::Damaged`] if it
+    /// is invalid, [`Error::TooComplex`] if it exceeds `limits`. [`Error::UnsupportedFormat`] for
+    /// arithmetic-coded, lossless and hierarchical files, for samples of other than 8 bits, and for
+    /// other than 1, 3 or 4 components. [`Error::Empty`] or [`Error::NotAnImage`] if `bytes` is no
+    /// JPEG.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -64,7 +70,10 @@ impl Decoder {
         self.decode_opened(header::open(bytes)?, scale, region, limits)
     }
 
-    /// As [`decode`](Self::decode), of a file whose header was parsed.
+    /// Decodes a file whose header was parsed. See [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// See [`decode`](Self::decode).
     pub(crate) fn decode_opened(
         &mut self,
         opened: OpenedJpeg<'_>,
@@ -72,6 +81,8 @@ impl Decoder {
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
+        // N is a constant in each copy of the decoder, so the loops over its samples are unrolled and
+        // the number of kept coefficients is known at compile time.
         let result = match scale {
             Scale::Eighth => self.run::<1>(opened, scale, region, limits),
             Scale::Quarter => self.run::<2>(opened, scale, region, limits),
@@ -83,7 +94,7 @@ impl Decoder {
         result
     }
 
-    /// Takes planes back that are no longer needed, so that the next decode uses their memory.
+    /// Takes the buffers of planes that are no longer needed, for the next decode.
     pub fn recycle(&mut self, planes: Planes) {
         self.spare_planes = planes
             .planes
@@ -93,7 +104,7 @@ impl Decoder {
         self.trim();
     }
 
-    /// Gives back what exceeds [`RETAINED`].
+    /// Frees buffers until at most [`RETAINED`] bytes are kept.
     fn trim(&mut self) {
         let mut remaining = RETAINED;
         for store in &mut self.stores {
@@ -106,6 +117,7 @@ impl Decoder {
         });
     }
 
+    /// Decodes a file at the scale `N`/8.
     fn run<const N: usize>(
         &mut self,
         opened: OpenedJpeg<'_>,

@@ -1,14 +1,14 @@
-//! The scan decoders, compiled for the processor at hand.
+//! Selection of the scan decoders by CPU feature.
 //!
-//! Builds are for any x86-64; most processors shift and count bits in fewer instructions than the
-//! first ones. So the same code is compiled a second time with those instructions allowed: the
-//! functions that do the work are inlined into one that names the features.
+//! A build runs on every x86-64 processor. Most processors also have instructions that shift, count
+//! and select bits faster. So the decoders are compiled twice, the second time with these features.
+//! The decoders are `inline(always)`, so they are compiled with the features of their caller.
 
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
         unsafe_code,
-        reason = "calls functions compiled for what a processor was found to have"
+        reason = "calls functions that need CPU features, after the features were detected"
     )
 )]
 
@@ -22,19 +22,20 @@ use super::select::Bmi2;
 use super::select::Portable;
 use super::source::EntropySource;
 
-/// What the processor has that the build does not count on.
+/// CPU features beyond those that the build requires.
 #[derive(Clone, Copy)]
 pub(super) struct Processor {
-    /// The x86-64 extensions of 2013 (Haswell, Excavator), if it has them all.
+    /// Set if the processor has AVX2, BMI1, BMI2, LZCNT and POPCNT: a subset of x86-64-v3.
     #[cfg(target_arch = "x86_64")]
     extended: Option<Bmi2>,
 }
 
 type ScanResult = Result<BitReader, ScanError>;
 
-/// Defines a method that calls `$decode` with its arguments, compiled for the extensions if the
-/// processor has them. The selector differs between the two, so it is an argument of its own, and
-/// what needs one goes without the extensions where selecting by them is slow.
+/// Defines a method that calls `$decode`, in the version for the features of the processor.
+///
+/// `$select` is the argument for [`Select`](super::select::Select), if `$decode` needs one. Its type
+/// differs between the two versions. Such a method uses the portable version if PDEP is slow.
 macro_rules! dispatch {
     (
         $(#[$doc:meta])*
@@ -45,6 +46,10 @@ macro_rules! dispatch {
         pub(super) fn $name<const N: usize>(self, $($argument: $type),*) -> ScanResult {
             #[cfg(target_arch = "x86_64")]
             {
+                // BMI2 shifts by a variable count without the register CL and without flags. BMI1 and
+                // LZCNT count zeros and clear the lowest set bit in one instruction. POPCNT
+                // counts correction bits. AVX2 holds a row of eight 32-bit values of the inverse DCT
+                // in one register.
                 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
                 fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> ScanResult {
                     $module::$decode::<N>($($argument,)* $($select)?)
@@ -53,7 +58,8 @@ macro_rules! dispatch {
                 $(let usable = usable.filter(|$select| $select.is_fast());)?
                 if let Some(_select) = usable {
                     $(let $select = _select;)?
-                    // SAFETY: the processor has all of the features that `extended` is compiled for.
+                    // SAFETY: `detect` sets `self.extended` only if the processor has all features
+                    // that `extended` is compiled for.
                     return unsafe { extended::<N>($($argument,)* $($select)?) };
                 }
             }
@@ -64,7 +70,7 @@ macro_rules! dispatch {
 }
 
 impl Processor {
-    /// Asks the processor.
+    /// Detects the features of the processor.
     pub(super) fn detect() -> Self {
         Self {
             #[cfg(target_arch = "x86_64")]
@@ -77,7 +83,7 @@ impl Processor {
         }
     }
 
-    /// Counts on nothing.
+    /// Uses only the features that the build requires.
     pub(super) fn portable() -> Self {
         Self {
             #[cfg(target_arch = "x86_64")]
@@ -86,7 +92,7 @@ impl Processor {
     }
 
     dispatch! {
-        /// [`baseline::decode`].
+        /// Calls [`baseline::decode`].
         fn sequential(
             source: &mut EntropySource<'_, '_>,
             scan: &ScanHeader,
@@ -97,7 +103,7 @@ impl Processor {
     }
 
     dispatch! {
-        /// [`progressive::decode_dc`].
+        /// Calls [`progressive::decode_dc`].
         fn progressive_dc(
             source: &mut EntropySource<'_, '_>,
             scan: &ScanHeader,
@@ -107,7 +113,7 @@ impl Processor {
     }
 
     dispatch! {
-        /// [`progressive::decode_ac`].
+        /// Calls [`progressive::decode_ac`].
         fn progressive_ac(
             source: &mut EntropySource<'_, '_>,
             scan: &ScanHeader,

@@ -1,4 +1,4 @@
-//! What stands in front of the first scan.
+//! Parser of the segments before the first scan.
 
 use super::colour::ColourModel;
 use super::frame_header::FrameHeader;
@@ -8,20 +8,20 @@ use super::scan_header::ScanHeader;
 use super::tables::Tables;
 use crate::error::Error;
 
-/// What a file says of its picture before any of it is decoded.
+/// Properties of a JPEG file, read from the segments before its first scan.
 #[derive(Clone, Debug)]
 pub struct JpegHeader<'d> {
-    /// Width as stored, in pixels, before orientation.
+    /// Width in pixels as stored, before orientation.
     pub width: u32,
-    /// Height as stored, in pixels.
+    /// Height in pixels as stored, before orientation.
     pub height: u32,
-    /// Coded in several passes of rising precision: SOF2.
+    /// Whether the file is progressive (SOF2): coded in several scans of increasing precision.
     pub progressive: bool,
-    /// What the components mean.
+    /// Meaning of the components.
     pub colour: ColourModel,
-    /// Horizontal and vertical sampling factor of each component, each 1 to 4.
+    /// Horizontal and vertical sampling factors of each component, 1 to 4.
     pub sampling: Vec<(u8, u8)>,
-    /// The TIFF structure of the first EXIF segment.
+    /// TIFF structure of the first EXIF segment.
     pub exif: Option<&'d [u8]>,
     icc: Vec<IccChunk<'d>>,
     pub(super) frame: FrameHeader,
@@ -30,7 +30,7 @@ pub struct JpegHeader<'d> {
 impl JpegHeader<'_> {
     /// Returns the ICC profile, joined from its chunks.
     ///
-    /// `None` if there is no profile, or if chunks are missing, repeated or miscounted.
+    /// Returns `None` if there is no profile, or if chunks are missing, repeated or counted wrongly.
     ///
     /// # Errors
     /// [`Error::TooComplex`] if the profile is longer than `limit` bytes.
@@ -39,22 +39,31 @@ impl JpegHeader<'_> {
     }
 }
 
-/// Reads a file up to its first scan.
+/// Reads the header of a file, up to its first scan.
+///
+/// # Errors
+/// [`Error::Empty`] if `bytes` is empty, [`Error::NotAnImage`] if it does not start with SOI.
+/// [`Error::Truncated`] if it ends before the first scan, [`Error::Damaged`] if a segment is invalid.
+/// [`Error::UnsupportedFormat`] for arithmetic-coded, lossless and hierarchical files, for samples of
+/// other than 8 bits, and for other than 1, 3 or 4 components.
 pub fn read_header(bytes: &[u8]) -> Result<JpegHeader<'_>, Error> {
     open(bytes).map(|opened| opened.header)
 }
 
-/// A file read up to its first scan.
+/// File whose segments up to the first scan header are parsed.
 #[derive(Debug)]
 pub(crate) struct OpenedJpeg<'d> {
     pub(crate) header: JpegHeader<'d>,
     pub(super) tables: Tables,
     pub(super) scan: ScanHeader,
-    /// Stands behind the scan header.
+    /// Reader at the entropy-coded data of the first scan.
     pub(super) markers: MarkerReader<'d>,
 }
 
-/// Parses all segments up to the first scan.
+/// Parses all segments up to the first scan header.
+///
+/// # Errors
+/// See [`read_header`].
 pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     let mut markers = MarkerReader::new(bytes)?;
     let mut tables = Tables::default();
@@ -69,7 +78,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
             code::DRI => tables.define_restart_interval(&segment)?,
             code::APP0 => hints.read_jfif(segment.payload),
             code::APP1 => exif = exif.or_else(|| metadata::exif(segment.payload)),
-            // More chunks than a byte can count are no profile; one too many tells.
+            // Chunk numbers have one byte, so a valid profile has at most 255 chunks. One more is kept,
+            // so that the count is wrong and the profile is ignored. The others would cost memory.
             code::APP2 if icc.len() <= 255 => icc.extend(metadata::icc_chunk(segment.payload)),
             code::APP14 => hints.read_adobe(segment.payload),
             code::SOS => {
@@ -83,31 +93,38 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
                     markers,
                 });
             }
-            code::EOI => return Err(segment.damaged("no picture before the end of image")),
+            code::EOI => return Err(segment.damaged("EOI marker before the first scan")),
             _ if is_frame_header(segment.code) => {
                 let parsed = FrameHeader::parse(&segment)?;
                 if frame.replace(parsed).is_some() {
-                    return Err(segment.damaged("a second frame header"));
+                    return Err(segment.damaged("second frame header"));
                 }
             }
             _ => skip(&segment)?,
         }
     }
+    // The file ends without a scan, so nothing of the picture has been received.
     Err(Error::Truncated { received: Some(0) })
 }
 
-/// Accepts segments that carry nothing for decoding, refuses the rest.
+/// Accepts a segment that is not needed to decode the picture.
+///
+/// # Errors
+/// [`Error::UnsupportedFormat`] for markers of hierarchical files, [`Error::Damaged`] for markers that
+/// are unknown or not allowed here.
 pub(super) fn skip(segment: &Segment<'_>) -> Result<(), Error> {
     match segment.code {
         optional if is_optional(optional) => Ok(()),
         code::DHP | code::EXP => Err(Error::UnsupportedFormat {
             what: "hierarchical JPEG",
         }),
-        _ => Err(segment.damaged("unknown marker")),
+        _ => Err(segment.damaged("unknown or misplaced marker")),
     }
 }
 
-/// Whether a marker starts a frame: SOF0 to SOF15 without the three others of that range.
+/// Whether a marker starts a frame.
+///
+/// These are the codes 0xC0 to 0xCF except DHT, JPG and DAC (T.81 table B.1).
 pub(super) fn is_frame_header(marker: u8) -> bool {
     matches!(marker, code::SOF_BASELINE..=code::SOF_LAST)
         && !matches!(marker, code::DHT | code::JPG | code::DAC)
@@ -115,7 +132,7 @@ pub(super) fn is_frame_header(marker: u8) -> bool {
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "sizes are 16 bits and factors 4"
+    reason = "sizes have 16 bits, sampling factors 4"
 )]
 fn build_header<'d>(
     frame: FrameHeader,
@@ -139,28 +156,34 @@ fn build_header<'d>(
     }
 }
 
-/// What application segments tell about colours.
+/// Facts from application segments that determine the colour model.
 #[derive(Default)]
 struct ColourHints {
+    /// Whether there is a JFIF segment.
     jfif: bool,
-    /// The transform flag of the Adobe segment.
+    /// Transform flag of the Adobe segment: 0 for RGB or CMYK, 1 for YCbCr, 2 for YCCK.
     adobe: Option<u8>,
 }
 
 impl ColourHints {
+    /// Reads an APP0 segment (ITU-T T.871).
     fn read_jfif(&mut self, payload: &[u8]) {
         self.jfif |= payload.len() >= 14 && payload.starts_with(b"JFIF\0");
     }
 
+    /// Reads an APP14 segment (Adobe Technical Note 5116, section 18). Its transform flag is byte 11.
     fn read_adobe(&mut self, payload: &[u8]) {
         if payload.len() >= 12 && payload.starts_with(b"Adobe") {
             self.adobe = Some(payload[11]);
         }
     }
 
-    /// Decides as libjpeg does: a JFIF segment means YCbCr, else an Adobe segment tells, else the
-    /// component identifiers may spell RGB. Four components without an Adobe segment are CMYK, and
-    /// inverted like Adobe's, which is what every browser takes them for.
+    /// Returns the colour model, by the rules of libjpeg (`default_decompress_parms`).
+    ///
+    /// For three components, a JFIF segment means YCbCr. Otherwise the flag of an Adobe segment decides.
+    /// Otherwise the component identifiers `R`, `G`, `B` mean RGB, and all others YCbCr. Four components
+    /// without an Adobe segment are CMYK. They are taken as inverted like those of Adobe, as in
+    /// browsers.
     fn colour_model(&self, frame: &FrameHeader) -> ColourModel {
         match (frame.components.as_slice(), self.adobe) {
             ([_], _) => ColourModel::Grey,

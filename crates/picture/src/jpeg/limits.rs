@@ -1,22 +1,25 @@
-//! How much work a file may ask for.
+//! Limits on the work of one decode.
 
 use crate::error::{Complexity, Error};
 
-/// Bounds on the work of one decode.
+/// Limits on the work of one decode.
 ///
-/// A progressive file may name every block of the picture again in each scan while spending a few
-/// bytes on it, so the size of a file bounds nothing; the product of scans and blocks does.
+/// A progressive scan of all blocks of a picture can be very short: one end-of-band run covers up to
+/// 32,767 blocks (T.81 table G.1). So the length of a file does not limit the work, but the number of blocks in all
+/// scans does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Scans in the file. Encoders write 1 to about 14.
+    /// Maximum number of scans. Encoders write 1 to about 14.
     pub max_scans: u32,
-    /// Blocks over all scans. One costs a few nanoseconds at most where no bits are spent on it.
+    /// Maximum number of blocks in all scans together. A block without bits takes a few nanoseconds.
     pub max_blocks: u64,
 }
 
 impl Default for Limits {
-    /// 1000 scans and 128 Mi blocks: what a 100 MP picture of full chroma needs in 28 scans of
-    /// everything, far beyond what encoders write, and less than a second of work.
+    /// Returns limits of 1000 scans and 128 Mi blocks.
+    ///
+    /// 128 Mi blocks are 28 scans of all components of a picture of 100 megapixels without chroma
+    /// subsampling. Encoders write far fewer. If no bits are coded, they take less than a second.
     fn default() -> Self {
         Self {
             max_scans: 1000,
@@ -25,7 +28,7 @@ impl Default for Limits {
     }
 }
 
-/// What has been used up of [`Limits`].
+/// Work done so far, compared with [`Limits`].
 #[derive(Default)]
 pub(super) struct WorkSpent {
     scans: u32,
@@ -33,8 +36,13 @@ pub(super) struct WorkSpent {
 }
 
 impl WorkSpent {
-    /// Books a scan of that many blocks, or refuses it.
+    /// Adds a scan of `blocks` blocks, before it is decoded.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the file now exceeds a limit.
     pub(super) fn add_scan(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
+        // The header of the scan states its number of blocks, so the scan is refused before it costs
+        // any work.
         self.scans += 1;
         self.blocks = self.blocks.saturating_add(blocks);
         if self.scans > limits.max_scans {

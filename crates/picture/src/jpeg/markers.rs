@@ -1,10 +1,10 @@
-//! Markers and marker segments: ITU-T T.81 B.1.1.
+//! Reader of markers and marker segments: ITU-T T.81 B.1.1.
 
 use memchr::memchr;
 
 use crate::error::Error;
 
-/// Marker codes, the byte after 0xFF: T.81 table B.1.
+/// Marker codes, which are the byte after 0xFF: T.81 table B.1.
 pub(super) mod code {
     pub(crate) const SOF_BASELINE: u8 = 0xC0;
     pub(crate) const SOF_EXTENDED: u8 = 0xC1;
@@ -33,33 +33,38 @@ pub(super) mod code {
     pub(crate) const TEM: u8 = 0x01;
 }
 
-/// A marker with the parameters that follow it.
+/// Marker with its parameters.
 #[derive(Clone, Copy)]
 pub(super) struct Segment<'d> {
-    /// One of [`code`].
+    /// Marker code. [`code`] names the known ones.
     pub(super) code: u8,
-    /// Where the marker's 0xFF stands in the file.
+    /// Offset in the file of the byte 0xFF of the marker.
     pub(super) offset: usize,
-    /// The parameters without their two length bytes; empty for EOI.
+    /// Parameters without the two length bytes. Empty for EOI.
     pub(super) payload: &'d [u8],
 }
 
 impl Segment<'_> {
-    /// The error for a segment that breaks its own syntax.
+    /// Returns the error for an invalid segment. `what` names the fault.
     pub(super) fn damaged(&self, what: &'static str) -> Error {
         damaged(self.offset, what)
     }
 }
 
-/// Walks the segments of a file.
+/// Reader of the segments of a file.
 #[derive(Debug)]
 pub(super) struct MarkerReader<'d> {
+    /// Whole file.
     data: &'d [u8],
+    /// Offset in the file of the next byte to read.
     position: usize,
 }
 
 impl<'d> MarkerReader<'d> {
-    /// Starts behind SOI, the first two bytes of every JPEG file.
+    /// Starts after SOI, the first two bytes of every JPEG file.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] if there are no bytes, [`Error::NotAnImage`] if they do not start with SOI.
     pub(super) fn new(data: &'d [u8]) -> Result<Self, Error> {
         match data {
             [] => Err(Error::Empty),
@@ -68,26 +73,29 @@ impl<'d> MarkerReader<'d> {
         }
     }
 
-    /// Goes on at `position`, an offset in the file.
+    /// Continues at `position`, an offset in the file.
     pub(super) fn resume_at(&mut self, position: usize) {
         self.position = position;
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     pub(super) fn data(&self) -> &'d [u8] {
         self.data
     }
 
-    /// Offset in the file of what comes next.
+    /// Returns the offset in the file of the next byte to read.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// The next segment, or `None` where the file ends before another marker.
+    /// Returns the next segment, or `None` if the file ends before another marker.
     ///
-    /// Fill bytes (B.1.1.2) and whatever else stands between two segments are passed over: encoders
-    /// leave a few stray bytes there, and no reader minds them. Markers without parameters that mean
-    /// nothing between segments (RSTn, TEM) are passed over too.
+    /// Skips fill bytes (B.1.1.2), markers without parameters (RSTn, TEM), and any other bytes between
+    /// two segments. Some encoders leave stray bytes there, and other decoders skip them too.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] if the file ends inside a segment. [`Error::Damaged`] for a second SOI
+    /// marker, or for a length below 2 of a segment that is not optional.
     pub(super) fn next(&mut self) -> Result<Option<Segment<'d>>, Error> {
         loop {
             let Some((code, offset)) = self.next_code() else {
@@ -102,7 +110,7 @@ impl<'d> MarkerReader<'d> {
                         payload: &[],
                     }));
                 }
-                code::SOI => return Err(damaged(offset, "a second start of image")),
+                code::SOI => return Err(damaged(offset, "second SOI marker")),
                 _ => {
                     let payload = self.payload(code, offset)?;
                     return Ok(Some(Segment {
@@ -115,9 +123,11 @@ impl<'d> MarkerReader<'d> {
         }
     }
 
+    /// Returns the next marker code and the offset of its 0xFF, or `None` at the end of the file.
     fn next_code(&mut self) -> Option<(u8, usize)> {
         let rest = self.data.get(self.position..)?;
         let mut offset = self.position + memchr(0xFF, rest)?;
+        // The last 0xFF of a sequence belongs to the marker, the others are fill bytes.
         while *self.data.get(offset + 1)? == 0xFF {
             offset += 1;
         }
@@ -125,36 +135,41 @@ impl<'d> MarkerReader<'d> {
         Some((self.data[offset + 1], offset))
     }
 
-    /// The parameters of a marker. A length below the two bytes that it counts itself is damage,
-    /// except where nothing would be read anyway: libjpeg passes over such comments.
+    /// Reads the parameters of a marker. The length in the file includes its own two bytes.
+    ///
+    /// # Errors
+    /// See [`next`](Self::next).
     fn payload(&mut self, code: u8, offset: usize) -> Result<&'d [u8], Error> {
-        let cut = Error::Truncated { received: None };
+        let truncated = Error::Truncated { received: None };
         let rest = self.data.get(self.position..).unwrap_or_default();
         let [high, low, ..] = *rest else {
-            return Err(cut);
+            return Err(truncated);
         };
         let mut length = usize::from(u16::from_be_bytes([high, low]));
         if length < 2 {
+            // libjpeg accepts optional segments with such a length, and so does this reader.
             if !is_optional(code) {
                 return Err(damaged(offset, "segment length below 2"));
             }
             length = 2;
         }
-        let payload = rest.get(2..length).ok_or(cut)?;
+        let payload = rest.get(2..length).ok_or(truncated)?;
         self.position += length;
         Ok(payload)
     }
 }
 
-/// Whether a picture can be decoded without what a segment of this kind holds.
+/// Whether the picture can be decoded without the segments of this marker.
 pub(super) fn is_optional(code: u8) -> bool {
+    // DAC has parameters of arithmetic coding, which Huffman-coded scans do not use. DNL repeats the
+    // height, because frame headers with a height of 0 are refused.
     matches!(
         code,
         code::APP0..=code::APP15 | code::COM | code::DNL | code::DAC
     )
 }
 
-/// The error for damage at `offset` of the file.
+/// Returns the error for invalid data at `offset` in the file. `what` names the fault.
 pub(super) fn damaged(offset: usize, what: &'static str) -> Error {
     Error::Damaged {
         offset: Some(offset as u64),

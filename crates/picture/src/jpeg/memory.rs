@@ -1,4 +1,4 @@
-//! How much memory a decode takes.
+//! Memory that a decode needs.
 
 use super::decoder::RETAINED;
 use super::frame_header::FrameHeader;
@@ -8,43 +8,49 @@ use super::progressive::CoefficientStore;
 use crate::geometry::Square;
 use crate::reduce::min_side;
 
-/// Window, Huffman tables of a scan (at most 4 + 4, 33 KiB each), tables as transmitted, headers.
+/// Bytes that do not depend on the picture, rounded up generously.
+///
+/// The window has 32 KiB, the tables of a scan have at most 4 × 13 KiB (DC) and 4 × 21 KiB (AC). The
+/// tables as transmitted and the headers have a few KiB.
 const FIXED: u64 = 384 << 10;
 
-/// Pixels around a square that the resize filter may read.
+/// Number of pixels around a square that the resize filter may read.
 const FILTER_BORDER: u32 = 64;
-/// Pixels along the side of the largest MCU: four blocks of eight samples.
+/// Side of the largest MCU in pixels: four blocks of eight samples.
 const MAX_MCU_SIDE: u32 = 32;
 
-/// What the memory of a decode depends on.
+/// Input of the memory computation: the frame header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Footprint(FrameHeader);
 
 impl JpegHeader<'_> {
-    /// Most bytes that decoding this file takes, besides the file itself.
+    /// Returns the maximum number of bytes that decoding this file needs, without the file itself.
     ///
-    /// A sequential file takes its planes and a fixed amount. A progressive one takes 8 bytes a block
-    /// of the whole picture, and 2 bytes for each coefficient kept of the blocks in `region`: at most
-    /// the first 1, 5, 13, 25 or 64 of a block for N = 1, 2, 3, 4 or 8. A
-    /// [`Decoder`](super::Decoder) that has been used before may hold [`RETAINED`](super::RETAINED) more.
+    /// A sequential file needs its planes and a fixed amount. A progressive file needs in addition
+    /// 8 bytes per block of the whole picture, and 2 bytes per coefficient kept of the blocks in
+    /// `region`. For N = 1, 2, 3, 4 or 8, that is 1, 5, 13, 25 or 64 coefficients per block. A
+    /// [`Decoder`](super::Decoder) that was used before may hold [`RETAINED`](super::RETAINED) more.
     pub fn peak_memory(&self, scale: Scale, region: Option<Region>) -> u64 {
         peak_memory(&self.frame, scale, region)
     }
 
+    /// Returns the input of the memory computation, without the rest of the header.
     pub(crate) fn footprint(&self) -> Footprint {
         Footprint(self.frame.clone())
     }
 }
 
 impl Footprint {
-    /// As [`JpegHeader::peak_memory`].
+    /// Returns the same as [`JpegHeader::peak_memory`].
     pub(crate) fn peak_memory(&self, scale: Scale, region: Region) -> u64 {
         peak_memory(&self.0, scale, Some(region))
     }
 
-    /// Most bytes that a [`Decoder`](super::Decoder) holds while it decodes a square of `size`
-    /// pixels for outputs of at most `largest`, wherever the square lies in the picture of `width` ×
-    /// `height`.
+    /// Returns the maximum number of bytes that a [`Decoder`](super::Decoder) holds while it decodes
+    /// a square of `size` pixels.
+    ///
+    /// `largest` is the largest side of the outputs. The result is valid for every position of the
+    /// square in the picture of `width` × `height` pixels.
     pub(crate) fn peak_memory_for_square(
         &self,
         (width, height): (u32, u32),
@@ -57,7 +63,8 @@ impl Footprint {
             y: height.saturating_sub(size) / 2,
             size,
         });
-        // A square that is not centred may touch one more MCU.
+        // The number of MCUs that the square touches depends on its position. A border of one MCU
+        // covers every position.
         let region = Region {
             x: centred.x.saturating_sub(MAX_MCU_SIDE),
             y: centred.y.saturating_sub(MAX_MCU_SIDE),
@@ -69,14 +76,15 @@ impl Footprint {
 }
 
 impl Scale {
-    /// The smallest scale at which a square of `size` pixels suffices for outputs of `side`.
+    /// Returns the smallest scale at which a square of `size` pixels is large enough for outputs of
+    /// `side` pixels.
     pub(crate) fn for_square(size: u32, side: u32) -> Self {
         Self::at_least(size, min_side(side))
     }
 }
 
 impl Region {
-    /// The square with the pixels around it that the resize filter may read.
+    /// Returns the square with the pixels around it that the resize filter may read.
     pub(crate) fn around_square(square: Square) -> Self {
         let x = square.x.saturating_sub(FILTER_BORDER);
         let y = square.y.saturating_sub(FILTER_BORDER);

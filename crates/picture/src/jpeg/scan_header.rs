@@ -1,56 +1,62 @@
-//! The scan header: ITU-T T.81 B.2.3.
+//! Parser of the scan header: ITU-T T.81 B.2.3.
 
 use super::frame_header::FrameHeader;
 use super::markers::Segment;
 use crate::error::Error;
 
-/// Most blocks an MCU of an interleaved scan may hold (B.2.3).
+/// Maximum number of blocks in an MCU of an interleaved scan (B.2.3).
 pub(super) const MAX_BLOCKS_PER_MCU: usize = 10;
 
-/// A scan header.
+/// Parsed scan header.
 #[derive(Clone, Debug)]
 pub(super) struct ScanHeader {
     pub(super) components: Vec<ScanComponent>,
-    /// First and last coefficient coded, in zigzag order: Ss and Se in T.81.
+    /// First and last coefficient of the spectral band, as zigzag indices: Ss and Se in T.81.
     pub(super) band: (usize, usize),
-    /// The bit position that earlier scans reached, and the one this scan reaches: Ah and Al.
+    /// Successive approximation: the bit position of the previous scan of the band (0 for a first
+    /// scan), and that of this scan. Ah and Al in T.81.
     pub(super) approximation: (u32, u32),
-    /// Columns and rows of MCUs.
+    /// Columns and rows of MCUs in the scan.
     pub(super) mcus: (usize, usize),
 }
 
-/// A component's part in a scan.
+/// Parameters of one component in a scan.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScanComponent {
     /// Index in [`FrameHeader::components`].
     pub(super) index: usize,
-    /// Slots of the Huffman tables.
+    /// Slot of the DC Huffman table: Td in T.81. Not yet checked to be below 4.
     pub(super) dc: usize,
+    /// Slot of the AC Huffman table: Ta in T.81. Not yet checked to be below 4.
     pub(super) ac: usize,
-    /// Columns and rows of this component's blocks in an MCU: 1 × 1 unless the scan is interleaved.
+    /// Columns and rows of blocks per MCU: 1 × 1 unless the scan is interleaved (A.2).
     pub(super) blocks_per_mcu: (usize, usize),
 }
 
 impl ScanHeader {
-    /// Reads an SOS segment.
+    /// Parses an SOS segment.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the segment has the wrong length, names a component that the frame does
+    /// not have, or has more than [`MAX_BLOCKS_PER_MCU`] blocks per MCU.
     pub(super) fn parse(segment: &Segment<'_>, frame: &FrameHeader) -> Result<Self, Error> {
         let damaged = |what| segment.damaged(what);
         let [count, rest @ ..] = segment.payload else {
-            return Err(damaged("scan header"));
+            return Err(damaged("invalid scan header"));
         };
         let count = usize::from(*count);
         if !(1..=4).contains(&count) || rest.len() != 2 * count + 3 {
-            return Err(damaged("scan header"));
+            return Err(damaged("invalid scan header"));
         }
         let (selectors, parameters) = rest.split_at(2 * count);
         let &[start, end, approximation] = parameters else {
-            return Err(damaged("scan header"));
+            return Err(damaged("invalid scan header"));
         };
 
         let mut components: Vec<ScanComponent> = Vec::with_capacity(count);
         for &[selector, slots] in selectors.as_chunks::<2>().0 {
-            // Some files give two components one identifier; the first that the scan has not named
-            // yet is meant.
+            // Some files give several components the same identifier. Each selector then means
+            // the first of them that the scan does not contain yet.
             let index = frame
                 .components
                 .iter()
@@ -59,7 +65,7 @@ impl ScanHeader {
                     component.identifier == selector
                         && components.iter().all(|named| named.index != index)
                 })
-                .ok_or_else(|| damaged("scan of an unknown component"))?;
+                .ok_or_else(|| damaged("scan names an unknown component"))?;
             let blocks_per_mcu = if count == 1 {
                 (1, 1)
             } else {
@@ -79,8 +85,10 @@ impl ScanHeader {
         if blocks_in_mcu > MAX_BLOCKS_PER_MCU {
             return Err(damaged("more than 10 blocks in an MCU"));
         }
+        // In a scan of one component an MCU is one block, and the blocks that only pad interleaved
+        // MCUs are not coded (A.2.2).
         let mcus = match components.as_slice() {
-            [alone] => frame.components[alone.index].blocks,
+            [component] => frame.components[component.index].blocks,
             _ => frame.interleaved_mcus(),
         };
         Ok(Self {
@@ -91,12 +99,12 @@ impl ScanHeader {
         })
     }
 
-    /// MCUs in the scan.
+    /// Number of MCUs in the scan.
     pub(super) fn mcu_count(&self) -> usize {
         self.mcus.0 * self.mcus.1
     }
 
-    /// Blocks in the scan.
+    /// Number of blocks in the scan, over all components.
     pub(super) fn block_count(&self) -> u64 {
         let blocks_in_mcu: usize = self
             .components

@@ -1,8 +1,8 @@
-//! Entropy-coded segments: ITU-T T.81 B.1.1.5 and F.1.2.3.
+//! Source of entropy-coded segments: ITU-T T.81 B.1.1.5 and F.1.2.3.
 //!
-//! Within a scan's data every 0xFF is followed by a stuffed 0x00, and any other pair is a marker. The
-//! source takes the stuffing out ahead of the bit reader, a window at a time, so that reading bits
-//! needs no special cases and costs no memory that grows with the file.
+//! In the data of a scan, the encoder inserts a zero byte after every byte 0xFF. 0xFF before another
+//! byte starts a marker. The source removes the inserted bytes before the bit reader sees the data.
+//! It works window by window, so its memory does not grow with the file.
 
 use memchr::memchr;
 
@@ -10,42 +10,50 @@ use super::bits::BitReader;
 use super::markers::code;
 use super::window::{WINDOW, Window};
 
-/// Bytes that one step of a scan (an MCU of at most 10 blocks, or a block of a progressive scan) can
-/// consume at most: 64 symbols of 16 bits with 15 more for the value are 248 bytes a block. The reader
-/// loads 8 bytes ahead of what it has consumed.
+/// Maximum number of bytes that one step of a scan needs.
+///
+/// A step is an MCU of at most 10 blocks, or one block of a progressive AC scan. A block has at most
+/// 64 symbols of 16 + 15 bits, which is 248 bytes. The reader loads 8 bytes ahead of those consumed;
+/// the sum is rounded up to 16.
 const SLACK: usize = 10 * 248 + 16;
 
-/// Most unstuffed bytes in a window. The rest is zeros behind the end of a segment, so that one step
-/// may run over the end and be caught afterwards.
+/// Maximum number of unstuffed bytes in a window.
+///
+/// The rest is filled with zeros behind the end of a segment. So a step can read beyond the end
+/// without a check per read; the next check between two steps detects it.
 const CAPACITY: usize = WINDOW - SLACK;
 
-/// Bytes kept in front of the reader when the window moves on; its bit buffer came from them.
+/// Number of bytes kept before the reader when the window moves.
+///
+/// Up to 63 bits of them are unread in its bit buffer. [`EntropySource::offset`] needs the bytes.
 const HISTORY: usize = 8;
 
-/// Why entropy-coded data can not go on.
+/// Fault of entropy-coded data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The data ends before the scan does.
     Exhausted,
-    /// The data breaks a rule of its coding.
+    /// The data is invalid, for the reason given.
     Corrupt(&'static str),
 }
 
-/// The entropy-coded segments of one scan.
+/// Entropy-coded segments of one scan, with the window that holds a part of them.
 pub(super) struct EntropySource<'d, 'w> {
     data: &'d [u8],
-    /// Offset in the file of the first byte that is not in the window.
+    /// Offset in the file of the first byte that has not been copied to the window.
     next: usize,
     window: &'w mut Window,
+    /// Number of unstuffed bytes in the window.
     filled: usize,
-    /// The window holds all that is left of the segment: `next` is at a marker or the end of the file.
+    /// Whether the window holds the rest of the segment. `next` is then the offset of a marker or of
+    /// the end of the file.
     ended: bool,
-    /// A reader beyond this position needs [`EntropySource::top_up`] before its next step.
+    /// Position in the window. A reader beyond it needs [`EntropySource::top_up`] before its next step.
     threshold: usize,
 }
 
 impl<'d, 'w> EntropySource<'d, 'w> {
-    /// Starts a scan whose data begins at `start` in the file.
+    /// Starts a scan whose data begins at the offset `start` in the file.
     pub(super) fn new(data: &'d [u8], start: usize, window: &'w mut Window) -> Self {
         let mut source = Self {
             data,
@@ -59,25 +67,29 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         source
     }
 
-    /// The bytes a reader of this source takes its bits from.
+    /// Returns the window that a reader of this source reads from.
     #[inline(always)]
     pub(super) fn window(&self) -> &Window {
         self.window
     }
 
-    /// Whether `bits` must be topped up before it may take another step.
+    /// Whether the reader needs [`top_up`](Self::top_up) before its next step.
     #[inline(always)]
     pub(super) fn is_low(&self, bits: &BitReader) -> bool {
         bits.position > self.threshold
     }
 
-    /// Moves the window on, or finds that the reader has passed the end of the segment.
+    /// Moves the window forward and fills it.
     ///
-    /// By value: a reader whose address escapes to a call can not live in registers.
+    /// # Errors
+    /// [`Fault::Exhausted`] if the reader has passed the end of the segment.
+    // The reader is passed by value: a reference to it would force the compiler to keep it in memory
+    // instead of registers.
     #[cold]
     #[inline(never)]
     pub(super) fn top_up(&mut self, mut bits: BitReader) -> Result<BitReader, Fault> {
         if self.ended {
+            // A reader beyond the threshold has loaded zeros, but need not have consumed them.
             return if self.is_overrun(&bits) {
                 Err(Fault::Exhausted)
             } else {
@@ -92,7 +104,11 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         Ok(bits)
     }
 
-    /// Ends a restart interval and starts the next, behind the marker RST`number` (F.2.2.5).
+    /// Ends a restart interval and starts the next one after the marker RST`number` (E.2.4).
+    ///
+    /// # Errors
+    /// [`Fault::Exhausted`] if the data ends before the marker, [`Fault::Corrupt`] if another marker
+    /// follows.
     pub(super) fn restart(&mut self, bits: BitReader, number: u8) -> Result<BitReader, Fault> {
         self.drain(bits)?;
         match self.marker() {
@@ -108,34 +124,40 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         }
     }
 
-    /// Ends the scan; returns the offset in the file of the marker behind it, or of the file's end.
+    /// Ends the scan. Returns the offset in the file of the next marker, or of the end of the file.
+    ///
+    /// # Errors
+    /// [`Fault::Exhausted`] if the reader has passed the end of the data.
     pub(super) fn finish(&mut self, bits: BitReader) -> Result<usize, Fault> {
         self.drain(bits)?;
         Ok(self.next)
     }
 
-    /// Whether the segment ends at the end of the file or at EOI, not at some marker in its midst.
+    /// Whether the segment ends at the end of the file or at EOI, and not at another marker.
     pub(super) fn ends_the_picture(&self) -> bool {
         self.ended && matches!(self.marker(), None | Some(code::EOI))
     }
 
-    /// Whether the reader has taken bits that the segment does not have.
+    /// Whether the reader has consumed more bits than the segment has.
     pub(super) fn is_overrun(&self, bits: &BitReader) -> bool {
         self.ended && bits.unread(self.filled) < 0
     }
 
-    /// The offset in the file that the reader has come to.
+    /// Returns the offset in the file of the first unread byte, for error messages.
     pub(super) fn offset(&self, bits: &BitReader) -> usize {
         let unread = usize::try_from(bits.unread(self.filled) / 8)
             .unwrap_or(0)
             .min(self.filled);
+        // Each 0xFF in the window stands for two bytes in the file.
         let ahead = &self.window[self.filled - unread..self.filled];
         let stuffed = memchr::memchr_iter(0xFF, ahead).count();
         self.next.saturating_sub(unread + stuffed)
     }
 
-    /// Passes over what a segment holds behind its last MCU: pad bits, and the stray bytes that some
-    /// encoders leave.
+    /// Skips the rest of a segment after its last MCU: padding bits, and stray bytes of some encoders.
+    ///
+    /// # Errors
+    /// [`Fault::Exhausted`] if the reader has passed the end of the segment.
     fn drain(&mut self, bits: BitReader) -> Result<(), Fault> {
         if self.is_overrun(&bits) {
             return Err(Fault::Exhausted);
@@ -147,12 +169,17 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         Ok(())
     }
 
+    /// Returns the code of the marker at `next`, or `None` at the end of the file.
     fn marker(&self) -> Option<u8> {
         self.data.get(self.next + 1).copied()
     }
 
+    /// Copies bytes to the window, without stuffing, until it is full or the segment ends.
     fn fill(&mut self) {
         self.ended = false;
+        // Roughly one byte in 256 is 0xFF. `memchr` finds it with vector
+        // instructions, and the bytes before it are copied at once. A test of each byte in the bit
+        // reader would prevent its 8-byte loads.
         while self.filled < CAPACITY && !self.ended {
             let rest = &self.data[self.next..];
             let room = rest.len().min(CAPACITY - self.filled);
@@ -166,6 +193,8 @@ impl<'d, 'w> EntropySource<'d, 'w> {
                 self.consume_escape();
             }
         }
+        // Before the end, a whole step must fit behind the threshold. At the end, zeros follow, and
+        // the threshold is where the reader starts to load them.
         self.threshold = if self.ended {
             self.window[self.filled..self.filled + SLACK].fill(0);
             self.filled
@@ -174,9 +203,11 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         };
     }
 
-    /// Takes the pair at `next`, which starts with 0xFF: a stuffed byte or a marker. Fill bytes may
-    /// stand between the two.
+    /// Handles the byte 0xFF at `next`: copies it if a zero byte follows, ends the segment if a marker
+    /// follows.
     fn consume_escape(&mut self) {
+        // Any number of fill bytes 0xFF may precede a marker code (B.1.1.2). libjpeg also accepts
+        // them before a stuffed zero byte.
         let mut second = self.next + 1;
         while self.data.get(second) == Some(&0xFF) {
             second += 1;

@@ -1,42 +1,53 @@
-//! Tables and settings that stay in force until replaced: quantisation tables (ITU-T T.81 B.2.4.1),
-//! Huffman tables (B.2.4.2) and the restart interval (B.2.4.4).
+//! Tables and settings that are valid until another segment replaces them.
+//!
+//! These are quantisation tables (ITU-T T.81 B.2.4.1), Huffman tables (B.2.4.2) and the restart
+//! interval (B.2.4.4).
 
 use super::markers::Segment;
 use crate::error::Error;
 
-/// Quantisation steps in zigzag order (T.81 figure A.6).
+/// Quantisation steps in zigzag order (T.81 figure A.6), 8 or 16 bits each.
 pub(super) type QuantisationTable = [u16; 64];
 
-/// A Huffman table as transmitted; its codes are derived only when a scan uses it, so that a table
-/// nothing uses can be as odd as it likes.
+/// Huffman table as transmitted.
+///
+/// Its codes are derived when a scan uses it. An invalid table that no scan uses is no error.
 #[derive(Clone, Debug)]
 pub(super) struct HuffmanSpecification {
-    /// How many codes there are of 1 to 16 bits: BITS in T.81.
+    /// Number of codes of each length, 1 to 16 bits: BITS in T.81.
     pub(super) counts: [u8; 16],
-    /// The symbols in order of their codes: HUFFVAL in T.81.
+    /// Symbols in the order of their codes, at most 256: HUFFVAL in T.81.
     pub(super) symbols: Vec<u8>,
 }
 
-/// Everything a scan needs besides its header and the frame.
+/// Tables and settings for the next scan. Each array has one element per slot.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
+    /// Quantisation tables.
     pub(super) quantisation: [Option<QuantisationTable>; 4],
+    /// Huffman tables of class 0.
     pub(super) dc: [Option<HuffmanSpecification>; 4],
+    /// Huffman tables of class 1.
     pub(super) ac: [Option<HuffmanSpecification>; 4],
-    /// MCUs between two restart markers; 0 for none.
+    /// Number of MCUs between two restart markers, or 0 if there are none.
     pub(super) restart_interval: usize,
 }
 
 impl Tables {
-    /// Reads a DQT segment.
+    /// Parses a DQT segment, which holds one or more tables.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a slot is above 3 or the segment ends inside a table.
     pub(super) fn define_quantisation(&mut self, segment: &Segment<'_>) -> Result<(), Error> {
-        let damaged = || segment.damaged("quantisation table");
+        let damaged = || segment.damaged("invalid quantisation table");
         let mut rest = segment.payload;
         while let [head, tail @ ..] = rest {
             let slot = self
                 .quantisation
                 .get_mut(usize::from(head & 15))
                 .ok_or_else(damaged)?;
+            // The high half is Pq: 0 for steps of 8 bits, 1 for 16 bits (table B.4). Other values are
+            // read as 1, as in libjpeg.
             let bytes = if head >> 4 == 0 { 64 } else { 128 };
             let (values, tail) = tail.split_at_checked(bytes).ok_or_else(damaged)?;
             let mut table = [0; 64];
@@ -53,9 +64,13 @@ impl Tables {
         Ok(())
     }
 
-    /// Reads a DHT segment.
+    /// Parses a DHT segment, which holds one or more tables.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the class is above 1, the slot above 3, a table has more than 256 codes, or
+    /// the segment ends inside a table.
     pub(super) fn define_huffman(&mut self, segment: &Segment<'_>) -> Result<(), Error> {
-        let damaged = || segment.damaged("Huffman table");
+        let damaged = || segment.damaged("invalid Huffman table");
         let mut rest = segment.payload;
         while let [head, tail @ ..] = rest {
             let class = match head >> 4 {
@@ -79,17 +94,21 @@ impl Tables {
         Ok(())
     }
 
-    /// Reads a DRI segment.
+    /// Parses a DRI segment.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it does not hold two bytes.
     pub(super) fn define_restart_interval(&mut self, segment: &Segment<'_>) -> Result<(), Error> {
         let [high, low] = *segment.payload else {
-            return Err(segment.damaged("restart interval"));
+            return Err(segment.damaged("invalid restart interval"));
         };
         self.restart_interval = usize::from(u16::from_be_bytes([high, low]));
         Ok(())
     }
 
-    /// Fills the slots 0 (luminance) and 1 (chrominance) that the file leaves undefined with the
-    /// tables of T.81 K.3: frames cut out of Motion JPEG films count on them.
+    /// Defines the Huffman tables 0 (luminance) and 1 (chrominance) if the file has not defined them.
+    ///
+    /// The tables are those of T.81 K.3. Frames of Motion JPEG films omit them.
     pub(super) fn define_default_huffman(&mut self) {
         let [dc_luminance, dc_chrominance, ..] = &mut self.dc;
         dc_luminance.get_or_insert_with(|| default_table(DC_LUMINANCE, &DC_SYMBOLS));
@@ -108,12 +127,12 @@ fn default_table(counts: [u8; 16], symbols: &[u8]) -> HuffmanSpecification {
     }
 }
 
-/// T.81 tables K.3 and K.4.
+/// Code counts and symbols of T.81 tables K.3 and K.4.
 const DC_LUMINANCE: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
 const DC_CHROMINANCE: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
 const DC_SYMBOLS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
-/// T.81 table K.5.
+/// Code counts and symbols of T.81 table K.5.
 const AC_LUMINANCE: [u8; 16] = [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125];
 #[rustfmt::skip]
 const AC_LUMINANCE_SYMBOLS: [u8; 162] = [
@@ -130,7 +149,7 @@ const AC_LUMINANCE_SYMBOLS: [u8; 162] = [
     0xF9, 0xFA,
 ];
 
-/// T.81 table K.6.
+/// Code counts and symbols of T.81 table K.6.
 const AC_CHROMINANCE: [u8; 16] = [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 119];
 #[rustfmt::skip]
 const AC_CHROMINANCE_SYMBOLS: [u8; 162] = [

@@ -1,7 +1,7 @@
-//! The buffer that bits are read from.
+//! Buffer that the bit reader reads from.
 
-/// Bytes in a window, a power of two so that a masked index provably lies inside.
+/// Size of a window in bytes. It is a power of two, so that a mask keeps an index in range.
 pub(super) const WINDOW: usize = 1 << 15;
 
-/// Unstuffed bytes, with 8 more so that a load at any masked index stays inside.
+/// Buffer of unstuffed bytes. It has 8 more, for a load of 8 bytes at the last index.
 pub(super) type Window = [u8; WINDOW + 8];

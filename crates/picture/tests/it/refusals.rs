@@ -82,7 +82,7 @@ fn jpeg_variants_that_browsers_do_not_show_are_unsupported() {
         ("arithmetic-coded JPEG", frame(0xC9, 8)),
         ("lossless JPEG", frame(0xC3, 8)),
         ("hierarchical JPEG", frame(0xC5, 8)),
-        ("JPEG of other than 8 bits a sample", frame(0xC1, 12)),
+        ("JPEG with other than 8 bits per sample", frame(0xC1, 12)),
     ] {
         assert_eq!(probe(&bytes), Err(Error::UnsupportedFormat { what }));
     }

@@ -161,10 +161,10 @@ fn is_intentionally_stricter(file: &[u8]) -> bool {
     match decode(file, Scale::Full) {
         Err(Error::Damaged { what, .. }) => [
             "more than 64 coefficients in a block",
-            "coefficient beyond the scan's band",
-            "run of ended blocks beyond the scan",
-            "Huffman symbol without meaning",
-            "progressive scan out of order",
+            "coefficient outside the spectral band of the scan",
+            "end-of-band run beyond the scan or its restart interval",
+            "invalid Huffman symbol",
+            "progressive scan that repeats or skips bits",
         ]
         .contains(&what),
         _ => false,
