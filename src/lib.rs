@@ -1,4 +1,4 @@
-//! An avatar service. An app hands it any upload. The service proves that the bytes are a picture,
+//! An avatar service. An app hands it an upload. The service proves that the bytes are a picture,
 //! refuses everything else, and returns small, clean, immutable pictures. It brings the accounts and
 //! tokens that this needs.
 //!

@@ -66,7 +66,7 @@ pub struct Publication<'a> {
     pub picture: i64,
     /// The user and the condition.
     pub owner: Owner,
-    /// What the user's row is to name.
+    /// The picture that the user's row shall name.
     pub avatar: NewAvatar<'a>,
     /// The present time.
     pub now: Milliseconds,

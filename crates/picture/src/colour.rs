@@ -1,5 +1,4 @@
-//! Colour: from whatever space the picture is in to sRGB, after the resize, when few pixels are
-//! left.
+//! Conversion of colours to sRGB. It runs after the resize, when there are few pixels.
 
 mod channels;
 mod hdr;
@@ -13,7 +12,7 @@ use crate::orientation::Orientation;
 use crate::raster::{Raster, Samples};
 use channels::{round_to_eight, to_rgb_layout};
 
-/// Pixels in sRGB, 8 bits a sample: RGB, or RGBA with straight alpha.
+/// Pixels in sRGB, 8 bits per sample: RGB, or RGBA with straight alpha.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SrgbSquare {
     pub(crate) side: u32,
@@ -22,7 +21,7 @@ pub(crate) struct SrgbSquare {
 }
 
 impl SrgbSquare {
-    /// Takes RGB, or RGBA whose alpha is dropped when every pixel is opaque.
+    /// Makes a square from RGB or RGBA. Alpha is dropped if every pixel is opaque.
     pub(crate) fn new(side: u32, has_alpha: bool, pixels: Vec<u8>) -> Self {
         let (quads, _) = pixels.as_chunks::<4>();
         if !has_alpha || quads.iter().any(|&[.., alpha]| alpha != u8::MAX) {
@@ -49,15 +48,16 @@ impl SrgbSquare {
         self.pixels = orientation.apply(std::mem::take(&mut self.pixels), self.side, channels);
     }
 
-    /// Bytes a pixel.
+    /// Returns the number of bytes per pixel.
     pub(crate) fn channels(&self) -> usize {
         if self.has_alpha { 4 } else { 3 }
     }
 }
 
-/// Converts a square to sRGB. A profile that is broken, or made for other channels than the
-/// picture has, is ignored as browsers do: the samples are then taken for sRGB, ink for its
-/// plain complement.
+/// Converts a square to sRGB.
+///
+/// As in browsers, a profile that is broken or made for other channels is ignored. The samples then
+/// count as sRGB, and inks are converted by arithmetic.
 pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> SrgbSquare {
     let (side, has_alpha) = (raster.width, raster.channels.has_alpha());
     let converted = match space {
@@ -71,7 +71,7 @@ pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> SrgbSquare {
     SrgbSquare::new(side, has_alpha, pixels)
 }
 
-/// RGB or RGBA by arithmetic alone.
+/// Converts to RGB or RGBA without a profile.
 fn without_profile(raster: Raster) -> Vec<u8> {
     match to_rgb_layout(raster).samples {
         Samples::Eight(samples) => samples,

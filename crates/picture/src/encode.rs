@@ -1,4 +1,4 @@
-//! From finished pixels to the bytes that are stored.
+//! Encoding of outputs.
 
 mod webp;
 
@@ -10,9 +10,9 @@ use crate::policy::Policy;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 
-/// Encodes pixels of ours, such as drawn default pictures.
+/// Encodes pixels that the caller has drawn, such as default pictures.
 ///
-/// `rgba` holds `side` × `side` pixels of 8 bits a sample with straight alpha, row by row.
+/// `rgba` holds `side` × `side` pixels row by row: 8 bits per sample, straight alpha.
 ///
 /// ```
 /// use veraicon_picture::{OutputFormat, encode};
@@ -24,7 +24,7 @@ use crate::resize;
 /// ```
 ///
 /// # Errors
-/// [`Error::Encoder`] when the length does not fit the side, or the encoder fails.
+/// [`Error::Encoder`] if the length does not match the side, or the encoder fails.
 pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     let expected = u64::from(side) * u64::from(side) * 4;
     if u64::try_from(rgba.len()).ok() != Some(expected) {
@@ -36,7 +36,7 @@ pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Resu
     encode_square(&square, format, quality)
 }
 
-/// One picture a configured size, largest first, made from the largest of them.
+/// Encodes one picture per configured size, largest first. Each is reduced from the largest.
 pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>, Error> {
     let mut sizes = policy.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));

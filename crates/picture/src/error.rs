@@ -2,37 +2,37 @@ use std::fmt;
 
 use crate::crop::Crop;
 
-/// Why bytes did not become pictures.
+/// The reason why an input was refused, or why a call failed.
 ///
-/// Each variant carries what was measured and, where there is one, the limit it passed. The
-/// texts are for logs and for people who read English; a service words its own from the values.
+/// Each variant holds the measured value and the limit, if there is one. The texts are for logs. A
+/// service makes its own messages from the values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There are no bytes at all.
+    /// The input is empty.
     #[error("there are no bytes")]
     Empty,
 
     /// The input is longer than [`Policy::max_bytes`](crate::Policy::max_bytes).
     #[error("{bytes} bytes, limit {limit}")]
     TooManyBytes {
-        /// Length of the input.
+        /// Length of the input, in bytes.
         bytes: u64,
-        /// The limit it passed.
+        /// The limit, in bytes.
         limit: u64,
     },
 
-    /// The bytes are no picture.
+    /// The input is not a picture.
     #[error("not a picture{}", kind.map(|kind| format!(" but {kind}")).unwrap_or_default())]
     NotAnImage {
-        /// What they are instead, such as `"PDF"`, when their first bytes tell.
+        /// The kind of file, such as `"PDF"`, if the first bytes show it.
         kind: Option<&'static str>,
     },
 
-    /// A picture of a kind that this build does not read.
+    /// The input is a picture in a format that this build does not decode.
     #[error("{what} is not supported")]
     UnsupportedFormat {
-        /// The kind, such as `"HEIC"` or `"arithmetic-coded JPEG"`.
+        /// The format, such as `"HEIC"` or `"arithmetic-coded JPEG"`.
         what: &'static str,
     },
 
@@ -43,41 +43,42 @@ pub enum Error {
         width: u32,
         /// Height as stored.
         height: u32,
-        /// The limit on their product.
+        /// The limit for width × height.
         limit: u64,
     },
 
-    /// The picture ends before all of it is there.
+    /// The picture ends early.
     #[error("cut{}", received.map(|percent| format!(" after {percent} %")).unwrap_or_default())]
     Truncated {
-        /// Percent of the picture that is there, when known: never of a progressive JPEG.
+        /// Percentage of the picture that the input contains, if known. It is never known for a
+        /// progressive JPEG, since each scan covers the whole picture.
         received: Option<u8>,
     },
 
-    /// The picture breaks the rules of its format.
+    /// The picture violates its format.
     #[error("damaged{}: {what}", offset.map(|byte| format!(" at byte {byte}")).unwrap_or_default())]
     Damaged {
-        /// Byte of the input at which the damage shows, when known.
+        /// Offset in the input at which the damage was detected, in bytes, if known.
         offset: Option<u64>,
-        /// What is wrong there.
+        /// A description of the damage.
         what: &'static str,
     },
 
-    /// Reading the picture would cost more than the policy allows.
+    /// Decoding the picture would cost more than the policy allows.
     #[error("too complex: {value} {what}, limit {limit}")]
     TooComplex {
         /// The quantity that is too large.
         what: Complexity,
-        /// How much there is, or how much at the point where counting stopped.
+        /// The measured value. If counting stopped early, the value at that point.
         value: u64,
-        /// The limit it passed.
+        /// The limit.
         limit: u64,
     },
 
-    /// The crop leaves the upright picture, or is empty.
+    /// The crop square is empty, or not inside the upright picture.
     #[error("crop of {} at {}, {} leaves {width} x {height} pixels", crop.size, crop.x, crop.y)]
     CropOutside {
-        /// The square asked for.
+        /// The requested square.
         crop: Crop,
         /// Width of the upright picture.
         width: u32,
@@ -85,14 +86,14 @@ pub enum Error {
         height: u32,
     },
 
-    /// The policy cannot be followed: a fault of the caller, never of the input.
+    /// The policy is invalid. This is a fault of the caller, never of the input.
     #[error("policy: {what}")]
     Policy {
-        /// What is wrong with it.
+        /// A description of the fault.
         what: &'static str,
     },
 
-    /// An output could not be made: a fault of this crate, never of the input.
+    /// An output could not be encoded. This is a fault of this crate, never of the input.
     #[error("encoder: {what}")]
     Encoder {
         /// The step that failed.
@@ -102,8 +103,8 @@ pub enum Error {
 
 /// A quantity that [`Error::TooComplex`] limits.
 ///
-/// `Display` writes it as an English plural, to stand after a number. The enum is exhaustive, so that
-/// a service that words its own messages notices a new quantity when it compiles.
+/// `Display` writes an English plural, for use after a number. The enum is exhaustive: a service
+/// that has its own messages then fails to compile when a quantity is added.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complexity {
@@ -162,10 +163,10 @@ impl fmt::Display for Complexity {
 }
 
 impl Error {
-    /// Cut, without knowing where.
+    /// Makes a [`Error::Truncated`] without a percentage.
     pub(crate) const TRUNCATED: Self = Self::Truncated { received: None };
 
-    /// Damage at a known byte.
+    /// Makes a [`Error::Damaged`] at a known offset.
     pub(crate) fn damaged_at(offset: usize, what: &'static str) -> Self {
         Self::Damaged {
             offset: u64::try_from(offset).ok(),
@@ -173,12 +174,12 @@ impl Error {
         }
     }
 
-    /// Damage somewhere.
+    /// Makes a [`Error::Damaged`] without an offset.
     pub(crate) const fn damaged(what: &'static str) -> Self {
         Self::Damaged { offset: None, what }
     }
 
-    /// Cut, with `have` of `whole` units of the picture present.
+    /// Makes a [`Error::Truncated`] for an input with `have` of `whole` units of the picture.
     pub(crate) fn truncated(have: u64, whole: u64) -> Self {
         let percent = have
             .saturating_mul(100)
@@ -189,7 +190,7 @@ impl Error {
         }
     }
 
-    /// `Err(TooComplex)` when `value` passes `limit`.
+    /// Returns [`Error::TooComplex`] if `value` is above `limit`.
     pub(crate) fn check_limit(what: Complexity, value: u64, limit: u64) -> Result<(), Self> {
         if value > limit {
             return Err(Self::TooComplex { what, value, limit });

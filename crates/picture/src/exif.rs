@@ -1,4 +1,4 @@
-//! The one thing wanted from EXIF: which way is up.
+//! Reader of the orientation in EXIF. No other tag is read.
 
 use crate::bytes::Bytes;
 use crate::orientation::Orientation;
@@ -16,7 +16,7 @@ pub(crate) struct Tiff<'a> {
 }
 
 impl<'a> Tiff<'a> {
-    /// Takes the eight-byte header (TIFF 6.0, section 2); `None` when it is not one.
+    /// Reads the header of eight bytes (TIFF 6.0, section 2). Returns `None` if it is invalid.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         match bytes.array(0)? {
             [b'I', b'I', 42, 0] => Some(Self {
@@ -47,7 +47,7 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// The value of a tag of the first directory, if it holds a single SHORT or LONG.
+    /// Returns the value of a tag of the first directory, if it is a single SHORT or LONG.
     pub(crate) fn value(self, tag: u16) -> Option<u32> {
         let directory = usize::try_from(self.long(4)?).ok()?;
         let entries = usize::from(self.short(directory)?);
@@ -61,10 +61,10 @@ impl<'a> Tiff<'a> {
     }
 }
 
-/// The orientation stated by an EXIF block, with or without its `Exif\0\0` prefix.
+/// Returns the orientation in an EXIF block, with or without its `Exif\0\0` prefix.
 ///
-/// A block that cannot be read states nothing: cameras write odd EXIF, and no browser refuses a
-/// picture for it.
+/// An unreadable block means "as stored": cameras write invalid EXIF, and no browser refuses such a
+/// picture.
 pub(crate) fn orientation(block: &[u8]) -> Orientation {
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     Tiff::new(block)

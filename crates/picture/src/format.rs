@@ -1,6 +1,6 @@
 use crate::bytes::Bytes;
 
-/// A picture format that is told apart from others.
+/// A picture format that the crate recognises.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -19,12 +19,12 @@ pub enum Format {
     Bmp,
     /// TIFF 6.0 and `BigTIFF`.
     Tiff,
-    /// HEVC in HEIF: decoded by builds with the feature `heic`, recognised and refused by others.
+    /// HEVC in HEIF. Builds without the feature `heic` recognise it and refuse it.
     Heic,
 }
 
 impl Format {
-    /// What this build decodes.
+    /// The formats that this build decodes.
     pub const ACCEPTED: &[Self] = &[
         Self::Jpeg,
         Self::Png,
@@ -37,7 +37,7 @@ impl Format {
         Self::Heic,
     ];
 
-    /// The usual name.
+    /// Returns the usual name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl Format {
         }
     }
 
-    /// By the first bytes alone.
+    /// Identifies a format by the first bytes alone.
     pub(crate) fn from_signature(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xFF, 0xD8, 0xFF, ..] => Some(Self::Jpeg),
@@ -81,8 +81,8 @@ impl Format {
     }
 }
 
-/// "BM" begins many a text, so the size of the second header must be one that was ever in use
-/// (`BITMAPCOREHEADER` 12 to `BITMAPV5HEADER` 124).
+/// Identifies a BMP. Many texts begin with "BM", so the size of the second header must be one of
+/// those in use (`BITMAPCOREHEADER` 12 to `BITMAPV5HEADER` 124).
 fn is_bitmap(bytes: &[u8]) -> bool {
     matches!(
         bytes.le32(14),
@@ -90,8 +90,8 @@ fn is_bitmap(bytes: &[u8]) -> bool {
     )
 }
 
-/// By the brands of the file type box (ISO/IEC 14496-12, section 4.3; AV1 Image File Format,
-/// section 7; ISO/IEC 23008-12, section 10).
+/// Identifies AVIF and HEIC by the brands of the file type box (ISO/IEC 14496-12, section 4.3; AV1
+/// Image File Format, section 7; ISO/IEC 23008-12, section 10).
 fn heif(bytes: &[u8]) -> Option<Format> {
     let length = usize::try_from(bytes.be32(0)?).ok()?;
     let (brands, _) = bytes.get(8..length.clamp(8, bytes.len()))?.as_chunks::<4>();

@@ -3,7 +3,7 @@
 use crate::crop::Crop;
 use crate::error::Error;
 
-/// A square known to lie inside its picture.
+/// A square that is inside its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Square {
     pub(crate) x: u32,
@@ -11,7 +11,7 @@ pub(crate) struct Square {
     pub(crate) size: u32,
 }
 
-/// A rectangle known to lie inside its picture.
+/// A rectangle that is inside its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rectangle {
     pub(crate) x: u32,
@@ -20,7 +20,8 @@ pub(crate) struct Rectangle {
     pub(crate) height: u32,
 }
 
-/// The square to keep of an upright picture: the one asked for, or the largest in the centre.
+/// Returns the square to keep of an upright picture: the requested one, or the largest in the
+/// centre.
 pub(crate) fn crop_square(width: u32, height: u32, crop: Option<Crop>) -> Result<Square, Error> {
     let Some(crop) = crop else {
         let size = width.min(height);

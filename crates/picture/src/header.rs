@@ -7,7 +7,7 @@ use crate::jpeg::Footprint;
 use crate::policy::Policy;
 use crate::reduce::max_reduced_side;
 
-/// What the header of a picture says.
+/// The format and size that the header of a picture states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -20,12 +20,12 @@ pub struct Header {
     decoder: DecoderMemory,
 }
 
-/// Most bytes that the decoder holds at once; each decoder says how it comes by them.
+/// Maximum number of bytes that the decoder holds at once. Each decoder computes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DecoderMemory {
-    /// Whatever is wanted of the picture.
+    /// The same for all crops and sizes.
     Fixed(u64),
-    /// Of JPEG, which is decoded at the scale that the outputs need.
+    /// Depends on the outputs: a JPEG is decoded at the scale that they need.
     Scaled(Footprint),
 }
 
@@ -35,14 +35,14 @@ impl From<u64> for DecoderMemory {
     }
 }
 
-/// Bytes a pixel of the reduced square, twice while it is filtered: four channels of 16 bits.
+/// Bytes per pixel of the reduced square: four channels of 16 bits, twice during the filter.
 const REDUCED_BYTES: u64 = 2 * 8;
-/// Bytes that the resizer and libwebp's encoder hold a pixel of an output: the filtered square and
-/// the copies in 8 bits on both sides of it (16), planes, macroblocks and tokens (14).
+/// Bytes per pixel of an output in the resizer and in libwebp's encoder: the filtered square and
+/// its 8-bit copies (16), planes, macroblocks and tokens (14).
 const OPAQUE_BYTES: u64 = 30;
-/// The lossless coding of alpha besides, with its hash chains and back references.
+/// Bytes per pixel for the lossless coding of alpha: hash chains and back references.
 const ALPHA_BYTES: u64 = 66;
-/// Colour transforms that are kept, tables of codecs, and the allocator's slack.
+/// Bytes for cached colour transforms, tables of codecs, and overhead of the allocator.
 const FIXED_BYTES: u64 = 12 << 20;
 
 impl Header {
@@ -60,14 +60,14 @@ impl Header {
         }
     }
 
-    /// Most bytes that [`process`](crate::process) holds at once for this picture and crop, besides
-    /// the input itself. A crop larger than the picture, which is refused before anything is decoded,
-    /// counts as the largest square.
+    /// Returns the maximum number of bytes that [`process`](crate::process) holds at once for this
+    /// picture and crop, without the input. A crop larger than the picture counts as the largest
+    /// square; it is refused before anything is decoded.
     ///
-    /// It is the sum of what the decoder holds, at most two profiles, the reduced square (below
-    /// twice the [margin of 1.4](crate::Policy::sizes) of the largest size), the outputs, and a
-    /// fixed part. It does not count the Huffman tables that a hostile lossless WebP can make
-    /// libwebp hold (up to 11 KiB for each block of 4 × 4 pixels, at most 65,536 of them).
+    /// It is the sum of the decoder's memory, at most two profiles, the reduced square (below twice
+    /// the [margin of 1.4](crate::Policy::sizes) of the largest size), the outputs, and a fixed
+    /// part. Not included are the Huffman tables that a hostile lossless WebP makes libwebp
+    /// allocate: up to 11 KiB per block of 4 × 4 pixels, at most 65,536 of them.
     ///
     /// ```
     /// use veraicon_picture::{Policy, probe};
@@ -86,7 +86,7 @@ impl Header {
         let area = |side: u64| side.saturating_mul(side);
         let (decoder, reduced_bytes, output_bytes) = match &self.decoder {
             DecoderMemory::Fixed(bytes) => (*bytes, REDUCED_BYTES, OPAQUE_BYTES + ALPHA_BYTES),
-            // Never with alpha; the decoder's planes are the reduced square.
+            // A JPEG has no alpha, and the decoder's planes are the reduced square.
             DecoderMemory::Scaled(footprint) => {
                 let size = (self.width, self.height);
                 let decoder = footprint.peak_memory_for_square(size, square, policy.largest_size());
@@ -104,7 +104,7 @@ impl Header {
         .fold(0, u64::saturating_add)
     }
 
-    /// Refuses a format that the policy does not take.
+    /// Refuses a format that the policy does not list.
     pub(crate) fn check_format(&self, policy: &Policy) -> Result<(), Error> {
         if policy.formats.contains(&self.format) {
             return Ok(());
@@ -113,7 +113,7 @@ impl Header {
         Err(Error::UnsupportedFormat { what })
     }
 
-    /// Refuses a picture that claims too many pixels.
+    /// Refuses a picture whose header states too many pixels.
     pub(crate) fn check_pixels(&self, policy: &Policy) -> Result<(), Error> {
         if self.pixels() > policy.max_pixels {
             let limit = policy.max_pixels;
@@ -126,7 +126,7 @@ impl Header {
         Ok(())
     }
 
-    /// Width × height.
+    /// Returns width × height.
     pub(crate) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }

@@ -1,11 +1,11 @@
-//! Proves that bytes are a whole picture, and shapes it into small, clean, square ones.
+//! Proves that bytes are a complete picture, and makes small, clean, square pictures of it.
 //!
-//! Bytes and a [`Policy`] go in; [`Pictures`] or an [`Error`] come out. There is no I/O, no clock
-//! and no state but buffers reused a thread.
+//! Bytes and a [`Policy`] go in; [`Pictures`] or an [`Error`] come out. There is no I/O and no
+//! clock. The only state is buffers that each thread reuses.
 //!
-//! * Every byte that codes a pixel is decoded: a cut or damaged picture is refused.
-//! * Limits are checked before memory is spent.
-//! * Outputs are encoded anew from pixels: upright, in sRGB, without metadata, never enlarged.
+//! * Every byte that codes a pixel is decoded. So a truncated or damaged picture is refused.
+//! * Limits are checked before memory is allocated.
+//! * Outputs are newly encoded from pixels: upright, in sRGB, without metadata, never enlarged.
 //!
 //! ```
 //! use veraicon_picture::{Error, OutputFormat, Policy, encode, process};
@@ -60,11 +60,12 @@ pub use probe::probe;
 
 /// Decodes a picture, and encodes it as small squares: [`open`], then [`Opened::shape`].
 ///
-/// `crop` is a square of the upright picture to keep; without one it is the largest in the
-/// centre. Outputs are as many as the policy has sizes, largest first.
+/// `crop` is the square of the upright picture to keep. Without it, the largest square in the
+/// centre is kept. There is one output per size of the policy, largest first.
 ///
 /// # Errors
-/// See [`Error`]: everything but [`Error::Policy`] and [`Error::Encoder`] is the input's fault.
+/// See [`Error`]. All variants except [`Error::Policy`] and [`Error::Encoder`] are faults of the
+/// input.
 pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pictures, Error> {
     open(bytes, policy)?.shape(crop)
 }

@@ -18,8 +18,8 @@ pub struct Opened<'a> {
 
 /// Reads the header of a picture, and checks it against the policy. Nothing is decoded.
 ///
-/// Use it instead of [`process`](crate::process) to learn the size or the memory of a picture before
-/// it is decoded.
+/// Use it instead of [`process`](crate::process) to learn the size or the memory of a picture
+/// before it is decoded.
 ///
 /// ```
 /// use veraicon_picture::{OutputFormat, Policy, encode, open};
@@ -34,9 +34,9 @@ pub struct Opened<'a> {
 /// ```
 ///
 /// # Errors
-/// In this order: [`Error::Policy`] if the policy is invalid, [`Error::TooManyBytes`] if the input is
-/// too long, the errors of [`probe`](crate::probe), [`Error::UnsupportedFormat`] if the policy does not
-/// list the format, and [`Error::TooManyPixels`] if the picture is too large.
+/// In this order: [`Error::Policy`] if the policy is invalid, [`Error::TooManyBytes`] if the input
+/// is too long, the errors of [`probe`](crate::probe), [`Error::UnsupportedFormat`] if the policy
+/// does not list the format, and [`Error::TooManyPixels`] if the picture is too large.
 pub fn open<'a>(bytes: &'a [u8], policy: &'a Policy) -> Result<Opened<'a>, Error> {
     policy.validate()?;
     policy.check_length(bytes)?;
@@ -57,8 +57,8 @@ impl Opened<'_> {
         &self.probed.header
     }
 
-    /// Returns the largest number of bytes that [`shape`](Self::shape) holds at once for this crop: see
-    /// [`Header::peak_memory`].
+    /// Returns the largest number of bytes that [`shape`](Self::shape) holds at once for this crop:
+    /// see [`Header::peak_memory`].
     #[must_use]
     pub fn peak_memory(&self, crop: Option<Crop>) -> u64 {
         self.header().peak_memory(self.policy, crop)

@@ -1,6 +1,7 @@
 use crate::geometry::Square;
 
-/// How stored pixels are turned to stand upright: the eight values of EXIF (table 4 of 2.32).
+/// The transformation from the stored to the upright picture: the eight values of EXIF (2.32,
+/// table 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Orientation {
     /// 1: as stored.
@@ -8,22 +9,22 @@ pub(crate) enum Orientation {
     Upright,
     /// 2: mirrored left to right.
     MirroredHorizontally,
-    /// 3: turned by half.
+    /// 3: turned by 180°.
     HalfTurn,
     /// 4: mirrored top to bottom.
     MirroredVertically,
     /// 5: rows and columns exchanged.
     Transposed,
-    /// 6: to be turned a quarter clockwise.
+    /// 6: must be turned by 90° clockwise.
     QuarterClockwise,
-    /// 7: exchanged about the other diagonal.
+    /// 7: mirrored at the other diagonal.
     Transversed,
-    /// 8: to be turned a quarter anticlockwise.
+    /// 8: must be turned by 90° anticlockwise.
     QuarterAnticlockwise,
 }
 
 impl Orientation {
-    /// From the EXIF value; `None` outside 1 to 8.
+    /// Converts the EXIF value. Returns `None` outside 1 to 8.
     pub(crate) fn from_exif(value: u32) -> Option<Self> {
         Some(match value {
             1 => Self::Upright,
@@ -38,7 +39,7 @@ impl Orientation {
         })
     }
 
-    /// Whether rows become columns.
+    /// Returns true if rows become columns.
     pub(crate) fn exchanges_axes(self) -> bool {
         matches!(
             self,
@@ -49,7 +50,8 @@ impl Orientation {
         )
     }
 
-    /// Width and height as seen, from those as stored; and the reverse, for both are one exchange.
+    /// Converts width and height between the stored and the upright picture. Both directions are
+    /// the same exchange.
     pub(crate) fn dimensions(self, width: u32, height: u32) -> (u32, u32) {
         if self.exchanges_axes() {
             (height, width)
@@ -58,7 +60,8 @@ impl Orientation {
         }
     }
 
-    /// The position, in stored pixels of a `width` × `height` grid, of the upright pixel `x`, `y`.
+    /// Returns the stored position of the upright pixel `x`, `y` in a stored grid of `width` ×
+    /// `height`.
     fn stored(self, x: u32, y: u32, width: u32, height: u32) -> (u32, u32) {
         let right = width.saturating_sub(1);
         let bottom = height.saturating_sub(1);
@@ -74,8 +77,8 @@ impl Orientation {
         }
     }
 
-    /// The square, in pixels of the stored `width` × `height` picture, of an upright square that
-    /// lies inside the upright picture.
+    /// Converts an upright square to the stored picture of `width` × `height` pixels. The square
+    /// must be inside the upright picture.
     pub(crate) fn stored_square(self, square: Square, width: u32, height: u32) -> Square {
         let last = square.size.saturating_sub(1);
         let (ax, ay) = self.stored(square.x, square.y, width, height);
@@ -100,7 +103,7 @@ impl Orientation {
         }
     }
 
-    /// Along a row of the upright square, one walks the stored one in even steps.
+    /// Copies pixels. The pixels of an upright row have equal distances in the stored square.
     fn turn<const CHANNELS: usize>(self, pixels: &[u8], side: u32) -> Vec<u8> {
         let pixels = pixels.as_chunks::<CHANNELS>().0;
         let at = |(x, y): (u32, u32)| y as usize * side as usize + x as usize;

@@ -1,31 +1,31 @@
 use crate::format::Format;
 
-/// What became of a picture.
+/// A processed picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pictures {
-    /// What came in.
+    /// Properties of the input.
     pub source: Source,
-    /// One a configured size, largest first.
+    /// One output per configured size, largest first.
     pub outputs: Vec<Picture>,
 }
 
-/// The picture that came in.
+/// Properties of an input picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Its format.
+    /// The format.
     pub format: Format,
-    /// Width of the upright picture.
+    /// Width of the upright picture, in pixels.
     pub width: u32,
-    /// Height of the upright picture.
+    /// Height of the upright picture, in pixels.
     pub height: u32,
 }
 
-/// One square, encoded.
+/// One encoded square.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// The configured size.
+    /// The configured size, in pixels.
     pub size: u32,
-    /// The real side: the smaller of the size and the source's square.
+    /// The real side, in pixels: the smaller of the size and the side of the kept square.
     pub side: u32,
     /// The encoded picture.
     pub bytes: Vec<u8>,

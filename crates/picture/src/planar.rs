@@ -1,5 +1,5 @@
-//! Pictures as codecs keep them: a plane a component, chroma at its own resolution. They are
-//! resized plane by plane and turned into colours when few samples are left.
+//! Pictures as codecs store them: one plane per component, chroma at its own resolution. They are
+//! resized plane by plane. Colours are converted afterwards, when there are few samples.
 
 use crate::error::Error;
 use crate::jpeg::ColourModel;
@@ -10,30 +10,30 @@ use crate::yuv;
 /// One component.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentPlane {
-    /// Samples a row.
+    /// Samples per row.
     pub(crate) width: u32,
-    /// Rows.
+    /// Number of rows.
     pub(crate) height: u32,
-    /// Of 8 bits, or of 16 with all of their range used.
+    /// Samples of 8 bits, or of 16 bits in their full range.
     pub(crate) samples: Samples,
-    /// Where in this plane the wanted square lies.
+    /// The requested square in this plane.
     pub(crate) crop_box: CropBox,
 }
 
-/// What the components mean. Those of 8 and 16 bits are not mixed.
+/// The meaning of the components. Samples of 8 and 16 bits are not mixed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlanarModel {
     /// One plane.
     Grey(yuv::SampleRange),
     /// Red, green, blue.
     Rgb(yuv::SampleRange),
-    /// Luminance and two differences of colour.
+    /// Luminance and two colour differences.
     Yuv(yuv::Matrix),
-    /// Those of a JPEG, of 8 bits.
+    /// The four components of a CMYK or YCCK JPEG, of 8 bits.
     Jpeg(ColourModel),
 }
 
-/// The components of a picture.
+/// The planes of a picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Planar {
     pub(crate) planes: Vec<ComponentPlane>,
@@ -41,7 +41,7 @@ pub(crate) struct Planar {
 }
 
 impl Planar {
-    /// The wanted square as pixels of `side` × `side`.
+    /// Resizes the requested square to `side` × `side` pixels.
     pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
         let mut resized = planes.into_iter().map(|plane| plane.resize(side));
@@ -113,7 +113,7 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     })
 }
 
-/// Three planes as pixels, of 16 bits if any plane is.
+/// Interleaves three planes. The pixels have 16 bits if any plane has.
 fn interleave_planes(planes: [Raster; 3]) -> Raster {
     let (width, height) = (planes[0].width, planes[0].height);
     let pixels = width as usize * height as usize;
@@ -149,7 +149,7 @@ fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
 mod tests {
     use super::*;
 
-    /// One sample a plane.
+    /// Combines one sample of each plane.
     fn square(model: PlanarModel, samples: &[u8]) -> Samples {
         let crop_box = CropBox {
             x: 0.0,
@@ -178,7 +178,7 @@ mod tests {
             square(PlanarModel::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
-        // The complement of what CMYK stores is turned into luminance, so black there is no ink.
+        // The encoder converts the complement of CMYK to luminance, so black means no ink.
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])

@@ -1,10 +1,10 @@
 use crate::error::Error;
 use crate::format::Format;
 
-/// Largest side a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
+/// Largest side that a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
 const WEBP_MAX_SIDE: u32 = 16_383;
 
-/// What is accepted, and what comes out: plain data.
+/// Limits for inputs, and the form of the outputs. Plain data.
 ///
 /// ```
 /// use veraicon_picture::Policy;
@@ -15,25 +15,25 @@ const WEBP_MAX_SIDE: u32 = 16_383;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Formats that are taken. Default all that this build decodes.
+    /// Accepted formats. The default is all formats that this build decodes.
     pub formats: Vec<Format>,
-    /// Longest input, in bytes. Default 20 MiB.
+    /// Maximum length of the input, in bytes. Default: 20 MiB.
     pub max_bytes: u64,
-    /// Most pixels of the source, as width × height. Default 100 million.
+    /// Maximum number of pixels of the input, width × height. Default: 100 million.
     pub max_pixels: u64,
-    /// Most frames of an animation. Default 2,000.
+    /// Maximum number of frames of an animation. Default: 2,000.
     pub max_frames: u32,
-    /// Most bytes of a colour profile once unpacked; a longer one refuses the picture.
-    /// Default 4 MiB: the profiles of presses reach 3.
+    /// Maximum length of a colour profile after decompression, in bytes. A picture with a longer
+    /// one is refused. Default: 4 MiB, since profiles of printing presses reach 3 MiB.
     pub max_profile_bytes: u64,
-    /// Most pixels decoded in all, over the frames of an animation or the scans of a progressive
-    /// JPEG. Default 1,000 million: a few seconds.
+    /// Maximum number of pixels decoded in total, over the frames of an animation or the scans of
+    /// a progressive JPEG. Default: 1,000 million, a few seconds of work.
     pub max_work: u64,
-    /// Sides of the outputs in pixels, in any order. Default 512, 256, 128, 64.
+    /// Sides of the outputs in pixels, in any order. Default: 512, 256, 128, 64.
     pub sizes: Vec<u32>,
-    /// Format of the outputs. Default WebP.
+    /// Format of the outputs. Default: WebP.
     pub format: OutputFormat,
-    /// Quality of the outputs, 1 to 100. Default 80.
+    /// Quality of the outputs, 1 to 100. Default: 80.
     pub quality: u8,
 }
 
@@ -54,10 +54,11 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Checks that the policy can be followed; [`process`](crate::process) does so by itself.
+    /// Checks that the policy is valid. [`process`](crate::process) and [`open`](crate::open) call
+    /// it.
     ///
     /// # Errors
-    /// [`Error::Policy`] when there are no sizes, one is 0 or above 16,383, or the quality is
+    /// [`Error::Policy`] if there are no sizes, a size is 0 or above 16,383, or the quality is
     /// outside 1 to 100.
     pub fn validate(&self) -> Result<(), Error> {
         if self.sizes.is_empty() {
@@ -80,7 +81,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Refuses an input that is longer than [`max_bytes`](Self::max_bytes).
+    /// Refuses an input longer than [`max_bytes`](Self::max_bytes).
     pub(crate) fn check_length(&self, bytes: &[u8]) -> Result<(), Error> {
         let length = bytes.len() as u64;
         if length > self.max_bytes {
@@ -92,23 +93,23 @@ impl Policy {
         Ok(())
     }
 
-    /// The largest size asked for.
+    /// Returns the largest size.
     pub(crate) fn largest_size(&self) -> u32 {
         self.sizes.iter().copied().max().unwrap_or(1)
     }
 }
 
-/// A format that outputs are encoded in.
+/// A format of outputs.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OutputFormat {
-    /// Lossy WebP, with alpha where the picture has any.
+    /// Lossy WebP, with alpha if the picture has transparent pixels.
     WebP,
 }
 
 impl OutputFormat {
-    /// File name extension, without the dot.
+    /// Returns the file name extension, without the dot.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -116,7 +117,7 @@ impl OutputFormat {
         }
     }
 
-    /// Media type for `Content-Type`.
+    /// Returns the media type for `Content-Type`.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::header::Header;
 
-/// Reads the header of a picture: what it is and how large. Nothing is decoded, and the cost is
-/// small for any input.
+/// Reads the format and the size of a picture from its header. Nothing is decoded, and the cost is
+/// small for every input.
 ///
 /// ```
 /// use veraicon_picture::{Error, Format, probe};
@@ -19,12 +19,12 @@ use crate::header::Header;
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::NotAnImage`], [`Error::UnsupportedFormat`], or
-/// [`Error::Truncated`], [`Error::Damaged`] and [`Error::TooComplex`] when that shows in the header.
+/// [`Error::Truncated`], [`Error::Damaged`] and [`Error::TooComplex`] if the header shows it.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
     read(bytes).map(|probed| probed.header)
 }
 
-/// As [`probe`], and keeps what the decoder needs of the header.
+/// Reads the header like [`probe`], and keeps the parts that the decoder needs.
 pub(crate) fn read(bytes: &[u8]) -> Result<Probed<'_>, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);

@@ -1,8 +1,8 @@
-//! Decoded pixels on their way to the resizer.
+//! Interleaved pixels between the decoder and the resizer.
 
 use crate::geometry::Square;
 
-/// What the channels of a pixel are.
+/// The channels of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
@@ -14,7 +14,7 @@ pub(crate) enum Channels {
 }
 
 impl Channels {
-    /// Samples a pixel.
+    /// Returns the number of samples per pixel.
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -24,7 +24,7 @@ impl Channels {
         }
     }
 
-    /// Whether the last channel is alpha.
+    /// Returns true if the last channel is alpha.
     pub(crate) fn has_alpha(self) -> bool {
         matches!(self, Self::GreyAlpha | Self::Rgba)
     }
@@ -38,7 +38,7 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// As 16 bits, the range of which they use all.
+    /// Converts samples to 16 bits in their full range.
     pub(crate) fn into_sixteen(self) -> Vec<u16> {
         match self {
             Self::Eight(samples) => samples
@@ -59,8 +59,8 @@ pub(crate) struct Raster {
     pub(crate) samples: Samples,
 }
 
-/// The part of a raster that becomes the output, in its pixels. Fractional, since the raster may
-/// be a reduced picture.
+/// The part of a raster that becomes the output, in pixels of the raster. It may be fractional,
+/// since the raster may be a reduced picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CropBox {
     pub(crate) x: f64,
@@ -70,8 +70,8 @@ pub(crate) struct CropBox {
 }
 
 impl CropBox {
-    /// The `square` of a picture of `width` × `height`, where it lies in a raster that shows all
-    /// of that picture with `columns` × `rows` pixels.
+    /// Converts a `square` of a picture of `width` × `height` pixels to a raster of the whole
+    /// picture with `columns` × `rows` pixels.
     pub(crate) fn scaled(
         square: Square,
         (width, height): (u32, u32),
@@ -88,7 +88,7 @@ impl CropBox {
         .inside(columns, rows)
     }
 
-    /// The window without what rounding put outside `columns` × `rows`.
+    /// Removes the part of the window that rounding put outside `columns` × `rows`.
     fn inside(self, columns: u32, rows: u32) -> Self {
         Self {
             width: self.width.min(f64::from(columns) - self.x),

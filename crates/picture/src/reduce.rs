@@ -1,5 +1,5 @@
-//! Reducing a picture by a whole factor while its rows arrive, so that no decoder needs to hold
-//! a full frame: a box filter that precedes the Lanczos filter of [`crate::resize`].
+//! Reduction by a whole factor while rows arrive: a box filter before the Lanczos filter of
+//! [`crate::resize`]. Because of it, no decoder needs to hold a full frame.
 
 use std::ops::{AddAssign, Mul};
 
@@ -22,10 +22,11 @@ pub(crate) fn min_side(side: u32) -> u32 {
     (f64::from(side) * MARGIN).ceil() as u32
 }
 
-/// Largest factor: a band of this many rows of 8-bit colour times alpha still fits 32 bits.
+/// Maximum factor. The sum of this many rows and columns of 8-bit colour × alpha fits in 32 bits.
 const MAX_FACTOR: u32 = 4096;
 
-/// The largest whole factor by which a square of `size` may be reduced for outputs of `side`.
+/// Returns the largest whole factor by which a square of `size` may be reduced for outputs of
+/// `side`.
 pub(crate) fn factor(size: u32, side: u32) -> u32 {
     let wanted = u64::from(side.max(1)) * MARGIN_TENTHS;
     let factor = u64::from(size) * 10 / wanted;
@@ -42,15 +43,15 @@ pub(crate) fn max_reduced_side(size: u32, side: u32) -> u64 {
     u64::from(size).min(twice_margin.div_ceil(10) + 1)
 }
 
-/// A sample of 8 or 16 bits, and the sum of a band of them.
+/// A sample of 8 or 16 bits, and the type of the sum of a band of them.
 pub(crate) trait Sample: Copy + Into<Self::Sum> {
-    /// Holds `MAX_FACTOR` products of two samples.
+    /// Type that holds the sum of `MAX_FACTOR` products of two samples.
     type Sum: Copy + Default + AddAssign + Mul<Output = Self::Sum> + Into<u64>;
 
-    /// A mean, which fits by its nature.
+    /// Converts a mean to a sample. A mean always fits.
     fn from_mean(mean: u64) -> Self;
 
-    /// A row's worth and more as the samples of a raster.
+    /// Converts rows of samples to the samples of a raster.
     fn into_samples(samples: Vec<Self>) -> Samples;
 }
 
@@ -78,23 +79,23 @@ impl Sample for u16 {
     }
 }
 
-/// Takes the rows of a picture from the top and keeps its square, reduced.
+/// Receives the rows of a picture from the top, and keeps its square in reduced size.
 pub(crate) struct Reducer<S: Sample> {
     square: Square,
     channels: Channels,
     factor: usize,
-    /// Row of the picture that comes next.
+    /// Number of the next row.
     next: u32,
-    /// Over the rows of the current band, the sum of each sample of the square. Colours are
-    /// weighted by alpha where there is any.
+    /// Sums of the samples of the square over the rows of the current band. Colours are weighted by
+    /// alpha, if there is alpha.
     sums: Vec<S::Sum>,
-    /// Rows in `sums`.
+    /// Number of rows in `sums`.
     rows: usize,
     samples: Vec<S>,
 }
 
 impl<S: Sample> Reducer<S> {
-    /// For a picture whose `square` becomes outputs of at most `side`.
+    /// Makes a reducer for a picture whose `square` becomes outputs of at most `side`.
     pub(crate) fn new(square: Square, side: u32, channels: Channels) -> Self {
         let factor = factor(square.size, side) as usize;
         let reduced = (square.size as usize).div_ceil(factor);
@@ -114,7 +115,7 @@ impl<S: Sample> Reducer<S> {
         }
     }
 
-    /// Takes the next row, all of its width.
+    /// Receives the next row in its full width.
     pub(crate) fn push(&mut self, row: &[S]) {
         let y = self.next;
         self.next += 1;
@@ -137,13 +138,13 @@ impl<S: Sample> Reducer<S> {
         }
     }
 
-    /// Rows taken so far.
+    /// Returns the number of rows received so far.
     pub(crate) fn rows(&self) -> u32 {
         self.next
     }
 
-    /// The reduced square, and where in it the wanted one lies: all of it, but for a fraction of
-    /// the last column and row when the factor does not divide the side.
+    /// Returns the reduced square and the requested part of it. The part is all of it, except a
+    /// fraction of the last column and row if the factor does not divide the side.
     pub(crate) fn finish(self) -> (Raster, CropBox) {
         let side = self
             .square
@@ -193,7 +194,7 @@ impl<S: Sample> Reducer<S> {
         }
     }
 
-    /// Turns the band into one row of means.
+    /// Converts the band to one row of means.
     fn emit(&mut self) {
         let count = self.channels.count();
         for block in self.sums.chunks(self.factor * count) {
@@ -228,7 +229,7 @@ impl<S: Sample> Reducer<S> {
     }
 }
 
-/// Division by a count as a multiplication, since there is one a sample.
+/// A division by a count, done as a multiplication because there is one per sample.
 #[derive(Clone, Copy)]
 struct Reciprocal(u64);
 
@@ -238,8 +239,8 @@ impl Reciprocal {
         Self(((1 << 32) + count / 2) / count)
     }
 
-    /// `total / count`, rounded: `total` is at most 16 bits times the count, so that the product
-    /// stays below 2⁴⁹.
+    /// Returns `total / count`, rounded. `total` is at most 16 bits × count, so the product is
+    /// below 2⁴⁹.
     fn mean(self, total: u64) -> u64 {
         (total * self.0 + (1 << 31)) >> 32
     }

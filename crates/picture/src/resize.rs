@@ -1,4 +1,5 @@
-//! Resizing with Lanczos: <https://en.wikipedia.org/wiki/Lanczos_resampling>, three lobes.
+//! Resizing with a Lanczos filter of three lobes
+//! (<https://en.wikipedia.org/wiki/Lanczos_resampling>).
 
 use std::cell::RefCell;
 
@@ -11,11 +12,11 @@ use crate::raster::{Channels, CropBox, Raster, Samples};
 const FAILED: Error = Error::Encoder { what: "resize" };
 
 thread_local! {
-    /// Keeps its buffers between pictures: fresh pages cost more than the filter.
+    /// One resizer per thread. It keeps its buffers, since new pages cost more than the filter.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// The `window` of a raster as a square of `side`. Colours are weighted by alpha.
+/// Resizes the `window` of a raster to `side` × `side` pixels. Colours are weighted by alpha.
 pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(

@@ -1,18 +1,19 @@
-//! Luminance and differences of colour, to RGB (ITU-T H.273, section 8.3).
+//! Conversion of luminance and colour differences to RGB (ITU-T H.273, section 8.3).
 
 use crate::raster::{Raster, Samples};
 
-/// How sample values stand for shares of full.
+/// The range of sample values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampleRange {
-    /// Bits a sample, 8 to 16. With more than 8, samples are the upper bits of 16.
+    /// Bits per sample, 8 to 16. Samples of more than 8 bits are the upper bits of 16.
     pub(crate) bits: u8,
-    /// Whether all values are used, or 16 to 235 of 255 (chroma to 240).
+    /// Whether the full range is used, and not only 16 to 235 of 255 (chroma: 16 to 240).
     pub(crate) full: bool,
 }
 
 impl SampleRange {
-    /// Factor and offset from a sample to a share of luminance, or of any component of RGB.
+    /// Returns the factor and offset from a sample to luminance, or to a component of RGB, from 0
+    /// to 1.
     fn luminance(self) -> (f32, f32) {
         if self.full {
             return (1.0 / self.max_sample(), 0.0);
@@ -20,7 +21,7 @@ impl SampleRange {
         (1.0 / (219.0 * self.step()), -16.0 / 219.0)
     }
 
-    /// Factor and offset from a sample to a difference of colour about 0.
+    /// Returns the factor and offset from a sample to a colour difference, from -0.5 to 0.5.
     fn chroma(self) -> (f32, f32) {
         if self.full {
             let factor = 1.0 / self.max_sample();
@@ -29,12 +30,12 @@ impl SampleRange {
         (1.0 / (224.0 * self.step()), -128.0 / 224.0)
     }
 
-    /// What 1 of 8 bits amounts to in a sample.
+    /// Returns the value in a sample of one step of 8 bits.
     fn step(self) -> f32 {
         if self.bits == 8 { 1.0 } else { 256.0 }
     }
 
-    /// The largest sample.
+    /// Returns the largest sample.
     fn max_sample(self) -> f32 {
         if self.bits == 8 {
             255.0
@@ -43,7 +44,7 @@ impl SampleRange {
         }
     }
 
-    /// Stretches samples to all of their 8 or 16 bits.
+    /// Stretches samples to the full range of 8 or 16 bits.
     pub(crate) fn to_full_range(self, samples: &mut Samples) {
         match samples {
             Samples::Eight(_) if self.full => {}
@@ -60,9 +61,9 @@ impl SampleRange {
     }
 }
 
-/// A sample that can be a share of full.
+/// A sample that can be made from a value of 0 to 1.
 pub(crate) trait NormalisedSample: Copy + Into<f32> {
-    /// Clamped to 0 and 1.
+    /// Converts a value, clamped to 0 and 1.
     fn from_normalised(share: f32) -> Self;
 }
 
@@ -99,7 +100,7 @@ pub(crate) struct Matrix {
 enum MatrixKind {
     /// Weights of red and blue in luminance.
     Weights { red: f32, blue: f32 },
-    /// Green against magenta, orange against cyan.
+    /// YCgCo: differences of green and magenta, and of orange and cyan.
     YCgCo,
 }
 
@@ -109,7 +110,7 @@ const BT601: MatrixKind = MatrixKind::Weights {
 };
 
 impl Matrix {
-    /// BT.601 in 16 to 235: what VP8 means (RFC 6386, section 9.2).
+    /// BT.601 in the limited range, as VP8 defines it (RFC 6386, section 9.2).
     pub(crate) const VP8: Self = Self {
         kind: BT601,
         range: SampleRange {
@@ -118,7 +119,8 @@ impl Matrix {
         },
     };
 
-    /// By code point (table 4). Those that no browser knows, and "unspecified", are BT.601.
+    /// Returns the equations of a code point (table 4). Unspecified code points, and those that no
+    /// browser knows, are BT.601.
     pub(crate) fn from_code_point(code: u8, range: SampleRange) -> Self {
         let kind = match code {
             1 => MatrixKind::Weights {
@@ -143,7 +145,7 @@ impl Matrix {
         Self { kind, range }
     }
 
-    /// Turns three interleaved components into red, green and blue.
+    /// Converts three interleaved components to red, green and blue.
     pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
         match &mut raster.samples {
             Samples::Eight(samples) => self.convert_eight(samples),
@@ -152,7 +154,8 @@ impl Matrix {
         raster
     }
 
-    /// By tables of what each value of each component adds, with 16 bits of fraction.
+    /// Converts with tables of the contribution of each value, with 16 fractional bits. A table is
+    /// faster than arithmetic for 8-bit samples.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -194,7 +197,7 @@ impl Matrix {
     }
 }
 
-/// What each difference adds to red, green and blue; luminance adds itself.
+/// Contributions of each colour difference to red, green and blue. Luminance is added unchanged.
 struct Equations {
     first: [f32; 3],
     second: [f32; 3],

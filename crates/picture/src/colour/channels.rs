@@ -2,7 +2,7 @@
 
 use crate::raster::{Channels, Raster, Samples};
 
-/// With grey and ink turned into red, green and blue.
+/// Converts grey and inks to red, green and blue.
 pub(super) fn to_rgb_layout(raster: Raster) -> Raster {
     let channels = if raster.channels.has_alpha() {
         Channels::Rgba
@@ -56,7 +56,7 @@ fn expand_channels<S: Copy>(
     }
 }
 
-/// `sample × 255 / 65535`, rounded: 65535 is 257 × 255.
+/// Returns `sample × 255 / 65535`, rounded. 65535 is 257 × 255.
 pub(super) fn round_to_eight(sample: u16) -> u8 {
     u8::try_from((u32::from(sample) + 128) / 257).unwrap_or(u8::MAX)
 }

@@ -1,5 +1,5 @@
-//! High dynamic range to sRGB: a picture in PQ or HLG (ITU-R BT.2100) would be far too dark or
-//! burnt out if its curve were merely undone.
+//! Conversion of high dynamic range (PQ and HLG, ITU-R BT.2100) to sRGB. Without tone mapping, such
+//! pictures would be far too dark or overexposed.
 
 use crate::raster::{Raster, Samples};
 
@@ -8,12 +8,12 @@ use super::space::CodePoints;
 
 /// Luminance of a white page in an HDR picture, in cd/m² (ITU-R BT.2408, section 2).
 const WHITE: f32 = 203.0;
-/// Luminance that becomes full white, in cd/m²: what HDR pictures are graded for.
+/// Luminance that becomes full white, in cd/m². HDR pictures are graded for it.
 const PEAK: f32 = 1000.0;
 /// Code point of HLG.
 const HLG: u8 = 18;
 
-/// RGB or RGBA of 8 bits, from RGB or RGBA samples.
+/// Converts RGB or RGBA samples to RGB or RGBA of 8 bits in sRGB.
 pub(super) fn to_srgb(raster: Raster, points: CodePoints) -> Vec<u8> {
     let has_alpha = raster.channels.has_alpha();
     let Raster { samples, .. } = raster;
@@ -54,13 +54,14 @@ fn pixel(samples: [u16; 3], curve: &Curve, matrix: &[[f32; 3]; 3]) -> [u8; 3] {
     linear.map(|light| encode(light * scale))
 }
 
-/// Extended Reinhard: dark tones stay, `PEAK` becomes 1. In units of `WHITE`.
+/// Maps luminance with the extended Reinhard operator: dark tones stay, `PEAK` becomes 1. In units
+/// of `WHITE`.
 fn tone_map(light: f32) -> f32 {
     const MAX: f32 = PEAK / WHITE;
     light * (1.0 + light / (MAX * MAX)) / (1.0 + light)
 }
 
-/// The curve of sRGB (IEC 61966-2-1).
+/// Applies the curve of sRGB (IEC 61966-2-1).
 fn encode(light: f32) -> u8 {
     let light = light.clamp(0.0, 1.0);
     let share = if light <= 0.003_130_8 {
@@ -77,7 +78,7 @@ fn encode(light: f32) -> u8 {
     level
 }
 
-/// From samples to light in units of `WHITE`.
+/// Converts samples to light in units of `WHITE`.
 enum Curve {
     Pq,
     Hlg,
@@ -107,7 +108,7 @@ impl Curve {
     }
 }
 
-/// The PQ curve, of 10,000 cd/m² (BT.2100, table 4).
+/// Applies the PQ curve, whose peak is 10,000 cd/m² (BT.2100, table 4).
 fn pq(sample: f32) -> f32 {
     const M1: f32 = 2610.0 / 16_384.0;
     const M2: f32 = 2523.0 / 4096.0 * 128.0;
@@ -118,7 +119,7 @@ fn pq(sample: f32) -> f32 {
     ((root - C1).max(0.0) / (C2 - C3 * root)).powf(1.0 / M1)
 }
 
-/// The inverse of the HLG curve, to scene light of 0 to 1 (BT.2100, table 5).
+/// Inverts the HLG curve. Returns scene light from 0 to 1 (BT.2100, table 5).
 fn hlg(sample: f32) -> f32 {
     const A: f32 = 0.178_832_77;
     const B: f32 = 1.0 - 4.0 * A;

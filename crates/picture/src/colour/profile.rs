@@ -1,4 +1,4 @@
-//! What a colour space says, as a profile that can be converted from.
+//! Profiles made from the description of a colour space.
 
 use moxcms::{
     Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile,
@@ -11,19 +11,19 @@ use super::space::{CodePoints, ColourSpace, GamaChrm};
 const UNSPECIFIED: u8 = 2;
 /// Primaries of BT.709, which are those of sRGB.
 const BT709: u8 = 1;
-/// Curves that are shown as sRGB's is: BT.709, unspecified, BT.601, xvYCC, BT.1361, sRGB itself,
-/// BT.2020. They describe cameras; what a display does is alike for all.
+/// Curves that are displayed like that of sRGB: BT.709, unspecified, BT.601, xvYCC, BT.1361, sRGB
+/// itself, BT.2020. They describe cameras; displays treat them alike.
 const SRGB_ALIKE: [u8; 8] = [1, 2, 6, 11, 12, 13, 14, 15];
 /// Curves of high dynamic range: PQ and HLG (BT.2100).
 const HDR: [u8; 2] = [16, 18];
 
 impl CodePoints {
-    /// Whether the transfer is of high dynamic range.
+    /// Returns true if the transfer curve has a high dynamic range.
     pub(crate) fn is_hdr(self) -> bool {
         HDR.contains(&self.transfer)
     }
 
-    /// The profile; `None` for sRGB itself and for points that mean nothing.
+    /// Returns the profile, or `None` for sRGB itself and for undefined code points.
     fn profile(self) -> Option<ColorProfile> {
         let like_srgb = SRGB_ALIKE.contains(&self.transfer);
         if like_srgb && matches!(self.primaries, BT709 | UNSPECIFIED) {
@@ -46,11 +46,11 @@ impl CodePoints {
             matrix_coefficients: MatrixCoefficients::Identity,
             full_range: true,
         });
-        // Points without numbers leave it without curves.
+        // A code point without numbers gives a profile without curves.
         profile.red_trc.is_some().then_some(profile)
     }
 
-    /// Linear light of these primaries to that of sRGB.
+    /// Returns the matrix from linear light of these primaries to linear sRGB.
     pub(super) fn to_linear_srgb(self) -> [[f32; 3]; 3] {
         let linear = Self {
             transfer: 13,
@@ -66,7 +66,7 @@ impl CodePoints {
 }
 
 impl GamaChrm {
-    /// The profile; `None` when the numbers make no sense.
+    /// Returns the profile, or `None` if the numbers are invalid.
     fn profile(self) -> Option<ColorProfile> {
         let mut profile = ColorProfile::new_srgb();
         profile.cicp = None;
@@ -100,7 +100,7 @@ impl GamaChrm {
 }
 
 impl ColourSpace<'_> {
-    /// The profile to convert from; `None` when there is nothing to convert.
+    /// Returns the profile to convert from, or `None` if there is nothing to convert.
     pub(super) fn profile(&self) -> Option<ColorProfile> {
         match self {
             Self::Srgb => None,

@@ -1,18 +1,18 @@
-//! Descriptions of colour spaces.
+//! Descriptions of colour spaces, as pictures contain them.
 
 use std::borrow::Cow;
 
-/// The space that a picture's samples are in.
+/// The colour space of a picture's samples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum ColourSpace<'a> {
-    /// IEC 61966-2-1, which is also what an untagged picture is taken for.
+    /// IEC 61966-2-1. Pictures without a description count as sRGB too.
     #[default]
     Srgb,
-    /// What an ICC profile says.
+    /// An ICC profile.
     Icc(Cow<'a, [u8]>),
-    /// What code points say.
+    /// Code points.
     CodePoints(CodePoints),
-    /// What the gAMA and cHRM chunks of a PNG say.
+    /// The gAMA and cHRM chunks of a PNG.
     GamaChrm(GamaChrm),
 }
 
@@ -23,11 +23,11 @@ pub(crate) struct CodePoints {
     pub(crate) transfer: u8,
 }
 
-/// A space by its numbers, in 100,000ths as PNG stores them.
+/// Gamma and chromaticities, in units of 1/100,000 as PNG stores them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GamaChrm {
-    /// Exponent of the encoding; without one, the curve is that of sRGB.
+    /// Exponent of the encoding. Without it, the curve is that of sRGB.
     pub(crate) gamma: Option<u32>,
-    /// x and y of white, red, green, blue; without them, those of sRGB.
+    /// x and y of white, red, green and blue. Without them, those of sRGB apply.
     pub(crate) chromaticities: Option<[(u32, u32); 4]>,
 }

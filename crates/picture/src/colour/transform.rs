@@ -1,5 +1,5 @@
-//! Transforms between profiles, kept between pictures: making one costs more than using it, and
-//! most pictures carry one of a few profiles.
+//! Cache of colour transforms. Making a transform costs more than applying it, and most pictures
+//! contain one of a few profiles.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use super::channels::{round_to_eight, to_rgb_layout};
 use super::space::ColourSpace;
 use crate::raster::{Channels, Raster, Samples};
 
-/// Transforms kept a thread. Those of table profiles take a megabyte or two each.
+/// Number of transforms that a thread keeps. Those of table profiles take one or two megabytes.
 const MAX_CACHED: usize = 8;
-/// Profiles above this size are those of presses: rare, and not worth keeping.
+/// Maximum size of a profile whose transform is kept. Larger ones are of printing presses, and
+/// rare.
 const MAX_CACHED_PROFILE_BYTES: usize = 64 << 10;
 
 #[derive(Clone)]
 struct Transform {
-    /// Whether it takes grey pixels as they are, or expanded to three channels.
+    /// Whether grey pixels are expanded to three channels first.
     takes_grey: bool,
     executor: Executor,
 }
@@ -38,12 +39,12 @@ struct Key {
 }
 
 thread_local! {
-    /// Most recently used last.
+    /// The cached transforms. The most recently used one is last.
     static TRANSFORMS: RefCell<Vec<(Key, Transform)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The raster in sRGB, as RGB or RGBA; `None` when there is nothing to convert, or the profile is
-/// broken or made for another kind of picture.
+/// Converts a raster to sRGB, as RGB or RGBA. Returns `None` if there is nothing to convert, or the
+/// profile is broken or made for other channels.
 pub(super) fn apply(raster: &Raster, space: &ColourSpace<'_>) -> Option<Vec<u8>> {
     let sixteen = matches!(raster.samples, Samples::Sixteen(_));
     let transform = cached(space, raster.channels, sixteen)?;
@@ -102,7 +103,7 @@ fn cached(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<
 
 fn new_transform(space: &ColourSpace<'_>, channels: Channels, sixteen: bool) -> Option<Transform> {
     let source = space.profile()?;
-    // Four inks without alpha travel under the layout of four samples.
+    // moxcms has no layout for CMYK. Its layout of four samples has the same memory order.
     let (from, to) = match (source.color_space, channels) {
         (DataColorSpace::Gray, Channels::Grey) => (Layout::Gray, Layout::Rgb),
         (DataColorSpace::Gray, Channels::GreyAlpha) => (Layout::GrayAlpha, Layout::Rgba),

@@ -1,4 +1,4 @@
-//! JPEG (ITU-T T.81): from the scaled decoder's planes to pixels.
+//! JPEG (ITU-T T.81), decoded to planes by the scaled decoder in [`crate::jpeg`].
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -17,15 +17,16 @@ use crate::planar::{self, Planar, PlanarModel};
 use crate::policy::Policy;
 use crate::raster::{CropBox, Samples};
 
-/// What a block of a scan costs, in pixels of [`Policy::max_work`].
+/// Cost of one block of a scan, in pixels of [`Policy::max_work`].
 const WORK_PER_BLOCK: u64 = 8;
 
 thread_local! {
-    /// Its buffers go from one picture to the next: fresh pages are a third of a decode's cost.
+    /// One decoder per thread. It keeps its buffers, since new pages are a third of the cost of a
+    /// decode.
     static DECODER: RefCell<Decoder> = RefCell::default();
 }
 
-/// Reads a file up to its first scan.
+/// Reads the file up to its first scan.
 pub(super) fn read(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     jpeg::open(bytes)
 }
@@ -86,8 +87,8 @@ impl<'a> FormatDecoder<'a> for Jpeg<'a> {
     }
 }
 
-/// A plane with the square's place in it. Samples right of the picture's edge are left in the rows,
-/// outside the square.
+/// Converts a decoded plane, and locates the square in it. Rows keep samples right of the picture's
+/// edge, which are outside the square.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

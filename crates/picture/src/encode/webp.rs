@@ -1,4 +1,4 @@
-//! WebP by libwebp: the only place that calls its encoder.
+//! WebP encoder. The only file that calls the encoder of libwebp.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::ffi::c_int;
@@ -9,24 +9,24 @@ use libwebp_sys as ffi;
 use crate::colour::SrgbSquare;
 use crate::error::Error;
 
-/// Side up to which colour is halved by "sharp YUV", which minds what halving does to brightness.
-/// There a single pixel of a thin line counts; beyond it takes as long as all else.
+/// Maximum side for "sharp YUV", a chroma subsampling that preserves brightness. In small pictures
+/// a thin line of one pixel is visible. In larger ones it would take as long as the whole rest.
 const TINY: u32 = 128;
-/// Side up to which a square is small enough for effort.
+/// Maximum side of a small square, which gets the slower method.
 const SMALL: u32 = 256;
 /// libwebp's method, 0 to 6, for small squares.
 const SMALL_METHOD: c_int = 5;
-/// The method beyond that, which decides by distortion alone and so takes half the time; and
-/// the strength of the loop filter, 0 to 100, that makes good for part of what this loses. At equal
-/// SSIMULACRA2 the four default sizes together are 2 to 6 % larger than with method 4, the default;
-/// with method 2 throughout and the default filter 4 to 11 % (`examples/effort.rs`).
+/// Method for larger squares, and the strength of the loop filter, 0 to 100. The method decides by
+/// distortion alone and takes half the time; the filter recovers a part of the loss. At equal
+/// SSIMULACRA2 the four default sizes are together 2 to 6 % larger than with method 4, the default.
+/// With method 2 for all sizes and the default filter it is 4 to 11 % (`examples/effort.rs`).
 const LARGE_METHOD: c_int = 2;
 const LARGE_FILTER: c_int = 80;
-/// What is added to the quality, 0 to 100, of all that is not tiny, so that a number stands for no
-/// less than it does with method 4 throughout.
+/// Added to the quality, 0 to 100, of all but tiny squares. So a quality means at least what it
+/// means with method 4.
 const GAIN: f32 = 1.0;
 
-/// A lossy WebP with no chunks but those of the picture.
+/// Encodes a lossy WebP that has only the chunks of the picture.
 pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error> {
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
     config.quality = f32::from(quality);
@@ -61,7 +61,7 @@ const fn failed(what: &'static str) -> Error {
 struct PictureGuard(ffi::WebPPicture);
 
 impl PictureGuard {
-    /// Pixels in red, green and blue where `use_argb` is 1, else with halved colour.
+    /// Imports pixels: as red, green and blue if `use_argb` is 1, otherwise with subsampled chroma.
     fn new(square: &SrgbSquare, use_argb: c_int) -> Result<Self, Error> {
         let side = c_int::try_from(square.side).map_err(|_| failed("side"))?;
         let channels = square.channels();

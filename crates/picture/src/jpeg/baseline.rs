@@ -56,8 +56,8 @@ const OVERLONG: Fault = Fault::Corrupt("more than 64 coefficients in a block");
 impl DcDecoder {
     /// Builds the tables. Returns `None` if the specification is invalid.
     pub(super) fn new(specification: &HuffmanSpecification) -> Option<Self> {
-        // A DC symbol is the number of value bits: up to 11 for samples of 8 bits (T.81 F.1.2.1), up
-        // to 15 for samples of 12 bits (F.1.5). libjpeg also accepts up to 15.
+        // A DC symbol is the number of value bits: up to 11 for samples of 8 bits (T.81 F.1.2.1),
+        // up to 15 for samples of 12 bits (F.1.5). libjpeg also accepts up to 15.
         if specification.symbols.iter().any(|&size| size > 15) {
             return None;
         }
@@ -126,8 +126,8 @@ impl AcDecoder {
                         Err(OVERLONG)
                     };
                 }
-                // ZRL (16 zeros) stores its last zero here. The block is zeroed already, so a test for
-                // ZRL would only cost time.
+                // ZRL (16 zeros) stores its last zero here. The block is zeroed already, so a test
+                // for ZRL would only cost time.
                 coefficients[position::<N>(next - 1)] = entry.value();
             } else {
                 let (length, steps, size) = if entry.has_symbol() {
@@ -283,8 +283,8 @@ fn decode_mcu<const N: usize>(
     let (across, down) = component.blocks_per_mcu;
     for row in 0..down {
         for column in 0..across {
-            // DC values are coded as differences, so the DC of skipped blocks is needed too. Invalid
-            // data can overflow the sum; it wraps, and `wrap` keeps 16 bits.
+            // DC values are coded as differences, so the DC of skipped blocks is needed too.
+            // Invalid data can overflow the sum; it wraps, and `wrap` keeps 16 bits.
             let difference = component.dc.difference(bits, window)?;
             *predictor = predictor.wrapping_add(difference);
             if !is_kept {

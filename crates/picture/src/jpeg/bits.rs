@@ -4,8 +4,8 @@ use super::window::{WINDOW, Window};
 
 /// Position in a window of unstuffed bytes, with a buffer of the next bits.
 ///
-/// [`refill`](Self::refill) has no branch. It is variant 4 of Fabian Giesen, "Reading bits in far too
-/// many ways (part 2)" (2018).
+/// [`refill`](Self::refill) has no branch. It is variant 4 of Fabian Giesen, "Reading bits in far
+/// too many ways (part 2)" (2018).
 #[derive(Clone, Copy, Default)]
 pub(super) struct BitReader {
     /// Next bits, left-aligned.
@@ -23,8 +23,8 @@ impl BitReader {
     /// Makes at least [`REFILLED`](Self::REFILLED) bits available.
     #[inline(always)]
     pub(super) fn refill(&mut self, window: &Window) {
-        // The mask lets the compiler drop the bounds check. It changes no position: the source moves
-        // the window before the position can reach its end.
+        // The mask lets the compiler drop the bounds check. It changes no position: the source
+        // moves the window before the position can reach its end.
         let start = self.position & (WINDOW - 1);
         let mut word = [0; 8];
         word.copy_from_slice(&window[start..start + 8]);

@@ -30,9 +30,9 @@ impl ColourModel {
 
     /// Combines planes, one per component, into interleaved pixels.
     ///
-    /// The pixels are grey, RGB, or the amounts of four inks, where 255 is full ink. `pixels` is cleared
-    /// first. It gets one pixel per sample of the shortest plane, or none if there are fewer planes
-    /// than [`channels`](Self::channels).
+    /// The pixels are grey, RGB, or the amounts of four inks, where 255 is full ink. `pixels` is
+    /// cleared first. It gets one pixel per sample of the shortest plane, or none if there are
+    /// fewer planes than [`channels`](Self::channels).
     pub fn combine(self, planes: &[&[u8]], pixels: &mut Vec<u8>) {
         pixels.clear();
         let count = planes.iter().map(|plane| plane.len()).min().unwrap_or(0);
@@ -65,9 +65,9 @@ impl ColourModel {
                     *pixel = [c, m, y, k].map(|stored| 255 - stored);
                 }
             }
-            // Before the conversion to YCbCr, an encoder complements the stored C, M and Y. These are
-            // 255 − ink, so the RGB values are the amounts of ink. K is stored as 255 − ink without a
-            // conversion.
+            // Before the conversion to YCbCr, an encoder complements the stored C, M and Y. These
+            // are 255 − ink, so the RGB values are the amounts of ink. K is stored as 255 − ink
+            // without a conversion.
             (Self::Ycck, [y, cb, cr, k, ..]) => {
                 for (pixel, (((&y, &cb), &cr), &k)) in pixels
                     .as_chunks_mut()
@@ -121,13 +121,14 @@ fn convert(y: &[u8], cb: &[u8], cr: &[u8], pixels: &mut [u8]) {
     }
 }
 
-/// Converts YCbCr to RGB (ITU-T T.871 clause 7), with 16 fractional bits and the rounding of libjpeg.
+/// Converts YCbCr to RGB (ITU-T T.871 clause 7), with 16 fractional bits and the rounding of
+/// libjpeg.
 #[inline(always)]
 fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     const HALF: i32 = 1 << 15;
-    // The factors are 1.402, -0.344136, -0.714136 and 1.772, times 65,536. Multiples of 1 are taken out
-    // of them (1.402 = 1 + 0.402, -0.714136 = -1 + 0.285864, 1.772 = 2 - 0.228). The rest fits into 16
-    // bits, which vector instructions multiply fastest, and the sums stay the same.
+    // The factors are 1.402, -0.344136, -0.714136 and 1.772, times 65,536. Multiples of 1 are taken
+    // out of them (1.402 = 1 + 0.402, -0.714136 = -1 + 0.285864, 1.772 = 2 - 0.228). The rest fits
+    // into 16 bits, which vector instructions multiply fastest, and the sums stay the same.
     let (y, cb, cr) = (i32::from(y), i32::from(cb) - 128, i32::from(cr) - 128);
     [
         y + cr + ((26345 * cr + HALF) >> 16),

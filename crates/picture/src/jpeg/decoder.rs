@@ -10,7 +10,8 @@ use super::progressive::CoefficientStore;
 use super::window::{WINDOW, Window};
 use crate::error::Error;
 
-/// Maximum number of bytes that a [`Decoder`] keeps between two decodes, besides its window of 32 KiB.
+/// Maximum number of bytes that a [`Decoder`] keeps between two decodes, besides its window of 32
+/// KiB.
 ///
 /// A photo of 12 megapixels needs 5 MiB.
 pub const RETAINED: usize = 6 << 20;
@@ -51,15 +52,15 @@ impl Decoder {
 
     /// Decodes a file at `scale`.
     ///
-    /// Only the MCUs that intersect `region` are transformed and returned. The entropy-coded data of
-    /// the whole picture is still parsed and checked.
+    /// Only the MCUs that intersect `region` are transformed and returned. The entropy-coded data
+    /// of the whole picture is still parsed and checked.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the data ends before the picture is complete, [`Error::Damaged`] if it
-    /// is invalid, [`Error::TooComplex`] if it exceeds `limits`. [`Error::UnsupportedFormat`] for
-    /// arithmetic-coded, lossless and hierarchical files, for samples of other than 8 bits, and for
-    /// other than 1, 3 or 4 components. [`Error::Empty`] or [`Error::NotAnImage`] if `bytes` is no
-    /// JPEG.
+    /// [`Error::Truncated`] if the data ends before the picture is complete, [`Error::Damaged`] if
+    /// it is invalid, [`Error::TooComplex`] if it exceeds `limits`. [`Error::UnsupportedFormat`]
+    /// for arithmetic-coded, lossless and hierarchical files, for samples of other than 8 bits, and
+    /// for other than 1, 3 or 4 components. [`Error::Empty`] or [`Error::NotAnImage`] if `bytes` is
+    /// no JPEG.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -81,8 +82,8 @@ impl Decoder {
         region: Option<Region>,
         limits: &Limits,
     ) -> Result<Planes, Error> {
-        // N is a constant in each copy of the decoder, so the loops over its samples are unrolled and
-        // the number of kept coefficients is known at compile time.
+        // N is a constant in each copy of the decoder, so the loops over its samples are unrolled
+        // and the number of kept coefficients is known at compile time.
         let result = match scale {
             Scale::Eighth => self.run::<1>(opened, scale, region, limits),
             Scale::Quarter => self.run::<2>(opened, scale, region, limits),

@@ -34,8 +34,8 @@ type ScanResult = Result<BitReader, ScanError>;
 
 /// Defines a method that calls `$decode`, in the version for the features of the processor.
 ///
-/// `$select` is the argument for [`Select`](super::select::Select), if `$decode` needs one. Its type
-/// differs between the two versions. Such a method uses the portable version if PDEP is slow.
+/// `$select` is the argument for [`Select`](super::select::Select), if `$decode` needs one. Its
+/// type differs between the two versions. Such a method uses the portable version if PDEP is slow.
 macro_rules! dispatch {
     (
         $(#[$doc:meta])*
@@ -46,10 +46,10 @@ macro_rules! dispatch {
         pub(super) fn $name<const N: usize>(self, $($argument: $type),*) -> ScanResult {
             #[cfg(target_arch = "x86_64")]
             {
-                // BMI2 shifts by a variable count without the register CL and without flags. BMI1 and
-                // LZCNT count zeros and clear the lowest set bit in one instruction. POPCNT
-                // counts correction bits. AVX2 holds a row of eight 32-bit values of the inverse DCT
-                // in one register.
+                // BMI2 shifts by a variable count without the register CL and without flags. BMI1
+                // and LZCNT count zeros and clear the lowest set bit in one instruction. POPCNT
+                // counts correction bits. AVX2 holds a row of eight 32-bit values of the inverse
+                // DCT in one register.
                 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
                 fn extended<const N: usize>($($argument: $type,)* $($select: Bmi2)?) -> ScanResult {
                     $module::$decode::<N>($($argument,)* $($select)?)

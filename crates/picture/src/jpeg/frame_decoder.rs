@@ -67,8 +67,8 @@ impl<const N: usize> FrameDecoder<'_, '_, N> {
     ) -> Result<(), Error> {
         loop {
             self.scan(&scan)?;
-            // Bytes after the last bit of the picture are ignored. A missing EOI marker is harmless,
-            // and some phones append a video.
+            // Bytes after the last bit of the picture are ignored. A missing EOI marker is
+            // harmless, and some phones append a video.
             if self.progression.is_complete() {
                 return Ok(());
             }
@@ -78,8 +78,8 @@ impl<const N: usize> FrameDecoder<'_, '_, N> {
             }
             spent.add_scan(scan.block_count(), limits)?;
         }
-        // EOI before the picture is complete. T.81 does not require a progressive file to code every
-        // coefficient to the last bit, but each component must have its DC scan.
+        // EOI before the picture is complete. T.81 does not require a progressive file to code
+        // every coefficient to the last bit, but each component must have its DC scan.
         if self.progression.has_all_components() {
             Ok(())
         } else {
@@ -265,8 +265,8 @@ impl<const N: usize> FrameDecoder<'_, '_, N> {
     fn latch_quantisation(&mut self, scan: &ScanHeader, start: usize) -> Result<(), Error> {
         for component in &scan.components {
             let slot = self.frame.components[component.index].quantisation;
-            // A file may redefine a table between the scans of two components. The definition at the
-            // first scan of a component is used for all its scans, as in libjpeg.
+            // A file may redefine a table between the scans of two components. The definition at
+            // the first scan of a component is used for all its scans, as in libjpeg.
             if self.steps[component.index].is_none() {
                 let table = self.tables.quantisation.get(slot).and_then(Option::as_ref);
                 let table = table.ok_or_else(|| {
@@ -316,8 +316,8 @@ fn build_decoder<T>(
 /// Ends a scan. Returns the offset in the file of the next marker, or of the end of the file.
 ///
 /// # Errors
-/// [`Error::Truncated`] if the data ends too early at the end of the picture. [`Error::Damaged`] if it
-/// ends too early at another marker, or is invalid.
+/// [`Error::Truncated`] if the data ends too early at the end of the picture. [`Error::Damaged`] if
+/// it ends too early at another marker, or is invalid.
 fn finish_scan(
     mut source: EntropySource<'_, '_>,
     result: Result<BitReader, ScanError>,
@@ -325,8 +325,8 @@ fn finish_scan(
     received: &Received,
 ) -> Result<usize, Error> {
     let total = scan.mcu_count();
-    // A reader may pass the end of the data in its last step, after which no other check follows. Then
-    // the last MCU is incomplete.
+    // A reader may pass the end of the data in its last step, after which no other check follows.
+    // Then the last MCU is incomplete.
     let outcome = result.and_then(|bits| {
         source.finish(bits).map_err(|fault| ScanError {
             fault,
@@ -353,8 +353,8 @@ fn finish_scan(
 
 /// Part of the picture that the file contains, in blocks.
 ///
-/// For a progressive file all numbers stay 0, which means unknown. Its header does not state the number
-/// of scans.
+/// For a progressive file all numbers stay 0, which means unknown. Its header does not state the
+/// number of scans.
 #[derive(Default)]
 pub(super) struct Received {
     /// Blocks in the scans before the current one.

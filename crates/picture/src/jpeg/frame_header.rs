@@ -42,9 +42,9 @@ impl FrameHeader {
     /// Parses an SOF segment of any kind.
     ///
     /// # Errors
-    /// [`Error::UnsupportedFormat`] for lossless, hierarchical and arithmetic-coded frames, for samples
-    /// of other than 8 bits, and for other than 1, 3 or 4 components. [`Error::Damaged`] if the
-    /// segment has the wrong length, a size is 0, or a sampling factor is not 1 to 4.
+    /// [`Error::UnsupportedFormat`] for lossless, hierarchical and arithmetic-coded frames, for
+    /// samples of other than 8 bits, and for other than 1, 3 or 4 components. [`Error::Damaged`] if
+    /// the segment has the wrong length, a size is 0, or a sampling factor is not 1 to 4.
     pub(super) fn parse(segment: &Segment<'_>) -> Result<Self, Error> {
         let progressive = match segment.code {
             code::SOF_BASELINE | code::SOF_EXTENDED => false,

@@ -30,7 +30,8 @@ pub struct JpegHeader<'d> {
 impl JpegHeader<'_> {
     /// Returns the ICC profile, joined from its chunks.
     ///
-    /// Returns `None` if there is no profile, or if chunks are missing, repeated or counted wrongly.
+    /// Returns `None` if there is no profile, or if chunks are missing, repeated or counted
+    /// wrongly.
     ///
     /// # Errors
     /// [`Error::TooComplex`] if the profile is longer than `limit` bytes.
@@ -43,9 +44,9 @@ impl JpegHeader<'_> {
 ///
 /// # Errors
 /// [`Error::Empty`] if `bytes` is empty, [`Error::NotAnImage`] if it does not start with SOI.
-/// [`Error::Truncated`] if it ends before the first scan, [`Error::Damaged`] if a segment is invalid.
-/// [`Error::UnsupportedFormat`] for arithmetic-coded, lossless and hierarchical files, for samples of
-/// other than 8 bits, and for other than 1, 3 or 4 components.
+/// [`Error::Truncated`] if it ends before the first scan, [`Error::Damaged`] if a segment is
+/// invalid. [`Error::UnsupportedFormat`] for arithmetic-coded, lossless and hierarchical files, for
+/// samples of other than 8 bits, and for other than 1, 3 or 4 components.
 pub fn read_header(bytes: &[u8]) -> Result<JpegHeader<'_>, Error> {
     open(bytes).map(|opened| opened.header)
 }
@@ -78,8 +79,9 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
             code::DRI => tables.define_restart_interval(&segment)?,
             code::APP0 => hints.read_jfif(segment.payload),
             code::APP1 => exif = exif.or_else(|| metadata::exif(segment.payload)),
-            // Chunk numbers have one byte, so a valid profile has at most 255 chunks. One more is kept,
-            // so that the count is wrong and the profile is ignored. The others would cost memory.
+            // Chunk numbers have one byte, so a valid profile has at most 255 chunks. One more is
+            // kept, so that the count is wrong and the profile is ignored. The others would cost
+            // memory.
             code::APP2 if icc.len() <= 255 => icc.extend(metadata::icc_chunk(segment.payload)),
             code::APP14 => hints.read_adobe(segment.payload),
             code::SOS => {
@@ -110,8 +112,8 @@ pub(crate) fn open(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
 /// Accepts a segment that is not needed to decode the picture.
 ///
 /// # Errors
-/// [`Error::UnsupportedFormat`] for markers of hierarchical files, [`Error::Damaged`] for markers that
-/// are unknown or not allowed here.
+/// [`Error::UnsupportedFormat`] for markers of hierarchical files, [`Error::Damaged`] for markers
+/// that are unknown or not allowed here.
 pub(super) fn skip(segment: &Segment<'_>) -> Result<(), Error> {
     match segment.code {
         optional if is_optional(optional) => Ok(()),
@@ -171,7 +173,8 @@ impl ColourHints {
         self.jfif |= payload.len() >= 14 && payload.starts_with(b"JFIF\0");
     }
 
-    /// Reads an APP14 segment (Adobe Technical Note 5116, section 18). Its transform flag is byte 11.
+    /// Reads an APP14 segment (Adobe Technical Note 5116, section 18). Its transform flag is byte
+    /// 11.
     fn read_adobe(&mut self, payload: &[u8]) {
         if payload.len() >= 12 && payload.starts_with(b"Adobe") {
             self.adobe = Some(payload[11]);
@@ -180,10 +183,10 @@ impl ColourHints {
 
     /// Returns the colour model, by the rules of libjpeg (`default_decompress_parms`).
     ///
-    /// For three components, a JFIF segment means YCbCr. Otherwise the flag of an Adobe segment decides.
-    /// Otherwise the component identifiers `R`, `G`, `B` mean RGB, and all others YCbCr. Four components
-    /// without an Adobe segment are CMYK. They are taken as inverted like those of Adobe, as in
-    /// browsers.
+    /// For three components, a JFIF segment means YCbCr. Otherwise the flag of an Adobe segment
+    /// decides. Otherwise the component identifiers `R`, `G`, `B` mean RGB, and all others YCbCr.
+    /// Four components without an Adobe segment are CMYK. They are taken as inverted like those of
+    /// Adobe, as in browsers.
     fn colour_model(&self, frame: &FrameHeader) -> ColourModel {
         match (frame.components.as_slice(), self.adobe) {
             ([_], _) => ColourModel::Grey,

@@ -4,14 +4,14 @@ use super::tables::HuffmanSpecification;
 
 /// Maximum length in bits of codes that [`HuffmanCode`] decodes in one look-up.
 ///
-/// In an efficient code, a symbol with 12 bits or more has a probability of about 1/4096 or less. So
-/// few symbols need the search. One bit more would double all tables, to 40 KiB for an AC table.
+/// In an efficient code, a symbol with 12 bits or more has a probability of about 1/4096 or less.
+/// So few symbols need the search. One bit more would double all tables, to 40 KiB for an AC table.
 pub(super) const PREFIX_BITS: u32 = 11;
 
 /// Decoding tables of a Huffman code.
 pub(super) struct HuffmanCode {
-    /// Symbol (high byte) and length (low byte) of the code at the start of each 11 bits, 4 KiB. 0 if
-    /// the code is longer or does not exist.
+    /// Symbol (high byte) and length (low byte) of the code at the start of each 11 bits, 4 KiB. 0
+    /// if the code is longer or does not exist.
     prefixes: Box<[u16; 1 << PREFIX_BITS]>,
     /// Largest code of each length plus one, left-aligned in 16 bits: MAXCODE + 1 in T.81.
     limits: [u32; 17],
@@ -69,7 +69,8 @@ impl HuffmanCode {
         }
     }
 
-    /// Returns length and symbol of the code at the start of [`PREFIX_BITS`] bits, if it fits in them.
+    /// Returns length and symbol of the code at the start of [`PREFIX_BITS`] bits, if it fits in
+    /// them.
     #[inline(always)]
     pub(super) fn prefix(&self, bits: usize) -> Option<(u32, u8)> {
         let [symbol, length] = self.prefixes[bits].to_be_bytes();
@@ -81,8 +82,8 @@ impl HuffmanCode {
     #[inline(never)]
     fn decode_long(&self, bits: u64) -> Option<(u32, u8)> {
         let bits = (bits >> 48) as u32;
-        // Codes of one length are consecutive, and longer codes are larger when left-aligned. So the
-        // first limit above the bits gives the length.
+        // Codes of one length are consecutive, and longer codes are larger when left-aligned. So
+        // the first limit above the bits gives the length.
         for length in PREFIX_BITS + 1..=16 {
             if bits < self.limits[length as usize] {
                 let index = (bits >> (16 - length)).wrapping_add(self.offsets[length as usize]);

@@ -4,15 +4,16 @@
 //! box-free, alias-free reduction of the block. All are the integer algorithms of the Independent
 //! JPEG Group, which derive from Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT
 //! algorithms with 11 multiplications" (ICASSP 1989): 13 fractional bits in constants, 2 in the
-//! samples between the column and the row pass. N = 8, 3 and 1 equal libjpeg-turbo's bit by bit; its
-//! reductions to 4 and 2 average neighbouring samples and so need coefficients that are not kept.
+//! samples between the column and the row pass. N = 8, 3 and 1 equal libjpeg-turbo's bit by bit;
+//! its reductions to 4 and 2 average neighbouring samples and so need coefficients that are not
+//! kept.
 //!
 //! All arithmetic wraps: coefficients beyond what 8-bit pictures can have give arbitrary samples.
 
 use std::array::from_fn;
 use std::num::Wrapping;
 
-/// A block's coefficients, in the order that [`position`] tells.
+/// Coefficients of a block, in the order of [`position`].
 pub(super) type Coefficients = [i16; 64];
 
 /// Quantisation steps in the same order as the coefficients.
@@ -22,10 +23,10 @@ type Fixed = Wrapping<i32>;
 
 const FRACTION: usize = 13;
 const PASS_FRACTION: usize = 2;
-/// Scales by 1/8, which the transforms leave to the last step.
+/// Bits of the factor 1/8, which is applied in the last step.
 const NORMALISE: usize = 3;
 
-/// `cos(6π/16)·√2` and its kind, times 2^13.
+/// Constants such as `cos(6π/16)·√2`, times 2^13.
 const FIX_0_298631336: Fixed = Wrapping(2446);
 const FIX_0_390180644: Fixed = Wrapping(3196);
 const FIX_0_541196100: Fixed = Wrapping(4433);
@@ -41,14 +42,15 @@ const FIX_2_053119869: Fixed = Wrapping(16819);
 const FIX_2_562915447: Fixed = Wrapping(20995);
 const FIX_3_072711026: Fixed = Wrapping(25172);
 
-/// Zigzag index to row × 8 + column: T.81 figure A.6.
+/// Maps a zigzag index to row × 8 + column (T.81 figure A.6).
 pub(super) const NATURAL_ORDER: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// The last coefficient in zigzag order that N × N samples need: the one of row and column N − 1.
+/// Returns the zigzag index of the last coefficient that N × N samples need: the one in row and
+/// column N − 1.
 pub(super) const fn last_kept<const N: usize>() -> usize {
     match N {
         1 => 0,
@@ -59,8 +61,9 @@ pub(super) const fn last_kept<const N: usize>() -> usize {
     }
 }
 
-/// Where the coefficient of a zigzag index stands in [`Coefficients`]: in natural order for N = 8,
-/// whose transform works on whole rows; in zigzag order otherwise, so that those kept come first.
+/// Returns the position in [`Coefficients`] of a zigzag index. It is the natural order for N = 8,
+/// whose transform works on whole rows. Otherwise it is the zigzag order, so that the coefficients
+/// that are kept come first.
 #[inline(always)]
 pub(super) fn position<const N: usize>(zigzag: usize) -> usize {
     if N == 8 {
@@ -70,14 +73,15 @@ pub(super) fn position<const N: usize>(zigzag: usize) -> usize {
     }
 }
 
-/// A coefficient in its 16 bits. Valid data fits; other data wraps, as in libjpeg.
+/// Converts a coefficient to 16 bits. Valid data fits; other data wraps, as in libjpeg.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
 pub(super) fn wrap(value: i32) -> i16 {
     value as i16
 }
 
-/// Transforms a block into N rows of N samples, `stride` apart. Rows beyond `output` are dropped.
+/// Transforms a block to N rows of N samples, at a distance of `stride`. Rows beyond `output` are
+/// dropped.
 #[inline(always)]
 pub(super) fn transform<const N: usize>(
     coefficients: &Coefficients,
@@ -134,7 +138,7 @@ fn samples<const N: usize>(coefficients: &Coefficients, steps: &QuantisationStep
     output
 }
 
-/// Column and row pass of a small transform.
+/// Applies the column pass and the row pass of a small transform.
 #[inline(always)]
 fn transform_small<const N: usize>(
     block: [[Fixed; N]; N],
@@ -155,7 +159,8 @@ fn transform_small<const N: usize>(
     }
 }
 
-/// Three-point transform with [`FRACTION`] more bits of fraction than its input, plus `rounding`.
+/// Transforms three points. The result has [`FRACTION`] more fractional bits than the input, and
+/// `rounding` added.
 #[inline(always)]
 fn three_points([c0, c1, c2]: [Fixed; 3], rounding: Fixed) -> [Fixed; 3] {
     let base = (c0 << FRACTION) + rounding;
@@ -168,7 +173,7 @@ fn three_points([c0, c1, c2]: [Fixed; 3], rounding: Fixed) -> [Fixed; 3] {
     ]
 }
 
-/// Four-point transform, likewise.
+/// Transforms four points, like [`three_points`].
 #[inline(always)]
 fn four_points([c0, c1, c2, c3]: [Fixed; 4], rounding: Fixed) -> [Fixed; 4] {
     let even = [
@@ -202,7 +207,7 @@ fn transform_full(
     *output = from_fn(|y| from_fn(|x| sample(block[x][y])));
 }
 
-/// Transforms all columns, a lane each.
+/// Transforms all columns, one per vector lane.
 #[inline(always)]
 fn transform_columns(block: &mut [[Fixed; 8]; 8], shift: usize) {
     for lane in 0..8 {
@@ -213,7 +218,7 @@ fn transform_columns(block: &mut [[Fixed; 8]; 8], shift: usize) {
     }
 }
 
-/// Eight-point transform, likewise.
+/// Transforms eight points, with the same scaling.
 #[inline(always)]
 fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
     let rotated = (c[2] + c[6]) * FIX_0_541196100;
@@ -250,12 +255,12 @@ fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
     })
 }
 
-/// What makes a shift right by `shift` round to nearest.
+/// Returns the summand that makes a shift right by `shift` round to nearest.
 const fn half(shift: usize) -> Fixed {
     Wrapping(1 << (shift - 1))
 }
 
-/// Undoes the level shift (A.3.1) and clamps.
+/// Reverses the level shift (A.3.1) and clamps.
 #[inline(always)]
 fn sample(value: Fixed) -> u8 {
     (value + Wrapping(128)).0.clamp(0, 255) as u8

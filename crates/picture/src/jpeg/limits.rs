@@ -4,14 +4,15 @@ use crate::error::{Complexity, Error};
 
 /// Limits on the work of one decode.
 ///
-/// A progressive scan of all blocks of a picture can be very short: one end-of-band run covers up to
-/// 32,767 blocks (T.81 table G.1). So the length of a file does not limit the work, but the number of blocks in all
-/// scans does.
+/// A progressive scan of all blocks of a picture can be very short: one end-of-band run covers up
+/// to 32,767 blocks (T.81 table G.1). So the length of a file does not limit the work, but the
+/// number of blocks in all scans does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of scans. Encoders write 1 to about 14.
     pub max_scans: u32,
-    /// Maximum number of blocks in all scans together. A block without bits takes a few nanoseconds.
+    /// Maximum number of blocks in all scans together. A block without bits takes a few
+    /// nanoseconds.
     pub max_blocks: u64,
 }
 
@@ -41,8 +42,8 @@ impl WorkSpent {
     /// # Errors
     /// [`Error::TooComplex`] if the file now exceeds a limit.
     pub(super) fn add_scan(&mut self, blocks: u64, limits: &Limits) -> Result<(), Error> {
-        // The header of the scan states its number of blocks, so the scan is refused before it costs
-        // any work.
+        // The header of the scan states its number of blocks, so the scan is refused before it
+        // costs any work.
         self.scans += 1;
         self.blocks = self.blocks.saturating_add(blocks);
         if self.scans > limits.max_scans {

@@ -1,8 +1,8 @@
 //! Look-up tables that decode a symbol with its value, or several symbols, in one look-up.
 //!
-//! A symbol of an AC table gives the number of zero coefficients before the next nonzero one, and the
-//! number of value bits that follow the code (ITU-T T.81 F.1.2.2). Most codes are short. So an index
-//! of 11 bits often contains the value bits too, or several symbols.
+//! A symbol of an AC table gives the number of zero coefficients before the next nonzero one, and
+//! the number of value bits that follow the code (ITU-T T.81 F.1.2.2). Most codes are short. So an
+//! index of 11 bits often contains the value bits too, or several symbols.
 
 use super::bits::extend;
 use super::huffman::{HuffmanCode, PREFIX_BITS};
@@ -31,7 +31,8 @@ pub(super) struct ValueTable {
 /// Decoded form of [`VALUE_BITS`] bits.
 ///
 /// Bits 0 to 5 hold the length, bit 7 is [`PARTIAL`](Self::PARTIAL), bits 8 to 15 hold the steps.
-/// Bits 16 to 31 hold the value, or its size if the entry is partial. 0 is an entry without a symbol.
+/// Bits 16 to 31 hold the value, or its size if the entry is partial. 0 is an entry without a
+/// symbol.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ValueEntry(u32);
 

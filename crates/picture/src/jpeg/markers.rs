@@ -90,8 +90,9 @@ impl<'d> MarkerReader<'d> {
 
     /// Returns the next segment, or `None` if the file ends before another marker.
     ///
-    /// Skips fill bytes (B.1.1.2), markers without parameters (RSTn, TEM), and any other bytes between
-    /// two segments. Some encoders leave stray bytes there, and other decoders skip them too.
+    /// Skips fill bytes (B.1.1.2), markers without parameters (RSTn, TEM), and any other bytes
+    /// between two segments. Some encoders leave stray bytes there, and other decoders skip them
+    /// too.
     ///
     /// # Errors
     /// [`Error::Truncated`] if the file ends inside a segment. [`Error::Damaged`] for a second SOI
@@ -161,8 +162,8 @@ impl<'d> MarkerReader<'d> {
 
 /// Whether the picture can be decoded without the segments of this marker.
 pub(super) fn is_optional(code: u8) -> bool {
-    // DAC has parameters of arithmetic coding, which Huffman-coded scans do not use. DNL repeats the
-    // height, because frame headers with a height of 0 are refused.
+    // DAC has parameters of arithmetic coding, which Huffman-coded scans do not use. DNL repeats
+    // the height, because frame headers with a height of 0 are refused.
     matches!(
         code,
         code::APP0..=code::APP15 | code::COM | code::DNL | code::DAC

@@ -10,8 +10,8 @@ use crate::reduce::min_side;
 
 /// Bytes that do not depend on the picture, rounded up generously.
 ///
-/// The window has 32 KiB, the tables of a scan have at most 4 × 13 KiB (DC) and 4 × 21 KiB (AC). The
-/// tables as transmitted and the headers have a few KiB.
+/// The window has 32 KiB, the tables of a scan have at most 4 × 13 KiB (DC) and 4 × 21 KiB (AC).
+/// The tables as transmitted and the headers have a few KiB.
 const FIXED: u64 = 384 << 10;
 
 /// Number of pixels around a square that the resize filter may read.
@@ -29,7 +29,8 @@ impl JpegHeader<'_> {
     /// A sequential file needs its planes and a fixed amount. A progressive file needs in addition
     /// 8 bytes per block of the whole picture, and 2 bytes per coefficient kept of the blocks in
     /// `region`. For N = 1, 2, 3, 4 or 8, that is 1, 5, 13, 25 or 64 coefficients per block. A
-    /// [`Decoder`](super::Decoder) that was used before may hold [`RETAINED`](super::RETAINED) more.
+    /// [`Decoder`](super::Decoder) that was used before may hold [`RETAINED`](super::RETAINED)
+    /// more.
     pub fn peak_memory(&self, scale: Scale, region: Option<Region>) -> u64 {
         peak_memory(&self.frame, scale, region)
     }
@@ -46,8 +47,8 @@ impl Footprint {
         peak_memory(&self.0, scale, Some(region))
     }
 
-    /// Returns the maximum number of bytes that a [`Decoder`](super::Decoder) holds while it decodes
-    /// a square of `size` pixels.
+    /// Returns the maximum number of bytes that a [`Decoder`](super::Decoder) holds while it
+    /// decodes a square of `size` pixels.
     ///
     /// `largest` is the largest side of the outputs. The result is valid for every position of the
     /// square in the picture of `width` × `height` pixels.

@@ -1,9 +1,9 @@
-//! What a decode returns: the samples of each component, at the component's own resolution.
+//! Results of a decode: the samples of each component, at the component's own resolution.
 
 use super::colour::ColourModel;
 use super::frame_header::{BLOCK, FrameHeader};
 
-/// How much smaller than the picture to decode: each block of 8 × 8 samples becomes N × N.
+/// The scale of a decode: each block of 8 × 8 samples becomes N × N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scale {
     /// N = 1.
@@ -28,7 +28,7 @@ impl Scale {
         Self::Full,
     ];
 
-    /// N: samples along the side of what a block of 8 × 8 becomes.
+    /// Returns N, the side of a decoded block in samples.
     pub const fn samples_per_block(self) -> usize {
         match self {
             Self::Eighth => 1,
@@ -39,7 +39,8 @@ impl Scale {
         }
     }
 
-    /// The smallest scale at which `source` pixels become at least `wanted`, or the full size.
+    /// Returns the smallest scale at which `source` pixels become at least `wanted`, or the full
+    /// size.
     pub fn at_least(source: u32, wanted: u32) -> Self {
         let reaches = |scale: &Self| {
             u64::from(source) * scale.samples_per_block() as u64 >= u64::from(wanted) * BLOCK as u64
@@ -61,38 +62,38 @@ pub struct Region {
     pub height: u32,
 }
 
-/// A decoded picture, or the part of it that was asked for.
+/// A decoded picture, or the requested part of it.
 #[derive(Debug, Default)]
 pub struct Planes {
-    /// One a component, in the order of the file.
+    /// One plane per component, in the order of the file.
     pub planes: Vec<Plane>,
-    /// What the components mean.
+    /// The meaning of the components.
     pub colour: ColourModel,
 }
 
 /// The samples of one component.
 ///
-/// Sample (column, row) of a plane covers the same area of the picture as all samples do: column `c`
-/// spans the pixels from `(x + c) / samples_per_pixel.0` to `(x + c + 1) / samples_per_pixel.0` of
-/// the picture as stored, and rows likewise. So a rectangle of pixels is cut out of every plane alike:
-/// multiply by `samples_per_pixel` and subtract `(x, y)`.
+/// All samples of a plane cover areas of the same size: column `c` spans the pixels from `(x + c) /
+/// samples_per_pixel.0` to `(x + c + 1) / samples_per_pixel.0` of the picture as stored, and rows
+/// likewise. So a rectangle of pixels is cut out of every plane in the same way: multiply by
+/// `samples_per_pixel` and subtract `(x, y)`.
 #[derive(Debug, Default)]
 pub struct Plane {
     /// Rows of `stride` samples; only the first `width` of a row and the first `height` rows hold
     /// samples of the picture.
     pub samples: Vec<u8>,
-    /// Samples from one row to the next.
+    /// Distance of two rows, in samples.
     pub stride: usize,
-    /// Samples a row, a partial one at the picture's right edge included.
+    /// Samples per row, including a partial one at the picture's right edge.
     pub width: usize,
-    /// Rows, a partial one at the picture's lower edge included.
+    /// Number of rows, including a partial one at the picture's lower edge.
     pub height: usize,
-    /// Column of the whole picture's plane at which this plane begins.
+    /// First column of this plane, in the plane of the whole picture.
     pub x: usize,
-    /// Row of the whole picture's plane at which this plane begins.
+    /// First row of this plane, in the plane of the whole picture.
     pub y: usize,
-    /// Horizontal and vertical samples a pixel of the picture: at most 1, by the scale and by chroma
-    /// subsampling.
+    /// Samples per pixel of the picture, horizontally and vertically. At most 1, because of the
+    /// scale and of chroma subsampling.
     pub samples_per_pixel: (f64, f64),
 }
 
@@ -106,7 +107,8 @@ pub(super) struct BlockRect {
 }
 
 impl BlockRect {
-    /// The MCUs that `region` touches; all for none. A region that leaves the picture is cut to it.
+    /// Returns the MCUs that `region` touches, or all MCUs without a region. A region outside the
+    /// picture is clipped.
     pub(super) fn of_mcus(frame: &FrameHeader, region: Option<Region>) -> Self {
         let mcus = frame.interleaved_mcus();
         let Some(region) = region else {
@@ -135,7 +137,7 @@ impl BlockRect {
         }
     }
 
-    /// The blocks of a component in these MCUs.
+    /// Returns the blocks of a component in these MCUs.
     pub(super) fn blocks(self, sampling: (usize, usize)) -> Self {
         Self {
             x: self.x * sampling.0,
@@ -145,12 +147,12 @@ impl BlockRect {
         }
     }
 
-    /// Blocks in the rectangle.
+    /// Returns the number of blocks in the rectangle.
     pub(super) fn area(self) -> usize {
         self.width * self.height
     }
 
-    /// The place of a block among the rectangle's own, row by row, if it is one of them.
+    /// Returns the index of a block in the rectangle, row by row, if it is inside.
     #[inline(always)]
     pub(super) fn index_of(self, x: usize, y: usize) -> Option<usize> {
         let (column, row) = (x.wrapping_sub(self.x), y.wrapping_sub(self.y));
@@ -158,11 +160,12 @@ impl BlockRect {
     }
 }
 
-/// Makes a vector hold `length` times `value`, on its own memory if that suffices.
+/// Fills a vector with `length` times `value`. Its memory is reused if it suffices.
 pub(super) fn reset_to<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
     vector.clear();
     if vector.capacity() < length {
-        // In place of growing: the old memory goes first, and not a byte more is taken.
+        // Not `resize`: that would hold old and new memory at once, and could allocate more than
+        // needed.
         *vector = Vec::new();
         *vector = vec![value; length];
     } else {
@@ -171,13 +174,13 @@ pub(super) fn reset_to<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
 }
 
 impl Plane {
-    /// Bytes of samples in a plane for these blocks.
+    /// Returns the number of bytes in a plane for these blocks.
     pub(super) fn size(blocks: BlockRect, scale: Scale) -> u64 {
         let n = scale.samples_per_block();
         (blocks.width * n) as u64 * (blocks.height * n) as u64
     }
 
-    /// An empty plane for the blocks of a component in `units`, on top of `samples`' memory.
+    /// Makes an empty plane for the blocks of a component in `units`, in the memory of `samples`.
     pub(super) fn new(
         frame: &FrameHeader,
         component: usize,

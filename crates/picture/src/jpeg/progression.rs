@@ -1,23 +1,23 @@
-//! Which bits of which coefficients the scans so far have brought: ITU-T T.81 G.1.1.
+//! Record of the coefficient bits that earlier scans contained (ITU-T T.81 G.1.1).
 
 use super::scan_header::ScanHeader;
 
-/// How far the coefficients of each component have come.
+/// Precision that the coefficients of each component have reached.
 pub(super) struct Progression {
-    /// For each component and coefficient the lowest bit position decoded, or `None`.
+    /// Lowest decoded bit position per component and coefficient, or `None`.
     reached: Vec<[Option<u32>; 64]>,
 }
 
 impl Progression {
-    /// Nothing decoded yet.
+    /// Makes a record without any bit.
     pub(super) fn new(components: usize) -> Self {
         Self {
             reached: vec![[None; 64]; components],
         }
     }
 
-    /// Checks that a progressive scan continues where earlier ones ended (G.1.1.1.1, G.1.1.1.2), and
-    /// books it.
+    /// Checks that a progressive scan continues where earlier ones ended (G.1.1.1.1, G.1.1.1.2),
+    /// and records it.
     pub(super) fn record(&mut self, scan: &ScanHeader) -> Result<(), &'static str> {
         let (first, last) = scan.band;
         let (high, low) = scan.approximation;
@@ -46,21 +46,21 @@ impl Progression {
         Ok(())
     }
 
-    /// Books a sequential scan, which brings all of its components' coefficients.
+    /// Records a sequential scan, which contains all coefficients of its components.
     pub(super) fn record_sequential(&mut self, scan: &ScanHeader) {
         for component in &scan.components {
             self.reached[component.index] = [Some(0); 64];
         }
     }
 
-    /// Whether every component has been in a scan.
+    /// Returns true if every component was in a scan.
     pub(super) fn has_all_components(&self) -> bool {
         self.reached
             .iter()
             .all(|coefficients| coefficients[0].is_some())
     }
 
-    /// Whether every bit of every coefficient is there, so that no scan can follow.
+    /// Returns true if every bit of every coefficient is decoded. No scan can follow then.
     pub(super) fn is_complete(&self) -> bool {
         self.reached.iter().flatten().all(|&bit| bit == Some(0))
     }

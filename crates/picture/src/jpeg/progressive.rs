@@ -1,9 +1,9 @@
 //! Progressive scans: ITU-T T.81 annex G.
 //!
-//! Later scans refine what earlier ones began, so the coefficients of the whole picture must be at
-//! hand until the last scan. To parse them it is enough to know which are not zero: 64 bits a block
-//! rather than 128 bytes. Values are kept only of those coefficients, and in those blocks, that the
-//! samples asked for need.
+//! Later scans refine the coefficients of earlier ones. So data about all blocks must be kept until
+//! the last scan. To parse later scans, it is enough to know which coefficients are not zero: 64
+//! bits per block instead of 128 bytes. Values are kept only for the coefficients and blocks that
+//! the requested samples need.
 
 mod ac;
 mod dc;

@@ -37,8 +37,8 @@ impl ScanHeader {
     /// Parses an SOS segment.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the segment has the wrong length, names a component that the frame does
-    /// not have, or has more than [`MAX_BLOCKS_PER_MCU`] blocks per MCU.
+    /// [`Error::Damaged`] if the segment has the wrong length, names a component that the frame
+    /// does not have, or has more than [`MAX_BLOCKS_PER_MCU`] blocks per MCU.
     pub(super) fn parse(segment: &Segment<'_>, frame: &FrameHeader) -> Result<Self, Error> {
         let damaged = |what| segment.damaged(what);
         let [count, rest @ ..] = segment.payload else {

@@ -1,8 +1,8 @@
 //! Source of entropy-coded segments: ITU-T T.81 B.1.1.5 and F.1.2.3.
 //!
-//! In the data of a scan, the encoder inserts a zero byte after every byte 0xFF. 0xFF before another
-//! byte starts a marker. The source removes the inserted bytes before the bit reader sees the data.
-//! It works window by window, so its memory does not grow with the file.
+//! In the data of a scan, the encoder inserts a zero byte after every byte 0xFF. 0xFF before
+//! another byte starts a marker. The source removes the inserted bytes before the bit reader sees
+//! the data. It works window by window, so its memory does not grow with the file.
 
 use memchr::memchr;
 
@@ -12,9 +12,9 @@ use super::window::{WINDOW, Window};
 
 /// Maximum number of bytes that one step of a scan needs.
 ///
-/// A step is an MCU of at most 10 blocks, or one block of a progressive AC scan. A block has at most
-/// 64 symbols of 16 + 15 bits, which is 248 bytes. The reader loads 8 bytes ahead of those consumed;
-/// the sum is rounded up to 16.
+/// A step is an MCU of at most 10 blocks, or one block of a progressive AC scan. A block has at
+/// most 64 symbols of 16 + 15 bits, which is 248 bytes. The reader loads 8 bytes ahead of those
+/// consumed; the sum is rounded up to 16.
 const SLACK: usize = 10 * 248 + 16;
 
 /// Maximum number of unstuffed bytes in a window.
@@ -45,10 +45,11 @@ pub(super) struct EntropySource<'d, 'w> {
     window: &'w mut Window,
     /// Number of unstuffed bytes in the window.
     filled: usize,
-    /// Whether the window holds the rest of the segment. `next` is then the offset of a marker or of
-    /// the end of the file.
+    /// Whether the window holds the rest of the segment. `next` is then the offset of a marker or
+    /// of the end of the file.
     ended: bool,
-    /// Position in the window. A reader beyond it needs [`EntropySource::top_up`] before its next step.
+    /// Position in the window. A reader beyond it needs [`EntropySource::top_up`] before its next
+    /// step.
     threshold: usize,
 }
 
@@ -83,8 +84,8 @@ impl<'d, 'w> EntropySource<'d, 'w> {
     ///
     /// # Errors
     /// [`Fault::Exhausted`] if the reader has passed the end of the segment.
-    // The reader is passed by value: a reference to it would force the compiler to keep it in memory
-    // instead of registers.
+    // The reader is passed by value: a reference to it would force the compiler to keep it in
+    // memory instead of registers.
     #[cold]
     #[inline(never)]
     pub(super) fn top_up(&mut self, mut bits: BitReader) -> Result<BitReader, Fault> {
@@ -107,8 +108,8 @@ impl<'d, 'w> EntropySource<'d, 'w> {
     /// Ends a restart interval and starts the next one after the marker RST`number` (E.2.4).
     ///
     /// # Errors
-    /// [`Fault::Exhausted`] if the data ends before the marker, [`Fault::Corrupt`] if another marker
-    /// follows.
+    /// [`Fault::Exhausted`] if the data ends before the marker, [`Fault::Corrupt`] if another
+    /// marker follows.
     pub(super) fn restart(&mut self, bits: BitReader, number: u8) -> Result<BitReader, Fault> {
         self.drain(bits)?;
         match self.marker() {
@@ -154,7 +155,8 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         self.next.saturating_sub(unread + stuffed)
     }
 
-    /// Skips the rest of a segment after its last MCU: padding bits, and stray bytes of some encoders.
+    /// Skips the rest of a segment after its last MCU: padding bits, and stray bytes of some
+    /// encoders.
     ///
     /// # Errors
     /// [`Fault::Exhausted`] if the reader has passed the end of the segment.
@@ -203,8 +205,8 @@ impl<'d, 'w> EntropySource<'d, 'w> {
         };
     }
 
-    /// Handles the byte 0xFF at `next`: copies it if a zero byte follows, ends the segment if a marker
-    /// follows.
+    /// Handles the byte 0xFF at `next`: copies it if a zero byte follows, ends the segment if a
+    /// marker follows.
     fn consume_escape(&mut self) {
         // Any number of fill bytes 0xFF may precede a marker code (B.1.1.2). libjpeg also accepts
         // them before a stuffed zero byte.

@@ -46,8 +46,8 @@ impl Tables {
                 .quantisation
                 .get_mut(usize::from(head & 15))
                 .ok_or_else(damaged)?;
-            // The high half is Pq: 0 for steps of 8 bits, 1 for 16 bits (table B.4). Other values are
-            // read as 1, as in libjpeg.
+            // The high half is Pq: 0 for steps of 8 bits, 1 for 16 bits (table B.4). Other values
+            // are read as 1, as in libjpeg.
             let bytes = if head >> 4 == 0 { 64 } else { 128 };
             let (values, tail) = tail.split_at_checked(bytes).ok_or_else(damaged)?;
             let mut table = [0; 64];
@@ -67,8 +67,8 @@ impl Tables {
     /// Parses a DHT segment, which holds one or more tables.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the class is above 1, the slot above 3, a table has more than 256 codes, or
-    /// the segment ends inside a table.
+    /// [`Error::Damaged`] if the class is above 1, the slot above 3, a table has more than 256
+    /// codes, or the segment ends inside a table.
     pub(super) fn define_huffman(&mut self, segment: &Segment<'_>) -> Result<(), Error> {
         let damaged = || segment.damaged("invalid Huffman table");
         let mut rest = segment.payload;
@@ -106,7 +106,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Defines the Huffman tables 0 (luminance) and 1 (chrominance) if the file has not defined them.
+    /// Defines the Huffman tables 0 (luminance) and 1 (chrominance) if the file has not defined
+    /// them.
     ///
     /// The tables are those of T.81 K.3. Frames of Motion JPEG films omit them.
     pub(super) fn define_default_huffman(&mut self) {

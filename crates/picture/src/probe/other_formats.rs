@@ -1,8 +1,8 @@
-//! What bytes are that are no picture of ours, so that a refusal can say so.
+//! Identification of files that the crate does not decode, so that a refusal can name the kind.
 
 use crate::error::Error;
 
-/// Pictures of kinds that are not read: first bytes, and the name.
+/// Picture formats that are not decoded: first bytes and name.
 const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"\xFF\x0A", "JPEG XL"),
     (b"\0\0\0\x0CJXL \r\n\x87\n", "JPEG XL"),
@@ -26,7 +26,7 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"\xD7\xCD\xC6\x9A", "WMF"),
 ];
 
-/// First bytes of what is no picture, and its name.
+/// Other kinds of files: first bytes and name.
 const NOT_IMAGES: &[(&[u8], &str)] = &[
     (b"%PDF-", "PDF"),
     (b"%!PS", "PostScript"),
@@ -66,7 +66,7 @@ const NOT_IMAGES: &[(&[u8], &str)] = &[
     (b"bplist", "property list"),
 ];
 
-/// The refusal for bytes that no decoder is for.
+/// Returns the error for an input that has no decoder.
 pub(super) fn identify(bytes: &[u8]) -> Error {
     let named = |table: &[(&[u8], &'static str)]| {
         table
@@ -87,12 +87,12 @@ pub(super) fn identify(bytes: &[u8]) -> Error {
     Error::NotAnImage { kind }
 }
 
-/// `P1` to `P7` and white space.
+/// Returns true for Netpbm: `P1` to `P7` and white space.
 fn netpbm(bytes: &[u8]) -> Option<&'static str> {
     matches!(bytes, [b'P', b'1'..=b'7', b'\n' | b' ' | b'\r' | b'\t', ..]).then_some("Netpbm")
 }
 
-/// Icons and cursors: their count of pictures keeps Targa files out, which begin alike.
+/// Returns true for icons and cursors. Targa files begin alike, but have no count of pictures.
 fn icon(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0, 0, _, 0, 0, 0, ..] => None,
@@ -102,7 +102,7 @@ fn icon(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Other things in RIFF than WebP.
+/// Returns the kind of a RIFF file other than WebP.
 fn riff(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [
@@ -140,8 +140,8 @@ fn riff(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Other things in an ISO base media file than HEIF, by the major brand, and QuickTime files,
-/// which may begin with any of a few boxes.
+/// Returns the kind of an ISO base media file other than HEIF, by its major brand. QuickTime files
+/// may begin with any of a few boxes.
 fn iso_media(bytes: &[u8]) -> Option<&'static str> {
     match bytes.get(4..8)? {
         b"ftyp" => Some(match bytes.get(8..12) {
@@ -155,7 +155,7 @@ fn iso_media(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Bytes looked at to call something a text.
+/// Number of bytes that are checked to recognise a text.
 const SNIFFED: usize = 1024;
 
 fn text(bytes: &[u8]) -> Option<&'static str> {
@@ -191,7 +191,7 @@ fn text(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Valid UTF-8, but for a character cut at the end.
+/// Returns true for valid UTF-8. The last character may be incomplete.
 fn is_utf8_start(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
 }

@@ -1,9 +1,9 @@
 //! Scans of AC coefficients: ITU-T T.81 G.1.2.2 and G.1.2.3.
 //!
-//! Values are parsed one by one as far as they are kept. Beyond, a first scan passes several symbols a
-//! look-up. A refinement can do so only where a block has no earlier coefficients left, because each of
-//! those has a bit among the symbols; until there, a symbol's run leads to a place among the zeros,
-//! and the bits of the coefficients passed on the way are counted and skipped.
+//! Values that are kept are parsed one by one. After them, a first scan skips several symbols per
+//! table look-up. A refinement can do so only if the block has no earlier coefficients left,
+//! because each of those has a correction bit among the symbols. Before that, a symbol's run
+//! selects a zero coefficient, and the correction bits on the way are counted and skipped.
 
 use super::restarts::Restarts;
 use super::store::CoefficientStore;
@@ -19,25 +19,25 @@ use crate::jpeg::tables::HuffmanSpecification;
 use crate::jpeg::window::Window;
 
 const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
-const OVERLONG: Fault = Fault::Corrupt("coefficient beyond the scan's band");
+const OVERLONG: Fault = Fault::Corrupt("coefficient outside the spectral band of the scan");
 const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement of more than a bit");
-const BAD_RUN: Fault = Fault::Corrupt("run of ended blocks beyond the scan");
+const BAD_RUN: Fault = Fault::Corrupt("end-of-band run beyond the scan or its restart interval");
 
 /// The AC table of a progressive scan, ready to decode.
 pub(in crate::jpeg) struct ProgressiveAcDecoder {
     code: HuffmanCode,
     skips: SkipTable,
-    /// Most bits a value may have.
+    /// Maximum number of bits of a value.
     max_size: u32,
 }
 
 impl ProgressiveAcDecoder {
-    /// For the first scan of a band.
+    /// Makes a decoder for the first scan of a band.
     pub(in crate::jpeg) fn first(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 15)
     }
 
-    /// For a refinement, whose new coefficients are all 1 or -1.
+    /// Makes a decoder for a refinement. Its new coefficients are all 1 or -1.
     pub(in crate::jpeg) fn refinement(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 1)
     }
@@ -52,7 +52,7 @@ impl ProgressiveAcDecoder {
         })
     }
 
-    /// Run and size of the next symbol, which leaves 40 bits of a refilled reader.
+    /// Reads the run and size of the next symbol. At least 40 bits of a refilled reader are left.
     #[inline(always)]
     fn symbol(&self, bits: &mut BitReader, window: &Window) -> Result<(u32, u32), Fault> {
         bits.refill(window);
@@ -67,7 +67,7 @@ impl ProgressiveAcDecoder {
     }
 }
 
-/// Decodes a scan of AC coefficients, which is one component's: G.1.2.2 and G.1.2.3.
+/// Decodes a scan of AC coefficients, which has one component (G.1.2.2 and G.1.2.3).
 #[inline(always)]
 pub(in crate::jpeg) fn decode_ac<const N: usize>(
     source: &mut EntropySource<'_, '_>,
@@ -120,14 +120,14 @@ pub(in crate::jpeg) fn decode_ac<const N: usize>(
     Ok(bits)
 }
 
-/// The part of each block's coefficients that a scan codes.
+/// The band of coefficients that a scan codes.
 struct Band {
     first: usize,
     last: usize,
     /// The coefficients of the band.
     mask: u64,
     low: u32,
-    /// Blocks still to come that have no (more) new coefficients: EOBRUN in T.81.
+    /// Number of following blocks without (more) new coefficients: EOBRUN in T.81.
     ended_blocks: u32,
 }
 
@@ -143,7 +143,7 @@ impl Band {
         }
     }
 
-    /// The first scan of the band in a block: figure G.3.
+    /// Decodes a block in the first scan of the band (figure G.3).
     #[inline(always)]
     fn begin<const N: usize>(
         &mut self,
@@ -178,7 +178,7 @@ impl Band {
         self.skip(bits, window, decoder, mask, next)
     }
 
-    /// A further bit of each coefficient of a block: figure G.7.
+    /// Decodes a further bit of each coefficient of a block (figure G.7).
     #[inline(always)]
     fn refine<const N: usize>(
         &mut self,
@@ -256,8 +256,8 @@ impl Band {
         )
     }
 
-    /// Passes over the coefficients of a block from number `next` on, none of which was nonzero
-    /// before or is kept.
+    /// Skips the coefficients of a block from number `next` on. None of them was nonzero before,
+    /// and none is kept.
     #[inline(always)]
     fn skip(
         &mut self,
@@ -303,19 +303,19 @@ impl Band {
         Ok(())
     }
 
-    /// Ends this block, and as many more as the bits behind a symbol of this run tell: G.1.2.2.
+    /// Ends this block and the run of blocks that the bits after the symbol state (G.1.2.2).
     #[inline(always)]
     fn end_blocks(&mut self, bits: &mut BitReader, run: u32) {
         self.ended_blocks = (1 << run) - 1 + bits.take(run);
     }
 }
 
-/// The coefficients whose values are kept.
+/// Range of the coefficients whose values are kept.
 const fn kept_mask<const N: usize>() -> u64 {
     u64::MAX >> (63 - last_kept::<N>())
 }
 
-/// Stores a coefficient if it is one of those kept.
+/// Stores a coefficient if its value is kept.
 #[inline(always)]
 fn keep<const N: usize>(values: &mut [i16], index: usize, value: i32) {
     if let Some(kept) = values.get_mut(position::<N>(index)) {
@@ -323,7 +323,7 @@ fn keep<const N: usize>(values: &mut [i16], index: usize, value: i32) {
     }
 }
 
-/// Reads a correction bit for each coefficient in `history`: G.1.2.3.
+/// Reads a correction bit for each coefficient in `history` (G.1.2.3).
 #[inline(always)]
 fn correct<const N: usize>(
     bits: &mut BitReader,
@@ -351,7 +351,7 @@ fn correct<const N: usize>(
     skip_bits(bits, window, (history & !kept_mask::<N>()).count_ones());
 }
 
-/// Passes over bits, at most 64, of which [`BitReader::REFILLED`] − 32 are available.
+/// Skips at most 64 bits, of which [`BitReader::REFILLED`] − 32 are available.
 #[inline(always)]
 fn skip_bits(bits: &mut BitReader, window: &Window, count: u32) {
     const AVAILABLE: u32 = BitReader::REFILLED - 32;

@@ -9,15 +9,15 @@ use crate::jpeg::scan_header::ScanHeader;
 use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::window::Window;
 
-/// A component's part in a DC scan.
+/// A component in a DC scan.
 pub(in crate::jpeg) struct DcComponentDecoder<'t, 's> {
-    /// `None` in a refinement, which has no codes.
+    /// Huffman table, or `None` in a refinement, which has no codes.
     pub(in crate::jpeg) decoder: Option<&'t DcDecoder>,
     pub(in crate::jpeg) blocks_per_mcu: (usize, usize),
     pub(in crate::jpeg) store: &'s mut CoefficientStore,
 }
 
-/// Decodes a scan of DC coefficients: G.1.2.1.
+/// Decodes a scan of DC coefficients (G.1.2.1).
 #[inline(always)]
 pub(in crate::jpeg) fn decode_dc<const N: usize>(
     source: &mut EntropySource<'_, '_>,

@@ -3,7 +3,7 @@
 use crate::jpeg::bits::BitReader;
 use crate::jpeg::source::{EntropySource, Fault};
 
-/// Counts MCUs, and passes restart markers.
+/// Counts MCUs and consumes restart markers.
 pub(super) struct Restarts {
     interval: usize,
     until_next: usize,
@@ -20,7 +20,7 @@ impl Restarts {
         }
     }
 
-    /// Counts a step; passes the restart marker in front of it if there is one and tells so.
+    /// Counts a step. Consumes the restart marker before it, and returns true if there is one.
     #[inline(always)]
     pub(super) fn step(
         &mut self,

@@ -1,23 +1,24 @@
-//! What is known of a picture's coefficients between two scans.
+//! Coefficients of a picture between two scans.
 
 use crate::jpeg::idct::{Coefficients, QuantisationSteps, last_kept, transform};
 use crate::jpeg::planes::{BlockRect, Plane, Scale, reset_to};
 
-/// A component's coefficients between scans.
+/// Coefficients of a component between scans.
 #[derive(Default)]
 pub(in crate::jpeg) struct CoefficientStore {
-    /// A bit a coefficient in zigzag order, set if it is not zero; for all blocks, padding included.
+    /// One bit per coefficient in zigzag order, set if it is not zero. For all blocks, including
+    /// padding.
     pub(super) masks: Vec<u64>,
-    /// Blocks in a row of `masks`.
+    /// Blocks per row of `masks`.
     pub(super) columns: usize,
-    /// Values of the coefficients up to the last one kept, for the blocks in `blocks` row by row, and
-    /// of one block more that stands in for all others.
+    /// Values of the kept coefficients, for the blocks in `blocks` row by row. One more block at
+    /// the end receives the values of all other blocks.
     values: Vec<i16>,
     blocks: BlockRect,
 }
 
 impl CoefficientStore {
-    /// Makes room for all of a component's blocks, of which those in `blocks` keep their values.
+    /// Allocates a component's masks for all blocks, and values for those in `blocks`.
     pub(in crate::jpeg) fn reset<const N: usize>(
         &mut self,
         padded: (usize, usize),
@@ -33,7 +34,7 @@ impl CoefficientStore {
         self.blocks = blocks;
     }
 
-    /// Bytes that a component takes.
+    /// Returns the number of bytes for a component.
     pub(in crate::jpeg) fn size(scale: Scale, padded: (usize, usize), blocks: BlockRect) -> u64 {
         let kept = match scale {
             Scale::Eighth => last_kept::<1>(),
@@ -46,7 +47,7 @@ impl CoefficientStore {
         masks + (blocks.area() as u64 + 1) * (kept * size_of::<i16>()) as u64
     }
 
-    /// Gives memory back if more than `limit` bytes are held; tells how many are.
+    /// Frees the memory if it has more than `limit` bytes. Returns the number of bytes held.
     pub(in crate::jpeg) fn shrink(&mut self, limit: usize) -> usize {
         let held = self.masks.capacity() * size_of::<u64>() + self.values.capacity() * 2;
         if held <= limit {
@@ -56,7 +57,7 @@ impl CoefficientStore {
         0
     }
 
-    /// Transforms the blocks kept.
+    /// Transforms the kept blocks to samples.
     #[inline(always)]
     pub(in crate::jpeg) fn transform<const N: usize>(
         &self,
