@@ -269,9 +269,8 @@ impl<const N: usize> FrameDecoder<'_, '_, N> {
             // the first scan of a component is used for all its scans, as in libjpeg.
             if self.steps[component.index].is_none() {
                 let table = self.tables.quantisation.get(slot).and_then(Option::as_ref);
-                let table = table.ok_or_else(|| {
-                    damaged(start, "scan uses an undefined quantisation table")
-                })?;
+                let table = table
+                    .ok_or_else(|| damaged(start, "scan uses an undefined quantisation table"))?;
                 self.steps[component.index] = Some(reorder::<N>(table));
             }
         }

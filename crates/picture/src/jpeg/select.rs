@@ -2,7 +2,10 @@
 
 #![cfg_attr(
     target_arch = "x86_64",
-    expect(unsafe_code, reason = "PDEP is not available on every x86-64 processor")
+    expect(
+        unsafe_code,
+        reason = "PDEP is not available on every x86-64 processor"
+    )
 )]
 
 /// Method to find the n-th set bit of a mask.
