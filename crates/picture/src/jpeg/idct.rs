@@ -1,14 +1,18 @@
-//! Inverse DCTs that turn a block of coefficients into N × N samples: ITU-T T.81 A.3.3 for N = 8.
+//! Inverse DCTs that convert a block of coefficients to N × N samples: ITU-T T.81 A.3.3 for N = 8.
 //!
-//! For N below 8 the transform is the N-point one over the low N × N coefficients, which is a
-//! box-free, alias-free reduction of the block. All are the integer algorithms of the Independent
-//! JPEG Group, which derive from Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT
-//! algorithms with 11 multiplications" (ICASSP 1989): 13 fractional bits in constants, 2 in the
-//! samples between the column and the row pass. N = 8, 3 and 1 equal libjpeg-turbo's bit by bit;
-//! its reductions to 4 and 2 average neighbouring samples and so need coefficients that are not
+//! For N < 8, the transform is the N-point inverse DCT of the N × N coefficients of lowest
+//! frequency. The higher frequencies are dropped, so the reduced block has no aliasing.
+//!
+//! The algorithms are those of the Independent JPEG Group (`jidctint.c`), with 13 fractional bits
+//! in the constants and 2 in the values between the column and the row pass. They are based on
+//! Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications"
+//! (ICASSP 1989).
+//!
+//! The results for N = 8, 3 and 1 are equal to those of libjpeg-turbo. Its reductions to 4 and 2
+//! (`jidctred.c`) are averages of the 8-point transform, which needs coefficients that are not
 //! kept.
 //!
-//! All arithmetic wraps: coefficients beyond what 8-bit pictures can have give arbitrary samples.
+//! All arithmetic wraps. Coefficients outside the range of 8-bit pictures give arbitrary samples.
 
 use std::array::from_fn;
 use std::num::Wrapping;
@@ -16,17 +20,21 @@ use std::num::Wrapping;
 /// Coefficients of a block, in the order of [`position`].
 pub(super) type Coefficients = [i16; 64];
 
-/// Quantisation steps in the same order as the coefficients.
+/// Quantisation steps, in the order of the coefficients.
 pub(super) type QuantisationSteps = [i32; 64];
 
+/// Fixed-point number.
 type Fixed = Wrapping<i32>;
 
+/// Number of fractional bits of the constants: `CONST_BITS` of libjpeg.
 const FRACTION: usize = 13;
+/// Number of fractional bits between the two passes: `PASS1_BITS` of libjpeg.
 const PASS_FRACTION: usize = 2;
-/// Bits of the factor 1/8, which is applied in the last step.
+/// Shift that scales by 1/8 after both passes. Each pass leaves out a factor of 1/√8.
 const NORMALISE: usize = 3;
 
-/// Constants such as `cos(6π/16)·√2`, times 2^13.
+// The names are those of libjpeg: FIX_0_541196100 is 0.541196100 · 2^13, rounded. Each value is √2
+// times a cosine or a sum of cosines; 0.541196100 is √2 · cos(6π/16).
 const FIX_0_298631336: Fixed = Wrapping(2446);
 const FIX_0_390180644: Fixed = Wrapping(3196);
 const FIX_0_541196100: Fixed = Wrapping(4433);
@@ -42,15 +50,14 @@ const FIX_2_053119869: Fixed = Wrapping(16819);
 const FIX_2_562915447: Fixed = Wrapping(20995);
 const FIX_3_072711026: Fixed = Wrapping(25172);
 
-/// Maps a zigzag index to row × 8 + column (T.81 figure A.6).
+/// Position as row × 8 + column of each zigzag index: T.81 figure A.6.
 pub(super) const NATURAL_ORDER: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
     13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
     52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// Returns the zigzag index of the last coefficient that N × N samples need: the one in row and
-/// column N − 1.
+/// Returns the zigzag index of the last coefficient that N × N samples need: row and column N − 1.
 pub(super) const fn last_kept<const N: usize>() -> usize {
     match N {
         1 => 0,
@@ -61,9 +68,10 @@ pub(super) const fn last_kept<const N: usize>() -> usize {
     }
 }
 
-/// Returns the position in [`Coefficients`] of a zigzag index. It is the natural order for N = 8,
-/// whose transform works on whole rows. Otherwise it is the zigzag order, so that the coefficients
-/// that are kept come first.
+/// Returns the index in [`Coefficients`] of the coefficient with a zigzag index.
+///
+/// For N = 8 the order is row by row, because the transform works on whole rows. For N < 8 it is
+/// the zigzag order, so that the kept coefficients come first.
 #[inline(always)]
 pub(super) fn position<const N: usize>(zigzag: usize) -> usize {
     if N == 8 {
@@ -73,15 +81,16 @@ pub(super) fn position<const N: usize>(zigzag: usize) -> usize {
     }
 }
 
-/// Converts a coefficient to 16 bits. Valid data fits; other data wraps, as in libjpeg.
+/// Converts a coefficient to 16 bits. Valid values fit; others wrap, as in libjpeg.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "wraps on purpose")]
 pub(super) fn wrap(value: i32) -> i16 {
     value as i16
 }
 
-/// Transforms a block to N rows of N samples, at a distance of `stride`. Rows beyond `output` are
-/// dropped.
+/// Transforms a block to N rows of N samples.
+///
+/// Writes to `output` at its start, with `stride` samples between rows. Drops rows beyond `output`.
 #[inline(always)]
 pub(super) fn transform<const N: usize>(
     coefficients: &Coefficients,
@@ -91,18 +100,22 @@ pub(super) fn transform<const N: usize>(
 ) {
     let rows = samples::<N>(coefficients, steps);
     for (row, target) in rows.iter().take(N).zip(output.chunks_mut(stride)) {
+        // The last row of a plane may be shorter than `stride`, because `output` starts at a block.
         if let (Some(target), Some(row)) = (target.get_mut(..N), row.get(..N)) {
             target.copy_from_slice(row);
         }
     }
 }
 
+/// Dequantises and transforms a block. Only the first N samples of the first N rows are set.
 #[inline(always)]
 fn samples<const N: usize>(coefficients: &Coefficients, steps: &QuantisationSteps) -> [[u8; 8]; 8] {
     let at = |zigzag: usize| Wrapping(i32::from(coefficients[zigzag]) * steps[zigzag]);
     let mut output = [[0; 8]; 8];
     match N {
         1 => output[0][0] = sample((at(0) + half(NORMALISE)) >> NORMALISE),
+        // A 2-point transform has only the factors 1 and -1, so it needs no fractional bits. Zigzag
+        // indices 0, 1, 2 and 4 are the coefficients (0, 0), (0, 1), (1, 0) and (1, 1).
         2 => {
             let even = [
                 at(0) + half(NORMALISE) + at(2),
@@ -138,7 +151,7 @@ fn samples<const N: usize>(coefficients: &Coefficients, steps: &QuantisationStep
     output
 }
 
-/// Applies the column pass and the row pass of a small transform.
+/// Applies a one-dimensional transform to the columns, then to the rows.
 #[inline(always)]
 fn transform_small<const N: usize>(
     block: [[Fixed; N]; N],
@@ -159,8 +172,9 @@ fn transform_small<const N: usize>(
     }
 }
 
-/// Transforms three points. The result has [`FRACTION`] more fractional bits than the input, and
-/// `rounding` added.
+/// Three-point inverse DCT.
+///
+/// The results have [`FRACTION`] more fractional bits than the input. `rounding` is added to them.
 #[inline(always)]
 fn three_points([c0, c1, c2]: [Fixed; 3], rounding: Fixed) -> [Fixed; 3] {
     let base = (c0 << FRACTION) + rounding;
@@ -173,7 +187,7 @@ fn three_points([c0, c1, c2]: [Fixed; 3], rounding: Fixed) -> [Fixed; 3] {
     ]
 }
 
-/// Transforms four points, like [`three_points`].
+/// Four-point inverse DCT, with the number format of [`three_points`].
 #[inline(always)]
 fn four_points([c0, c1, c2, c3]: [Fixed; 4], rounding: Fixed) -> [Fixed; 4] {
     let even = [
@@ -193,6 +207,7 @@ fn four_points([c0, c1, c2, c3]: [Fixed; 4], rounding: Fixed) -> [Fixed; 4] {
     ]
 }
 
+/// Dequantises and transforms a block to 8 × 8 samples.
 #[inline(always)]
 fn transform_full(
     coefficients: &Coefficients,
@@ -202,12 +217,14 @@ fn transform_full(
     let mut block: [[Fixed; 8]; 8] =
         from_fn(|y| from_fn(|x| Wrapping(i32::from(coefficients[8 * y + x]) * steps[8 * y + x])));
     transform_columns(&mut block, FRACTION - PASS_FRACTION);
+    // Both passes work on columns, with a transposition after each. Then the compiler can compute
+    // eight columns at once with vector instructions.
     block = from_fn(|y| from_fn(|x| block[x][y]));
     transform_columns(&mut block, FRACTION + PASS_FRACTION + NORMALISE);
     *output = from_fn(|y| from_fn(|x| sample(block[x][y])));
 }
 
-/// Transforms all columns, one per vector lane.
+/// Transforms all columns. Each column is one lane of a vector.
 #[inline(always)]
 fn transform_columns(block: &mut [[Fixed; 8]; 8], shift: usize) {
     for lane in 0..8 {
@@ -218,7 +235,7 @@ fn transform_columns(block: &mut [[Fixed; 8]; 8], shift: usize) {
     }
 }
 
-/// Transforms eight points, with the same scaling.
+/// Eight-point inverse DCT, with the number format of [`three_points`]. Figure 1 of Loeffler et al.
 #[inline(always)]
 fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
     let rotated = (c[2] + c[6]) * FIX_0_541196100;
@@ -233,6 +250,7 @@ fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
         sum - outer,
     ];
 
+    // The names are those of `jpeg_idct_islow` in libjpeg.
     let z3 = c[7] + c[3];
     let z4 = c[5] + c[1];
     let z5 = (z3 + z4) * FIX_1_175875602;
@@ -255,12 +273,12 @@ fn eight_points(c: [Fixed; 8], rounding: Fixed) -> [Fixed; 8] {
     })
 }
 
-/// Returns the summand that makes a shift right by `shift` round to nearest.
+/// Returns the summand that makes a right shift by `shift` round to nearest.
 const fn half(shift: usize) -> Fixed {
     Wrapping(1 << (shift - 1))
 }
 
-/// Reverses the level shift (A.3.1) and clamps.
+/// Converts a value to a sample: reverts the level shift (A.3.1) and clamps to 8 bits.
 #[inline(always)]
 fn sample(value: Fixed) -> u8 {
     (value + Wrapping(128)).0.clamp(0, 255) as u8

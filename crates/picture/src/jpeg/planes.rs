@@ -1,9 +1,9 @@
-//! Results of a decode: the samples of each component, at the component's own resolution.
+//! Result of a decode: the samples of each component, at its own resolution.
 
 use super::colour::ColourModel;
 use super::frame_header::{BLOCK, FrameHeader};
 
-/// The scale of a decode: each block of 8 × 8 samples becomes N × N.
+/// Scale of a decode: each block of 8 × 8 samples becomes N × N samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scale {
     /// N = 1.
@@ -19,7 +19,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// All scales, smallest first.
+    /// All scales, from the smallest to the largest.
     pub const ALL: [Self; 5] = [
         Self::Eighth,
         Self::Quarter,
@@ -28,7 +28,7 @@ impl Scale {
         Self::Full,
     ];
 
-    /// Returns N, the side of a decoded block in samples.
+    /// Returns N, the side in samples of a reduced block.
     pub const fn samples_per_block(self) -> usize {
         match self {
             Self::Eighth => 1,
@@ -39,8 +39,9 @@ impl Scale {
         }
     }
 
-    /// Returns the smallest scale at which `source` pixels become at least `wanted`, or the full
-    /// size.
+    /// Returns the smallest scale that reduces `source` pixels to at least `wanted` pixels.
+    ///
+    /// Returns the full scale if no scale does.
     pub fn at_least(source: u32, wanted: u32) -> Self {
         let reaches = |scale: &Self| {
             u64::from(source) * scale.samples_per_block() as u64 >= u64::from(wanted) * BLOCK as u64
@@ -49,12 +50,12 @@ impl Scale {
     }
 }
 
-/// A rectangle of the picture as stored, in pixels.
+/// Rectangle of the picture as stored, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// Left edge.
+    /// Column of the left edge.
     pub x: u32,
-    /// Upper edge.
+    /// Row of the upper edge.
     pub y: u32,
     /// Width.
     pub width: u32,
@@ -62,42 +63,41 @@ pub struct Region {
     pub height: u32,
 }
 
-/// A decoded picture, or the requested part of it.
+/// Decoded picture, or the requested part of it.
 #[derive(Debug, Default)]
 pub struct Planes {
     /// One plane per component, in the order of the file.
     pub planes: Vec<Plane>,
-    /// The meaning of the components.
+    /// Meaning of the components.
     pub colour: ColourModel,
 }
 
-/// The samples of one component.
+/// Samples of one component.
 ///
-/// All samples of a plane cover areas of the same size: column `c` spans the pixels from `(x + c) /
-/// samples_per_pixel.0` to `(x + c + 1) / samples_per_pixel.0` of the picture as stored, and rows
-/// likewise. So a rectangle of pixels is cut out of every plane in the same way: multiply by
-/// `samples_per_pixel` and subtract `(x, y)`.
+/// Column `c` of a plane covers the columns `(x + c) / samples_per_pixel.0` to `(x + c + 1) /
+/// samples_per_pixel.0` of the picture as stored. The same holds for rows. To convert a position in
+/// pixels to a position in a plane, multiply it by `samples_per_pixel` and subtract `(x, y)`.
 #[derive(Debug, Default)]
 pub struct Plane {
-    /// Rows of `stride` samples; only the first `width` of a row and the first `height` rows hold
-    /// samples of the picture.
+    /// Rows of `stride` samples. Only the first `width` samples of the first `height` rows belong
+    /// to the picture; the others are padding.
     pub samples: Vec<u8>,
-    /// Distance of two rows, in samples.
+    /// Number of samples from one row to the next.
     pub stride: usize,
-    /// Samples per row, including a partial one at the picture's right edge.
+    /// Number of samples in a row, including a partial one at the right edge of the picture.
     pub width: usize,
-    /// Number of rows, including a partial one at the picture's lower edge.
+    /// Number of rows, including a partial one at the lower edge of the picture.
     pub height: usize,
-    /// First column of this plane, in the plane of the whole picture.
+    /// First column of this plane in the plane of the whole picture.
     pub x: usize,
-    /// First row of this plane, in the plane of the whole picture.
+    /// First row of this plane in the plane of the whole picture.
     pub y: usize,
-    /// Samples per pixel of the picture, horizontally and vertically. At most 1, because of the
-    /// scale and of chroma subsampling.
+    /// Horizontal and vertical number of samples per pixel of the picture. At most 1; the scale and
+    /// chroma subsampling make it smaller.
     pub samples_per_pixel: (f64, f64),
 }
 
-/// A rectangle of MCUs or of blocks.
+/// Rectangle of MCUs or of blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BlockRect {
     pub(super) x: usize,
@@ -107,8 +107,9 @@ pub(super) struct BlockRect {
 }
 
 impl BlockRect {
-    /// Returns the MCUs that `region` touches, or all MCUs without a region. A region outside the
-    /// picture is clipped.
+    /// Returns the MCUs that `region` intersects, or all MCUs for `None`.
+    ///
+    /// The result is inside the picture and has at least one MCU, for every region.
     pub(super) fn of_mcus(frame: &FrameHeader, region: Option<Region>) -> Self {
         let mcus = frame.interleaved_mcus();
         let Some(region) = region else {
@@ -137,7 +138,7 @@ impl BlockRect {
         }
     }
 
-    /// Returns the blocks of a component in these MCUs.
+    /// Returns the blocks of a component in this rectangle of MCUs.
     pub(super) fn blocks(self, sampling: (usize, usize)) -> Self {
         Self {
             x: self.x * sampling.0,
@@ -147,25 +148,28 @@ impl BlockRect {
         }
     }
 
-    /// Returns the number of blocks in the rectangle.
+    /// Returns the number of blocks or MCUs in the rectangle.
     pub(super) fn area(self) -> usize {
         self.width * self.height
     }
 
-    /// Returns the index of a block in the rectangle, row by row, if it is inside.
+    /// Returns the index of a block in the rectangle, row by row, or `None` if it is outside.
     #[inline(always)]
     pub(super) fn index_of(self, x: usize, y: usize) -> Option<usize> {
+        // A block left of or above the rectangle wraps to a large number, so one comparison per
+        // axis checks both edges.
         let (column, row) = (x.wrapping_sub(self.x), y.wrapping_sub(self.y));
         (column < self.width && row < self.height).then(|| row * self.width + column)
     }
 }
 
-/// Fills a vector with `length` times `value`. Its memory is reused if it suffices.
+/// Fills a vector with `length` copies of `value`. Reuses its buffer if it is large enough.
 pub(super) fn reset_to<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
     vector.clear();
     if vector.capacity() < length {
-        // Not `resize`: that would hold old and new memory at once, and could allocate more than
-        // needed.
+        // The old buffer is freed first, so that both never exist at the same time. `vec!`
+        // allocates the exact length, while `resize` may allocate more. `peak_memory` depends on
+        // both.
         *vector = Vec::new();
         *vector = vec![value; length];
     } else {
@@ -174,13 +178,14 @@ pub(super) fn reset_to<T: Copy>(vector: &mut Vec<T>, length: usize, value: T) {
 }
 
 impl Plane {
-    /// Returns the number of bytes in a plane for these blocks.
+    /// Returns the size in bytes of a plane for these blocks.
     pub(super) fn size(blocks: BlockRect, scale: Scale) -> u64 {
         let n = scale.samples_per_block();
         (blocks.width * n) as u64 * (blocks.height * n) as u64
     }
 
-    /// Makes an empty plane for the blocks of a component in `units`, in the memory of `samples`.
+    /// Returns a grey plane for the blocks of a component in `mcus`. Reuses the buffer of
+    /// `samples`.
     pub(super) fn new(
         frame: &FrameHeader,
         component: usize,
@@ -195,6 +200,8 @@ impl Plane {
         let (x, y, stride) = (blocks.x * n, blocks.y * n, blocks.width * n);
         let whole_width = (frame.width * sampling.0 * n).div_ceil(largest.0 * BLOCK);
         let whole_height = (frame.height * sampling.1 * n).div_ceil(largest.1 * BLOCK);
+        // Scans of one component do not code padding blocks. These keep 128, the value of a block
+        // whose coefficients are all 0.
         reset_to(&mut samples, stride * blocks.height * n, 128);
         Self {
             samples,
