@@ -13,9 +13,9 @@ use crate::reduce::max_reduced_side;
 pub struct Header {
     /// The format.
     pub format: Format,
-    /// Width as stored, before orientation.
+    /// Width in pixels as stored, before orientation.
     pub width: u32,
-    /// Height as stored, before orientation.
+    /// Height in pixels as stored, before orientation.
     pub height: u32,
     decoder: DecoderMemory,
 }
@@ -104,7 +104,10 @@ impl Header {
         .fold(0, u64::saturating_add)
     }
 
-    /// Refuses a format that the policy does not list.
+    /// Checks that the policy lists the format.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedFormat`] if it does not.
     pub(crate) fn check_format(&self, policy: &Policy) -> Result<(), Error> {
         if policy.formats.contains(&self.format) {
             return Ok(());
@@ -113,7 +116,10 @@ impl Header {
         Err(Error::UnsupportedFormat { what })
     }
 
-    /// Refuses a picture whose header states too many pixels.
+    /// Checks the number of pixels that the header states.
+    ///
+    /// # Errors
+    /// [`Error::TooManyPixels`] if it is above the limit of the policy.
     pub(crate) fn check_pixels(&self, policy: &Policy) -> Result<(), Error> {
         if self.pixels() > policy.max_pixels {
             let limit = policy.max_pixels;
@@ -126,7 +132,7 @@ impl Header {
         Ok(())
     }
 
-    /// Returns width × height.
+    /// Returns the number of pixels: width × height.
     pub(crate) fn pixels(&self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }

@@ -1,3 +1,5 @@
+//! Picture whose header is read, and the steps from there to the outputs.
+
 use crate::crop::Crop;
 use crate::decode::{self, DecodeRequest, Probed};
 use crate::error::Error;
@@ -51,7 +53,7 @@ pub fn open<'a>(bytes: &'a [u8], policy: &'a Policy) -> Result<Opened<'a>, Error
 }
 
 impl Opened<'_> {
-    /// The header of the picture.
+    /// Returns the header of the picture.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.probed.header
@@ -67,7 +69,7 @@ impl Opened<'_> {
     /// Decodes the picture, crops it, and encodes the outputs.
     ///
     /// # Errors
-    /// See [`process`](crate::process). The checks of [`open`] have passed.
+    /// See [`process`](crate::process). Only the errors of [`open`] cannot occur any more.
     pub fn shape(self, crop: Option<Crop>) -> Result<Pictures, Error> {
         let Self {
             bytes,
@@ -80,7 +82,8 @@ impl Opened<'_> {
             height: stored_height,
             ..
         } = probed.header;
-        // The container is read before the crop is checked: damage is reported first.
+        // The container is read before the crop is checked, so a damaged file is reported as
+        // damaged, not as a bad crop.
         let decoder = decode::open(bytes, probed, policy)?;
         let orientation = decoder.orientation();
         let (width, height) = orientation.dimensions(stored_width, stored_height);

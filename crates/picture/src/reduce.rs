@@ -22,7 +22,7 @@ pub(crate) fn min_side(side: u32) -> u32 {
     (f64::from(side) * MARGIN).ceil() as u32
 }
 
-/// Maximum factor. The sum of this many rows and columns of 8-bit colour × alpha fits in 32 bits.
+/// Maximum factor. A sum of this many products of 8-bit colour and alpha fits in 32 bits.
 const MAX_FACTOR: u32 = 4096;
 
 /// Returns the largest whole factor by which a square of `size` may be reduced for outputs of
@@ -79,12 +79,12 @@ impl Sample for u16 {
     }
 }
 
-/// Receives the rows of a picture from the top, and keeps its square in reduced size.
+/// Reducer of a picture, which takes its rows from the top and keeps only the reduced square.
 pub(crate) struct Reducer<S: Sample> {
     square: Square,
     channels: Channels,
     factor: usize,
-    /// Number of the next row.
+    /// Index of the next row of the picture.
     next: u32,
     /// Sums of the samples of the square over the rows of the current band. Colours are weighted by
     /// alpha, if there is alpha.
@@ -168,6 +168,7 @@ impl<S: Sample> Reducer<S> {
         )
     }
 
+    /// Adds a row of the square to the sums.
     fn add(&mut self, row: &[S]) {
         self.rows += 1;
         if !self.channels.has_alpha() {
@@ -187,6 +188,7 @@ impl<S: Sample> Reducer<S> {
             else {
                 continue;
             };
+            // Weighted by alpha, so that the colours of transparent pixels have no effect.
             *alpha_sum += alpha.into();
             for (sum, &colour) in sums.iter_mut().zip(colours) {
                 *sum += colour.into() * alpha.into();
@@ -204,10 +206,12 @@ impl<S: Sample> Reducer<S> {
                     *total += sum.into();
                 }
             }
+            // The last block and the last band may be smaller than the factor.
             let pixels = (block.len() / count * self.rows) as u64;
             let reciprocal = Reciprocal::of(pixels);
             match totals.get(..count).and_then(<[u64]>::split_last) {
                 Some((&alpha, colours)) if self.channels.has_alpha() => {
+                    // If all pixels are transparent, the sums are 0 and so are the colours.
                     let weight = alpha.max(1);
                     self.samples.extend(
                         colours
@@ -234,6 +238,7 @@ impl<S: Sample> Reducer<S> {
 struct Reciprocal(u64);
 
 impl Reciprocal {
+    /// Computes 2³² / `count`, rounded.
     fn of(count: u64) -> Self {
         let count = count.max(1);
         Self(((1 << 32) + count / 2) / count)
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn means_are_exact_where_all_is_one_colour() {
+    fn means_of_one_colour_are_exact() {
         let square = Square {
             x: 1,
             y: 2,
@@ -294,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn clear_pixels_lend_no_colour() {
+    fn transparent_pixels_have_no_effect_on_colours() {
         let square = Square {
             x: 0,
             y: 0,

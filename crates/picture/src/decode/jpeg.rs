@@ -18,6 +18,8 @@ use crate::policy::Policy;
 use crate::raster::{CropBox, Samples};
 
 /// Cost of one block of a scan, in pixels of [`Policy::max_work`].
+///
+/// With the default policy, the limit is 125 million blocks, close to the default of [`Limits`].
 const WORK_PER_BLOCK: u64 = 8;
 
 thread_local! {
@@ -26,11 +28,15 @@ thread_local! {
     static DECODER: RefCell<Decoder> = RefCell::default();
 }
 
-/// Reads the file up to its first scan.
+/// Reads a file up to its first scan.
+///
+/// # Errors
+/// See [`jpeg::read_header`].
 pub(super) fn read(bytes: &[u8]) -> Result<OpenedJpeg<'_>, Error> {
     jpeg::open(bytes)
 }
 
+/// Returns the general header of a file.
 pub(super) fn header(opened: &OpenedJpeg<'_>) -> Header {
     let header = &opened.header;
     Header::new(
@@ -41,12 +47,17 @@ pub(super) fn header(opened: &OpenedJpeg<'_>) -> Header {
     )
 }
 
+/// JPEG file that is ready to decode, with its ICC profile.
 pub(super) struct Jpeg<'a> {
     opened: OpenedJpeg<'a>,
     profile: Option<Vec<u8>>,
 }
 
 impl<'a> Jpeg<'a> {
+    /// Joins the ICC profile of the file.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if the profile is longer than the policy allows.
     pub(super) fn open(opened: OpenedJpeg<'a>, policy: &Policy) -> Result<Self, Error> {
         let profile = opened.header.icc_profile(policy.max_profile_bytes)?;
         Ok(Self { opened, profile })
@@ -81,14 +92,16 @@ impl<'a> FormatDecoder<'a> for Jpeg<'a> {
         });
         let space = match profile {
             Some(profile) => ColourSpace::Icc(Cow::Owned(profile)),
+            // Most programs, browsers included, take untagged files as sRGB.
             None => ColourSpace::Srgb,
         };
         Ok(Decoded { pixels, space })
     }
 }
 
-/// Converts a decoded plane, and locates the square in it. Rows keep samples right of the picture's
-/// edge, which are outside the square.
+/// Converts a decoded plane, and computes the box of the square in it.
+///
+/// The rows keep their padding at the right edge of the picture, which is outside the square.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -99,6 +112,7 @@ fn crop_plane(plane: Plane, square: Square) -> planar::ComponentPlane {
     let x = f64::from(square.x) * across - plane.x as f64;
     let y = f64::from(square.y) * down - plane.y as f64;
     let side = f64::from(square.size);
+    // A rounding error in the products must not move the box beyond the picture.
     let crop_box = CropBox {
         x,
         y,

@@ -74,9 +74,10 @@ pub struct Planes {
 
 /// Samples of one component.
 ///
-/// Column `c` of a plane covers the columns `(x + c) / samples_per_pixel.0` to `(x + c + 1) /
-/// samples_per_pixel.0` of the picture as stored. The same holds for rows. To convert a position in
-/// pixels to a position in a plane, multiply it by `samples_per_pixel` and subtract `(x, y)`.
+/// Column `c` of a plane covers the columns of the picture as stored from
+/// `(x + c) / samples_per_pixel.0` to `(x + c + 1) / samples_per_pixel.0`. The same holds for
+/// rows. To convert a position in pixels to a position in a plane, multiply it by
+/// `samples_per_pixel` and subtract `(x, y)`.
 #[derive(Debug, Default)]
 pub struct Plane {
     /// Rows of `stride` samples. Only the first `width` samples of the first `height` rows belong

@@ -46,8 +46,8 @@ impl Progression {
             if first > 0 && reached[0].is_none() {
                 return Err("AC scan before the component's DC scan");
             }
-            // libjpeg only warns here. But a file could repeat its scans without end, and a
-            // repeated first scan would need masks that are cleared.
+            // libjpeg only warns here. This decoder refuses, because a repeated first scan would
+            // find masks and values that are set already.
             if reached[first..=last].iter().any(|&bit| bit != before) {
                 return Err("progressive scan that repeats or skips bits");
             }

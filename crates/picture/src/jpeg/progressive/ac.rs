@@ -18,12 +18,12 @@ use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::tables::HuffmanSpecification;
 use crate::jpeg::window::Window;
 
-const BAD_CODE: Fault = Fault::Corrupt("no such Huffman code");
+const BAD_CODE: Fault = Fault::Corrupt("bits that match no Huffman code");
 const OVERLONG: Fault = Fault::Corrupt("coefficient outside the spectral band of the scan");
-const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement of more than a bit");
+const BAD_REFINEMENT: Fault = Fault::Corrupt("refinement that adds more than one bit");
 const BAD_RUN: Fault = Fault::Corrupt("end-of-band run beyond the scan or its restart interval");
 
-/// The AC table of a progressive scan, ready to decode.
+/// Decoding tables of an AC Huffman table in a progressive scan.
 pub(in crate::jpeg) struct ProgressiveAcDecoder {
     code: HuffmanCode,
     skips: SkipTable,
@@ -32,12 +32,15 @@ pub(in crate::jpeg) struct ProgressiveAcDecoder {
 }
 
 impl ProgressiveAcDecoder {
-    /// Makes a decoder for the first scan of a band.
+    /// Makes a decoder for the first scan of a band. Returns `None` if the specification is
+    /// invalid.
     pub(in crate::jpeg) fn first(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 15)
     }
 
-    /// Makes a decoder for a refinement. Its new coefficients are all 1 or -1.
+    /// Makes a decoder for a refinement. Returns `None` if the specification is invalid.
+    ///
+    /// The new coefficients of a refinement are 1 or -1, so their values have one bit.
     pub(in crate::jpeg) fn refinement(specification: &HuffmanSpecification) -> Option<Self> {
         Self::new(specification, 1)
     }
@@ -52,7 +55,11 @@ impl ProgressiveAcDecoder {
         })
     }
 
-    /// Reads the run and size of the next symbol. At least 40 bits of a refilled reader are left.
+    /// Reads the run and size of the next symbol. At least 40 bits are left in the buffer, because
+    /// a code has at most 16.
+    ///
+    /// # Errors
+    /// [`Fault::Corrupt`] if no code matches, or the size is too large.
     #[inline(always)]
     fn symbol(&self, bits: &mut BitReader, window: &Window) -> Result<(u32, u32), Fault> {
         bits.refill(window);
@@ -68,6 +75,11 @@ impl ProgressiveAcDecoder {
 }
 
 /// Decodes a scan of AC coefficients, which has one component (G.1.2.2 and G.1.2.3).
+///
+/// `interval` is the number of blocks between restart markers, or 0 if there are none.
+///
+/// # Errors
+/// [`Fault::Exhausted`] if the data ends before the scan, [`Fault::Corrupt`] if it is invalid.
 #[inline(always)]
 pub(in crate::jpeg) fn decode_ac<const N: usize>(
     source: &mut EntropySource<'_, '_>,
@@ -92,10 +104,12 @@ pub(in crate::jpeg) fn decode_ac<const N: usize>(
             let is_restart = restarts
                 .step(source, &mut bits)
                 .map_err(|fault| scan_error(fault, bits))?;
+            // A restart interval can be decoded on its own, so no run may reach into the next one.
             if is_restart && band.ended_blocks != 0 {
                 return Err(scan_error(BAD_RUN, bits));
             }
             let index = y * store.columns + x;
+            // The mask is copied, so that the loop can keep it in a register.
             let mut mask = store.masks[index];
             let values = store.values_of::<N>(x, y);
             let window = source.window();
@@ -120,12 +134,15 @@ pub(in crate::jpeg) fn decode_ac<const N: usize>(
     Ok(bits)
 }
 
-/// The band of coefficients that a scan codes.
+/// Spectral band of a scan, and its state between two blocks.
 struct Band {
+    /// First coefficient, as a zigzag index: Ss in T.81.
     first: usize,
+    /// Last coefficient: Se in T.81.
     last: usize,
-    /// The coefficients of the band.
+    /// One bit per coefficient of the band.
     mask: u64,
+    /// Bit position that the scan codes: Al in T.81.
     low: u32,
     /// Number of following blocks without (more) new coefficients: EOBRUN in T.81.
     ended_blocks: u32,
@@ -164,6 +181,7 @@ impl Band {
                 self.end_blocks(bits, run);
                 return Ok(());
             }
+            // ZRL (run 15, size 0) passes here too: 15 zeros, and one more at `next`.
             let value = extend(bits.take(size), size) << self.low;
             next += run as usize;
             if next > self.last {
@@ -178,7 +196,10 @@ impl Band {
         self.skip(bits, window, decoder, mask, next)
     }
 
-    /// Decodes a further bit of each coefficient of a block (figure G.7).
+    /// Decodes one more bit of each coefficient of a block (figure G.7).
+    ///
+    /// `history` is the mask of coefficients that were nonzero before this scan. Each of them has
+    /// one correction bit. The runs of the symbols count only the others.
     #[inline(always)]
     fn refine<const N: usize>(
         &mut self,
@@ -198,6 +219,9 @@ impl Band {
         }
         let zeros = self.mask & !history;
         let kept = kept_mask::<N>();
+        // The loops clear the bits of decoded coefficients. The first loop stores values. The
+        // second one only counts the correction bits. After it, no coefficient with history is
+        // left.
         let mut remaining = self.mask;
         while remaining & kept != 0 {
             let (run, size) = decoder.symbol(bits, window)?;
@@ -206,7 +230,10 @@ impl Band {
                 correct::<N>(bits, window, history & remaining, values, self.low);
                 return Ok(());
             }
+            // The sign bit of the new coefficient precedes the correction bits of those before it.
             let is_positive = size != 0 && bits.take_bit();
+            // The run ends at the zero with this index. `passed` is its bit and all lower ones.
+            // With fewer zeros, `target` is 0 and `passed` has all bits.
             let target = select.nth_set_bit(zeros & remaining, run);
             let passed = target ^ target.wrapping_sub(1);
             correct::<N>(bits, window, history & remaining & passed, values, self.low);
@@ -256,8 +283,10 @@ impl Band {
         )
     }
 
-    /// Skips the coefficients of a block from number `next` on. None of them was nonzero before,
-    /// and none is kept.
+    /// Skips the coefficients of a block from zigzag index `next` on.
+    ///
+    /// None of them was nonzero before, and the value of none is kept. The mask is still updated,
+    /// because later refinements need it.
     #[inline(always)]
     fn skip(
         &mut self,
@@ -270,10 +299,14 @@ impl Band {
         while next <= self.last {
             bits.refill(window);
             let mut is_unresolved = false;
+            // Two entries per refill, as in sequential scans.
             for _ in 0..2 {
                 let entry = decoder.skips.entry(bits.peek::<SKIP_BITS>());
                 let after = next + (entry.steps() & !SkipEntry::END) as usize;
                 let ends = entry.steps() & SkipEntry::END != 0;
+                // Without an end of block, an entry may end exactly after the band. With one, the
+                // band must have a coefficient left. Other entries may contain codes of the next
+                // block.
                 if entry.length() == 0 || after > self.last + usize::from(!ends) {
                     is_unresolved = true;
                     break;
@@ -303,14 +336,16 @@ impl Band {
         Ok(())
     }
 
-    /// Ends this block and the run of blocks that the bits after the symbol state (G.1.2.2).
+    /// Ends this block, and starts the run of ended blocks of EOBn with n = `run` (G.1.2.2).
+    ///
+    /// The run has 2^n blocks plus the value of the next n bits. It includes this block.
     #[inline(always)]
     fn end_blocks(&mut self, bits: &mut BitReader, run: u32) {
         self.ended_blocks = (1 << run) - 1 + bits.take(run);
     }
 }
 
-/// Range of the coefficients whose values are kept.
+/// Returns the mask of the coefficients whose values are kept.
 const fn kept_mask<const N: usize>() -> u64 {
     u64::MAX >> (63 - last_kept::<N>())
 }
@@ -324,6 +359,8 @@ fn keep<const N: usize>(values: &mut [i16], index: usize, value: i32) {
 }
 
 /// Reads a correction bit for each coefficient in `history` (G.1.2.3).
+///
+/// A bit of 1 increases the magnitude of the coefficient by 1 at the bit position `low`.
 #[inline(always)]
 fn correct<const N: usize>(
     bits: &mut BitReader,
@@ -332,6 +369,7 @@ fn correct<const N: usize>(
     values: &mut [i16],
     low: u32,
 ) {
+    // The kept coefficients have the lowest zigzag indices, so their bits come first.
     let mut kept = history & kept_mask::<N>();
     while kept != 0 {
         bits.refill(window);
@@ -351,13 +389,17 @@ fn correct<const N: usize>(
     skip_bits(bits, window, (history & !kept_mask::<N>()).count_ones());
 }
 
-/// Skips at most 64 bits, of which [`BitReader::REFILLED`] − 32 are available.
+/// Skips `count` bits, at most 64.
+///
+/// The caller guarantees that [`BitReader::REFILLED`] − 32 = 24 bits are available. A symbol and
+/// its value or run need at most 31 bits after a refill.
 #[inline(always)]
 fn skip_bits(bits: &mut BitReader, window: &Window, count: u32) {
     const AVAILABLE: u32 = BitReader::REFILLED - 32;
     if count <= AVAILABLE {
         bits.consume(count);
     } else {
+        // 64 bits exceed one refill, so the bits are consumed in two parts: 24, then at most 40.
         bits.refill(window);
         bits.consume(AVAILABLE);
         bits.refill(window);

@@ -9,15 +9,21 @@ use crate::jpeg::scan_header::ScanHeader;
 use crate::jpeg::source::{EntropySource, Fault};
 use crate::jpeg::window::Window;
 
-/// A component in a DC scan.
+/// Decoder and output of one component in a DC scan.
 pub(in crate::jpeg) struct DcComponentDecoder<'t, 's> {
     /// Huffman table, or `None` in a refinement, which has no codes.
     pub(in crate::jpeg) decoder: Option<&'t DcDecoder>,
+    /// Columns and rows of blocks per MCU.
     pub(in crate::jpeg) blocks_per_mcu: (usize, usize),
     pub(in crate::jpeg) store: &'s mut CoefficientStore,
 }
 
 /// Decodes a scan of DC coefficients (G.1.2.1).
+///
+/// `interval` is the number of MCUs between restart markers, or 0 if there are none.
+///
+/// # Errors
+/// [`Fault::Exhausted`] if the data ends before the scan, [`Fault::Corrupt`] if it is invalid.
 #[inline(always)]
 pub(in crate::jpeg) fn decode_dc<const N: usize>(
     source: &mut EntropySource<'_, '_>,
@@ -55,6 +61,7 @@ pub(in crate::jpeg) fn decode_dc<const N: usize>(
     Ok(bits)
 }
 
+/// Decodes the blocks of a component in the MCU at column and row `mcu`.
 #[inline(always)]
 fn decode_dc_mcu<const N: usize>(
     bits: &mut BitReader,
@@ -72,8 +79,10 @@ fn decode_dc_mcu<const N: usize>(
                 .values_of::<N>(mcu.0 * across + column, mcu.1 * down + row);
             if let Some(decoder) = component.decoder {
                 *predictor = predictor.wrapping_add(decoder.difference(bits, window)?);
+                // The point transform of DC is a shift, so the difference is scaled after the sum.
                 values[0] = wrap(*predictor << low);
             } else {
+                // A refinement sets one bit of the two's complement value, also of negative ones.
                 bits.refill(window);
                 values[0] |= i16::from(bits.take_bit()) << low;
             }

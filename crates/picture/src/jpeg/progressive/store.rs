@@ -6,8 +6,8 @@ use crate::jpeg::planes::{BlockRect, Plane, Scale, reset_to};
 /// Coefficients of a component between scans.
 #[derive(Default)]
 pub(in crate::jpeg) struct CoefficientStore {
-    /// One bit per coefficient in zigzag order, set if it is not zero. For all blocks, including
-    /// padding.
+    /// One mask per block, row by row, including padding blocks. Bit n is set if the AC coefficient
+    /// with zigzag index n is not zero.
     pub(super) masks: Vec<u64>,
     /// Blocks per row of `masks`.
     pub(super) columns: usize,
@@ -18,7 +18,9 @@ pub(in crate::jpeg) struct CoefficientStore {
 }
 
 impl CoefficientStore {
-    /// Allocates a component's masks for all blocks, and values for those in `blocks`.
+    /// Allocates masks for all blocks of a component, and values for those in `blocks`.
+    ///
+    /// `padded` is the number of columns and rows of blocks, including padding blocks.
     pub(in crate::jpeg) fn reset<const N: usize>(
         &mut self,
         padded: (usize, usize),
@@ -34,7 +36,7 @@ impl CoefficientStore {
         self.blocks = blocks;
     }
 
-    /// Returns the number of bytes for a component.
+    /// Returns the number of bytes that the store of a component needs.
     pub(in crate::jpeg) fn size(scale: Scale, padded: (usize, usize), blocks: BlockRect) -> u64 {
         let kept = match scale {
             Scale::Eighth => last_kept::<1>(),
@@ -47,7 +49,7 @@ impl CoefficientStore {
         masks + (blocks.area() as u64 + 1) * (kept * size_of::<i16>()) as u64
     }
 
-    /// Frees the memory if it has more than `limit` bytes. Returns the number of bytes held.
+    /// Frees the buffers if they have more than `limit` bytes. Returns the number of bytes kept.
     pub(in crate::jpeg) fn shrink(&mut self, limit: usize) -> usize {
         let held = self.masks.capacity() * size_of::<u64>() + self.values.capacity() * 2;
         if held <= limit {
@@ -78,6 +80,10 @@ impl CoefficientStore {
         }
     }
 
+    /// Returns the values of the block at column `x` and row `y`.
+    ///
+    /// Blocks outside `blocks` share one element. Their values are written and never read, so the
+    /// scan decoders need no branch for them.
     #[inline(always)]
     pub(super) fn values_of<const N: usize>(&mut self, x: usize, y: usize) -> &mut [i16] {
         let index = self.blocks.index_of(x, y).unwrap_or(self.blocks.area());
