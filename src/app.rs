@@ -1,4 +1,4 @@
-//! The service: all parts, wired by hand.
+//! The service: creates all parts and connects them.
 
 mod command_context;
 mod open;
@@ -79,6 +79,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         let lock = lock(&config)?;
         let foundation = Arc::new(Foundation::open(&config, lock, Node::SINGLE).await?);
+        // On failure the node number is given back, so that a restart can lease it at once.
         let opened = Self::open_parts(config, clock, port, program, Arc::clone(&foundation)).await;
         if opened.is_err() {
             foundation.close().await;
@@ -156,7 +157,7 @@ impl App {
             config.accounts.registration,
         );
         let time_zone = TimeZone::get(&config.accounts.time_zone).context("accounts.time_zone")?;
-        // Last, so that no process is left over if anything above fails.
+        // Processes start last, so that none is left if a step above fails.
         let sandbox = workers.open().await;
         let sandbox = sandbox.context("a worker process cannot be started")?;
         check_sandbox(&sandbox, &config)?;
@@ -184,7 +185,7 @@ impl App {
         })))
     }
 
-    /// Returns the URL by which clients know the service.
+    /// Returns the URL under which clients reach the service.
     #[must_use]
     pub fn public_url(&self) -> &str {
         &self.0.public_url
@@ -220,7 +221,7 @@ impl App {
         }
     }
 
-    /// Ends the background jobs and closes the database.
+    /// Ends the background jobs and the worker processes, and closes the database.
     pub async fn close(&self) {
         self.0.stop.cancel();
         self.0.background.close();
@@ -228,7 +229,7 @@ impl App {
         if ended.is_err() {
             let seconds = JOBS_TIMEOUT.as_secs();
             tracing::warn!(
-                "background jobs did not end within {seconds} s; the next start redoes them"
+                "background jobs did not end within {seconds} s; their work is done after the next start"
             );
         }
         self.0.workers.close();
@@ -244,11 +245,12 @@ impl std::ops::Deref for App {
     }
 }
 
-/// Makes the claims of interrupted sweeps due, if no command runs beside this process: then no other
-/// process can be sweeping.
+/// Makes the claims of interrupted sweeps due, unless a command runs beside this process. Without a
+/// command, no other process can be sweeping.
 ///
 /// Only for a folder. A bucket may still apply a removal that was sent before.
 async fn release_claims(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    // The lock is held until the claims are released, so that no command starts to sweep before.
     let alone = open::lock_for_command(config);
     if alone.is_ok() {
         lifecycle.release().await.context("database.url")?;
@@ -256,8 +258,10 @@ async fn release_claims(config: &Config, lifecycle: &Lifecycle) -> anyhow::Resul
     Ok(())
 }
 
-/// Logs how far workers are sandboxed, and refuses to start if that is less than
-/// `pictures.sandbox` requires.
+/// Logs whether worker processes are sandboxed.
+///
+/// # Errors
+/// The sandbox is incomplete, and `pictures.sandbox` requires it.
 fn check_sandbox(sandbox: &Sandbox, config: &Config) -> anyhow::Result<()> {
     if sandbox.possible.is_empty() {
         let denied = sandbox.denied.join(", ");

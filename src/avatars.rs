@@ -1,12 +1,14 @@
-//! Avatars: uploads, removals and URLs. The only place where workers, storage and database meet.
+//! Avatars: uploads, removals and URLs. Only this module combines workers, storage and database.
 //!
-//! An upload takes these steps. Wherever it is cut off, the old picture stays and nothing leaks:
-//! 1. Shape the picture in a worker. Its digest names it.
+//! An upload takes these steps. If it is interrupted at any of them, the user keeps the old
+//! picture, and a later sweep removes the new objects:
+//! 1. Decode, crop and resize the picture in a worker. The digest of the outputs is its name.
 //! 2. Declare in the database that its objects are about to be written ([`lifecycle`]).
 //! 3. Write all objects durably ([`publish`]).
 //! 4. In one transaction, make the user's row name the picture and retire the old one.
 //!
-//! Objects that no user's row names in the end are found by their row and removed ([`sweep`]).
+//! If no user's row names a picture, a sweep finds its row in `pictures` and removes its objects
+//! ([`sweep`]).
 
 pub mod lifecycle;
 mod publish;
@@ -49,7 +51,7 @@ pub struct AvatarUrl {
 }
 
 impl Avatars {
-    /// Makes the avatars of a service from its parts.
+    /// Combines the parts of a service that avatars need.
     #[must_use]
     pub fn new(
         workers: Workers,
@@ -70,7 +72,7 @@ impl Avatars {
     /// Reserves a place in the queue, and memory for a body of `length` bytes if that is known.
     ///
     /// # Errors
-    /// [`Failure::Busy`] if the queue is full or no memory comes free in time.
+    /// [`Failure::Busy`] if the queue is full, or no memory becomes free in time.
     pub async fn admit(&self, length: Option<u64>) -> Result<(QueuePermit, BodyBuffer), Failure> {
         self.workers.admit(length).await
     }
@@ -89,6 +91,7 @@ impl Avatars {
     ) -> Result<User, Failure> {
         let Shaped { squares, permit } = self.workers.shape(permit, picture, crop).await?;
         let this = self.clone();
+        // The permit is held until the picture is stored: it bounds the outputs in memory.
         run_to_end(async move {
             let published = this.publish(owner, squares).await;
             drop(permit);
@@ -97,7 +100,7 @@ impl Avatars {
         .await
     }
 
-    /// Replaces the user's picture by these outputs, unless the account has changed since it was
+    /// Replaces the user's picture with these outputs, unless the account has changed since it was
     /// read. Returns true if it was replaced.
     pub(crate) async fn replace(&self, user: &User, squares: Vec<Square>) -> Result<bool, Failure> {
         let since = user.updated_at;
@@ -108,7 +111,7 @@ impl Avatars {
         Ok(self.publish(owner, squares).await?.is_some())
     }
 
-    /// Goes back to the default picture. The stored pictures are removed at once.
+    /// Gives the user the default picture again. The stored pictures are removed at once.
     ///
     /// # Errors
     /// [`Failure::UserNotFound`] if the account is deleted; a failure of the database.
@@ -118,8 +121,8 @@ impl Avatars {
             .await
     }
 
-    /// Goes back to the default picture, unless the account has changed since it was read. Returns
-    /// true if it did.
+    /// Gives the user the default picture again, unless the account has changed since it was read.
+    /// Returns true if the picture was removed.
     pub(crate) async fn remove_unchanged(&self, user: &User) -> Result<bool, Failure> {
         match self.lifecycle.remove(user.id, Some(user.updated_at)).await {
             Ok(_) => Ok(true),
@@ -188,13 +191,13 @@ impl Avatars {
     async fn publish(&self, owner: Owner, squares: Vec<Square>) -> Result<Option<User>, Failure> {
         let published = self.publisher.publish(owner, squares).await?;
         if published.is_none() {
-            // The account may have been deleted: what this upload wrote must not outlive it.
+            // The account may have been deleted. Then the new objects are removed at once.
             self.sweep_now(owner.user).await;
         }
         Ok(published)
     }
 
-    /// Changes an account and then removes its pictures that are due, both to their end.
+    /// Changes an account, then removes its pictures that are due. Both run to completion.
     async fn change_and_sweep(
         &self,
         change: impl Future<Output = Result<User, Failure>> + Send + 'static,
@@ -220,7 +223,9 @@ impl Avatars {
     }
 }
 
-/// Runs work to its end, even if the client that asked for it goes away.
+/// Runs work to completion in a task of its own.
+///
+/// If a client disconnects, the server drops the future of its request. The task continues.
 async fn run_to_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {

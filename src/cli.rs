@@ -79,12 +79,13 @@ const EXIT_INVALID: u8 = 2;
 /// Reads the command line, runs the command, and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Before any thread is started: the sandbox of a worker applies to one thread only.
+    // Before any thread is started: the sandbox of a worker process applies to one thread only.
     if let Some(exit) = workers::process::enter(std::env::args_os()) {
         return exit;
     }
     let arguments = Arguments::parse();
-    // The settings refuse unknown variables of this prefix, but these two belong to a command.
+    // An unknown variable with the prefix of the settings is an error. These two have the prefix,
+    // but are read by `move-storage`.
     let environment =
         config::environment().filter(|(name, _)| !maintenance::TARGET_KEYS.contains(&&**name));
     let config = match config::load(&arguments.overrides(), environment) {
@@ -143,7 +144,8 @@ fn run(command: Command, config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Memory that the service keeps, so that most responses need no new pages from the kernel.
+/// Settings of the memory allocator (glibc `mallopt`), in bytes. The process keeps some freed
+/// memory, so that most responses need no new pages from the kernel.
 const MALLOC_TUNING: MallocTuning = MallocTuning {
     mmap_threshold: 1 << 20,
     trim_threshold: 4 << 20,
@@ -158,12 +160,15 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
         .block_on(work)
 }
 
+/// Runs the service until a signal stops it.
 async fn run_service(config: Config) -> anyhow::Result<()> {
     start_log(&config);
-    // Each connection takes a descriptor. The usual soft limit is 1024; the hard limit is higher.
+    // Each connection uses a file descriptor. The usual soft limit is 1024, the hard limit is
+    // higher.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "cannot raise the limit on open files (RLIMIT_NOFILE)");
     }
+    // The port is bound first: with port 0, the URLs need the port that the kernel chose.
     let listener = TcpListener::bind(config.server.listen)
         .await
         .with_context(|| format!("server.listen: cannot listen on {}", config.server.listen))?;
@@ -191,8 +196,10 @@ async fn run_service(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Creates the signing key if there is none, and runs the migrations of the database.
 async fn migrate(config: Config) -> anyhow::Result<()> {
     start_log(&config);
+    // No service on this data directory may run while its tables change.
     let _lock = app::lock(&config)?;
     app::secrets(&config, Clock::System.now())?;
     app::open_database(&config).await?.close().await;
@@ -215,6 +222,8 @@ async fn report_sandbox(config: Config) -> anyhow::Result<()> {
     ))
 }
 
+/// Makes a new signing key. Older keys are kept until all of their tokens have expired, or deleted
+/// at once with `forget`.
 fn rotate_key(config: &Config, forget: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         config.tokens.key.is_none(),
@@ -246,6 +255,7 @@ async fn stop_signal() {
             Ok(mut signal) => {
                 signal.recv().await;
             }
+            // Without a handler, SIGTERM ends the process by default. Ctrl-C still works.
             Err(_) => std::future::pending().await,
         }
     };
@@ -255,6 +265,7 @@ async fn stop_signal() {
     }
 }
 
+/// Splits `KEY=VALUE` at the first equals sign.
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = pair.ok_or("write KEY=VALUE")?;

@@ -1,6 +1,6 @@
 //! Default pictures: a symmetric pattern of cells (an identicon) drawn from the user's identifier.
 //!
-//! The same user has the same picture on every node and at every time.
+//! The picture depends on the identifier only, so it is the same on every node and at any time.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::failure::Failure;
 /// Version of the drawing. It is part of the URL, so it must change with anything that changes a
 /// pixel.
 const VERSION: u8 = 1;
-/// Cells a side. The left half is mirrored, since symmetric patterns are easier to tell apart.
+/// Cells per side. The left half is mirrored, since symmetric patterns are easier to tell apart.
 const CELLS: usize = 5;
-/// The margin, as a divisor of the side.
+/// Divisor of the side that gives the width of the margin.
 const MARGIN: usize = 10;
-/// Bytes of the cache of drawn pictures.
+/// Capacity of the cache of drawn pictures, in bytes.
 const CACHE_BYTES: u64 = 8 << 20;
 
-/// Draws default pictures and knows their URLs. Cheap to clone.
+/// Draws default pictures and builds their URLs. Cheap to clone.
 #[derive(Clone)]
 pub struct Identicons {
     public_url: Arc<str>,
@@ -36,7 +36,9 @@ pub struct Identicons {
 }
 
 impl Identicons {
-    /// Makes default pictures of these sizes (largest first) under the service's own URL.
+    /// Prepares default pictures of these sizes, largest first.
+    ///
+    /// The service itself serves them, so their URLs begin with `public_url`.
     #[must_use]
     pub fn new(public_url: &str, sizes: &[u32], format: OutputFormat, quality: u8) -> Self {
         let weigh = |_: &(i64, u32), bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -68,8 +70,9 @@ impl Identicons {
         self.sizes.iter().map(|&size| (size, url(size))).collect()
     }
 
-    /// Returns the part of the URL that takes the place of a digest. It changes with everything
-    /// that changes the bytes.
+    /// Returns the part of the URL that stands in place of a digest.
+    ///
+    /// It changes when the bytes change, because clients may cache it for a year.
     #[must_use]
     pub fn name(&self, user: i64) -> String {
         let seed = format!(
@@ -94,6 +97,7 @@ impl Identicons {
                 .acquire_owned()
                 .await
                 .map_err(Failure::internal)?;
+            // The closure owns the permit: the task continues even if its caller is cancelled.
             let work = move || {
                 let bytes = encode(&draw(user, size), size, format, quality);
                 drop(permit);
@@ -105,19 +109,20 @@ impl Identicons {
             bytes.map(Bytes::from).map_err(Failure::internal)
         };
         let bytes = self.cache.try_get_with((user, size), drawing).await;
-        // The cache shares one error among all who waited for the picture.
+        // The cache gives the same error to all callers that waited for the picture.
         bytes
             .map(Some)
             .map_err(|failure: Arc<Failure>| Failure::internal(format!("{failure:?}")))
     }
 }
 
-/// Draws a picture of `side` × `side` pixels: RGBA, 8 bits each.
+/// Draws a picture of `side` × `side` pixels in row order: RGBA, 8 bits each.
 fn draw(user: i64, side: u32) -> Vec<u8> {
     let seed = Sha256::digest(user.to_be_bytes());
     let hue = f32::from(u16::from_be_bytes([seed[0], seed[1]])) / 65536.0 * 360.0;
     let background = from_hsl(hue, 0.35, 0.93);
     let foreground = from_hsl(hue, 0.55, 0.48);
+    // Both colours have the same hue: a light background and a strong foreground.
     let side = side as usize;
     let margin = side / MARGIN;
     let cell_of = |position: usize| {
@@ -130,6 +135,7 @@ fn draw(user: i64, side: u32) -> Vec<u8> {
             return false;
         };
         let column = column.min(CELLS - 1 - column);
+        // Bytes 0 and 1 give the hue. The 5 × 3 cells of the left half use one byte each.
         seed[2 + row * CELLS.div_ceil(2) + column] & 1 == 1
     };
     let mut pixels = Vec::with_capacity(side * side * 4);

@@ -1,4 +1,4 @@
-//! Jobs that run in the background: removing what is due, expired rows, and orphans in the store.
+//! Background jobs: they remove due pictures, expired rows, and orphans in the store.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Pause between two rounds.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Lease on the daily garbage collection. Whoever gets it runs the collection.
+/// Name of the lease on the daily garbage collection. The node that gets it runs the collection.
 const COLLECTION: &str = "collection";
 /// Time between two garbage collections, for all nodes together.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -83,7 +83,8 @@ impl Jobs {
 
     /// Removes orphans from the store, if no node did so within a day. Returns their number.
     async fn collect_daily(&self) -> Result<usize, Failure> {
-        // A new holder each time: the lease must not be prolonged by the next round.
+        // A new holder each time. A holder that takes its own lease again would prolong it, and the
+        // collection would run every minute.
         let holder = Holder::new().map_err(Failure::internal)?;
         if !self.database.take_lease(COLLECTION, &holder, DAY).await? {
             return Ok(0);
@@ -91,7 +92,7 @@ impl Jobs {
         match self.maintenance.gc(true, &Log).await {
             Ok(report) => Ok(usize::try_from(report.removed).unwrap_or(usize::MAX)),
             Err(failure) => {
-                // The next round tries again, and not only the next day.
+                // Without the lease, the next round tries again instead of waiting for a day.
                 self.database.end_lease(COLLECTION, &holder).await?;
                 Err(failure)
             }

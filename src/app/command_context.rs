@@ -62,7 +62,8 @@ impl CommandContext {
     /// A part cannot be opened, or another command runs on the same data directory.
     pub async fn open(config: Config, clock: Clock, program: Program) -> anyhow::Result<Self> {
         let lock = open::lock_for_command(&config)?;
-        // Not `Node::SINGLE`, which a service that runs beside this command has.
+        // Not `Node::SINGLE`: a service that runs beside this command uses it, and two processes
+        // with one number would make the same identifiers.
         let foundation = Arc::new(Foundation::open(&config, lock, Node::COMMAND).await?);
         let opened = Self::open_parts(config, clock, program, Arc::clone(&foundation)).await;
         if opened.is_err() {
@@ -78,7 +79,7 @@ impl CommandContext {
         foundation: Arc<Foundation>,
     ) -> anyhow::Result<Self> {
         let database = foundation.database.clone();
-        // Commands hand out no URLs.
+        // Commands return no URLs of pictures.
         let no_url = String::new();
         let (location, storage) = open::open_storage(&config, &database, no_url, false).await?;
         let workers = |policy| {
@@ -126,7 +127,8 @@ impl CommandContext {
         })
     }
 
-    /// Keeps services from starting on the same data directory. Returns nothing if one runs.
+    /// Prevents services from starting on the same data directory while the file is held. Returns
+    /// nothing if a service runs already.
     #[must_use]
     pub fn shut_out_service(&self) -> Option<File> {
         open::lock(&self.config).ok()

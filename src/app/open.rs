@@ -1,4 +1,4 @@
-//! Opening single parts of the service by the settings: lock, secrets, database, store, budget.
+//! Opens parts of the service as the settings say: lock, secrets, database, store, budget.
 
 use std::{fs::File, io, thread};
 
@@ -16,8 +16,8 @@ use crate::{
     workers::Budget,
 };
 
-/// Locks the data directory against other services: two on one directory would make the same
-/// identifiers.
+/// Locks the data directory against other services. Two services on one directory would make the
+/// same identifiers.
 ///
 /// # Errors
 /// Another process holds the lock, or the directory cannot be written.
@@ -25,8 +25,8 @@ pub fn lock(config: &Config) -> anyhow::Result<File> {
     lock_file(config, "lock", "another veraicon")
 }
 
-/// Locks the data directory against other commands, and keeps a service that starts from taking
-/// over their unfinished work.
+/// Locks the data directory against other commands. A service that starts meanwhile leaves their
+/// unfinished work alone.
 ///
 /// # Errors
 /// Another command holds the lock, or the directory cannot be written.
@@ -34,6 +34,7 @@ pub(super) fn lock_for_command(config: &Config) -> anyhow::Result<File> {
     lock_file(config, "commands.lock", "another command of veraicon")
 }
 
+/// Locks a file in the data directory, and creates both if they do not exist.
 fn lock_file(config: &Config, name: &str, holder: &str) -> anyhow::Result<File> {
     let folder = &config.data_dir;
     create_durably(folder)
@@ -41,6 +42,7 @@ fn lock_file(config: &Config, name: &str, holder: &str) -> anyhow::Result<File> 
     let path = folder.join(name);
     let lock = File::create(&path)
         .with_context(|| format!("data_dir: cannot write {}", path.display()))?;
+    // The kernel releases the lock when the process ends, also after a crash.
     lock.try_lock()
         .map_err(io::Error::from)
         .with_context(|| format!("data_dir: {} is in use by {holder}", folder.display()))?;
@@ -156,10 +158,11 @@ impl Foundation {
     }
 }
 
-/// Opens the store, and checks that it is the one in which this database's pictures lie. Another
-/// one would show no pictures, or the garbage collection would remove somebody else's.
+/// Opens the store, and checks that it holds the pictures of this database.
 ///
-/// With `may_begin`, a store and a database that are both new are paired.
+/// With another store, users would see no pictures, and the garbage collection would remove the
+/// pictures of another database. Database and store hold the same name, which is compared. With
+/// `may_begin`, a new store gets the name of a database that has no pictures.
 ///
 /// # Errors
 /// The store cannot be reached, or it belongs to another database.
@@ -184,6 +187,7 @@ pub(super) async fn open_storage(
             "storage.url: {location} holds the pictures of another database, or the pictures of \
              this one were moved away from it"
         ),
+        // The store is new or has lost its name. It is used only if no picture can be missing.
         (Some(expected), None) => {
             let pictures = database.count_pictures().await.context("database.url")?;
             anyhow::ensure!(
@@ -198,6 +202,7 @@ pub(super) async fn open_storage(
                 may_begin,
                 "database.url: no service has used this database yet"
             );
+            // Several nodes may start at once: the first name in the database is used by all.
             let expected = database
                 .get_or_insert_cluster_setting(ClusterSetting::Store, &unique_name()?)
                 .await;
@@ -207,6 +212,7 @@ pub(super) async fn open_storage(
     Ok((location, storage))
 }
 
+/// Writes the name of the database's store to the store.
 async fn name(storage: &Storage, name: &str) -> anyhow::Result<()> {
     let named = storage.set_name(name).await;
     named.context("storage.url: the store cannot be written")

@@ -1,4 +1,4 @@
-//! The life of a stored picture, as states of its row in `pictures`.
+//! The states of a stored picture, kept in its row in `pictures`.
 //!
 //! A row stands for all objects (sizes) of one picture of one user. It is written before the first
 //! object, so that no object is ever without a row. It is in one of four states:
@@ -10,7 +10,7 @@
 //! | `retired`  | nothing names the picture any more                                 |
 //! | `sweeping` | a sweep removes the objects                                        |
 //!
-//! `due_at` says from when on a sweep may claim a row that is not live.
+//! `due_at` is the time from which a sweep may claim a row that is not live.
 //!
 //! | transition  | from                              | to         | `due_at`                |
 //! |-------------|-----------------------------------|------------|-------------------------|
@@ -29,10 +29,11 @@
 //! | restore     | any or no row, named by its user  | `live`     | never                   |
 //!
 //! Every transition is a compare-and-swap. The identifier of a row is new each time the row is
-//! made, and each time a sweep postpones it. An upload publishes the very row that it declared. If
-//! a sweep had that row meanwhile, the identifiers differ and the upload starts again.
+//! made, and each time a sweep postpones it. An upload publishes exactly the row that it declared.
+//! If a sweep claimed and replaced that row meanwhile, the identifiers differ and the upload starts
+//! again.
 //!
-//! This file is the only place that decides on a state. The database runs what it is handed.
+//! Only this file chooses states. The database layer applies the transitions that it receives.
 
 use std::sync::Arc;
 
@@ -46,7 +47,7 @@ use crate::{
     snowflake::Snowflakes,
 };
 
-/// Time that an upload has to write its objects. After that a sweep takes them for abandoned.
+/// Time that an upload has to write its objects. After that a sweep treats them as abandoned.
 pub const WRITING_TIME: Milliseconds = 10 * 60 * 1000;
 /// Time that a sweep has for one picture. After that another sweep takes the picture over.
 pub const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
@@ -73,7 +74,7 @@ const REPLACE: Transition = Transition {
     from: &[State::Live],
     to: State::Retired,
 };
-/// Rows in `writing` are left out: their upload finds out when it publishes.
+/// Rows in `writing` are left out: their upload checks the account again when it publishes.
 const REMOVE: Transition = Transition {
     from: &[State::Live, State::Retired],
     to: State::Retired,
@@ -136,7 +137,7 @@ impl Lifecycle {
         }
     }
 
-    /// Time for which a replaced picture is kept, in milliseconds.
+    /// Returns the time for which a replaced picture is kept, in milliseconds.
     #[must_use]
     pub fn grace(&self) -> Milliseconds {
         self.grace
@@ -158,6 +159,7 @@ impl Lifecycle {
         };
         for _ in 0..MAX_ROUNDS {
             let Some(row) = self.database.picture(user, digest).await? else {
+                // If another upload inserted the row first, the next round reads it.
                 if self.database.insert_picture(fresh.clone()).await? {
                     let made = true;
                     return Ok(Some(Declaration { row: fresh, made }));
@@ -166,6 +168,7 @@ impl Lifecycle {
             };
             let made = false;
             match row.state {
+                // The same bytes are written again. This restores objects that went missing.
                 State::Live => return Ok(Some(Declaration { row, made })),
                 State::Sweeping => return Ok(None),
                 State::Writing | State::Retired => {
@@ -218,7 +221,7 @@ impl Lifecycle {
     /// The database cannot be reached. The row then becomes due by itself.
     pub async fn abandon(&self, declaration: &Declaration) -> Result<(), Failure> {
         if declaration.made {
-            // If another upload has joined the row since, its `due_at` is another, and nothing moves.
+            // If another upload has declared the row since, `due_at` differs and nothing changes.
             let now = self.clock.now();
             self.database
                 .move_picture(&declaration.row, ABANDON, now)
@@ -236,7 +239,7 @@ impl Lifecycle {
         Ok(row.is_none_or(|row| row.state == State::Sweeping))
     }
 
-    /// Takes the picture off a user's row. All pictures of the user become due at once.
+    /// Removes the picture from a user's row. All pictures of the user become due at once.
     ///
     /// With `unchanged_since` the account must not have changed after that time.
     ///
@@ -270,7 +273,8 @@ impl Lifecycle {
         }
     }
 
-    /// Returns up to `max` rows that a sweep may claim, longest due first: of one user, or of all.
+    /// Returns up to `max` rows that a sweep may claim, earliest `due_at` first: of one
+    /// user, or of all.
     ///
     /// # Errors
     /// The database cannot be reached.
@@ -329,7 +333,8 @@ impl Lifecycle {
         self.database.delete_picture(claimed).await
     }
 
-    /// Makes all claims of earlier sweeps due. Only for a process that is alone on its database.
+    /// Makes all claims of earlier sweeps due. Only for a process that is the only
+    /// one on its database.
     ///
     /// # Errors
     /// The database cannot be reached.

@@ -55,10 +55,12 @@ impl Publisher {
     }
 
     /// Declares, stores and publishes the outputs of a picture, largest first. Starts again if a
-    /// sweep comes between. Returns nothing if the owner may not publish any more.
+    /// sweep removes the same picture meanwhile. Returns nothing if the owner may not publish any
+    /// more.
     ///
     /// # Errors
-    /// [`Failure::Busy`] if sweeps come between too often; a failure of the store or the database.
+    /// [`Failure::Busy`] if sweeps interfere [`MAX_ATTEMPTS`] times. Failures of the store and the
+    /// database are passed on.
     pub(super) async fn publish(
         &self,
         owner: Owner,
@@ -79,6 +81,7 @@ impl Publisher {
         Err(Failure::busy(PAUSE * MAX_ATTEMPTS))
     }
 
+    /// Declares, stores and publishes once.
     async fn attempt(&self, owner: Owner, outputs: &Outputs) -> Result<Attempt, Failure> {
         let Outputs { key, sizes, files } = outputs;
         let declared = self
@@ -89,8 +92,8 @@ impl Publisher {
             return Ok(Attempt::Swept);
         };
         if let Err(failure) = self.storage.put(key, self.format, files).await {
-            // A sweep removes folders too. A write that fails because its folder is gone is tried
-            // again.
+            // A sweep also removes folders. A write that fails because its folder was removed is
+            // tried again.
             if self.lifecycle.was_swept(&declaration).await? {
                 return Ok(Attempt::Swept);
             }
@@ -116,17 +119,19 @@ impl Publisher {
         })
     }
 
+    /// Makes the objects of a failed upload due at once. A failure here only delays their removal.
     async fn abandon(&self, declaration: &Declaration) {
         if let Err(failure) = self.lifecycle.abandon(declaration).await {
             tracing::warn!(
                 ?failure,
-                "cannot mark a failed upload as abandoned; its objects are removed when its time is over"
+                "cannot mark a failed upload as abandoned; a later sweep removes its objects"
             );
         }
     }
 }
 
 impl Outputs {
+    /// Names the outputs by a digest over all of their bytes, in order of size, largest first.
     fn new(user: i64, squares: Vec<Square>) -> Self {
         let digest = Digest::of(squares.iter().map(|square| &*square.bytes));
         let sizes: Vec<_> = squares

@@ -9,8 +9,8 @@ use crate::{
     storage::{PictureKey, Storage},
 };
 
-/// Time that the removal of one picture may take. It must be shorter than
-/// [`super::lifecycle::CLAIM_TIME`]: when that is over, another sweep may take the picture.
+/// Timeout of the removal of one picture. It must be shorter than
+/// [`super::lifecycle::CLAIM_TIME`]: after that another sweep may claim the picture.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rows read at once.
 const BATCH: u64 = 100;
@@ -27,7 +27,7 @@ enum Removed {
     Done,
     /// Some objects are left. The row was given back for a later sweep.
     Postponed,
-    /// The store may remove the objects later. The claim stays until that time is over.
+    /// The store may still remove objects later. The claim stays until it runs out.
     Uncertain,
 }
 
@@ -48,6 +48,7 @@ impl Sweeper {
             let due = self.lifecycle.due(user, BATCH).await?;
             let mut progress = false;
             for row in &due {
+                // Another node may have claimed the row first.
                 let Some(claimed) = self.lifecycle.claim(row).await? else {
                     continue;
                 };
@@ -55,19 +56,22 @@ impl Sweeper {
                 match self.remove(&claimed).await? {
                     Removed::Done => removed += 1,
                     Removed::Postponed => {}
+                    // The store is probably down, so the other pictures wait for the next sweep.
                     Removed::Uncertain => return Ok(removed),
                 }
             }
+            // Rows that were postponed are not due any more, so the loop ends.
             if !progress {
                 return Ok(removed);
             }
         }
     }
 
+    /// Removes the objects of a claimed row, and then the row.
     async fn remove(&self, claimed: &PictureRow) -> Result<Removed, Failure> {
         let key = PictureKey::new(claimed.user_id, claimed.digest()?);
         let removal = tokio::time::timeout(REMOVAL_TIMEOUT, self.storage.remove(&key)).await;
-        // After a time-out the removal goes on in a thread of its own, or in the store.
+        // After a timeout the removal continues in a blocking thread, or in the store.
         let uncertain = removal.is_err() || self.storage.may_apply_late();
         let removal = removal.unwrap_or_else(|_| {
             let seconds = REMOVAL_TIMEOUT.as_secs();
@@ -80,8 +84,8 @@ impl Sweeper {
             return Ok(Removed::Done);
         };
         tracing::error!(?failure, %key, "cannot remove a picture; a later sweep tries again");
-        // While the claim stays, nobody can store the same picture. So a late removal cannot hit a
-        // new upload of it.
+        // While the claim stays, no upload can store the same picture. So a late removal cannot
+        // remove objects of a new upload.
         if uncertain {
             return Ok(Removed::Uncertain);
         }

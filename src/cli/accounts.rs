@@ -17,8 +17,8 @@ const PAGE_SIZE: u64 = 500;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print all accounts, one per line: identifier, name, time of creation, "picture" or "deleted";
-    /// separated by tabs
+    /// Print all accounts, one per line: identifier, name, time of creation, "picture" or
+    /// "deleted"; separated by tabs
     List,
     /// Print one account, its sessions and the location of its picture
     Show(Account),
@@ -78,6 +78,7 @@ async fn run_in(context: &CommandContext, command: Command) -> anyhow::Result<()
 }
 
 async fn list(context: &CommandContext) -> anyhow::Result<()> {
+    // Pages by identifier, so that a large table is never in memory as a whole.
     let mut after = i64::MIN;
     loop {
         let page = context.database.users_after(after, PAGE_SIZE).await?;
@@ -130,6 +131,7 @@ async fn show(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     print(&text)
 }
 
+/// Reads a password from standard input and sets it. Line ends at its end are removed.
 async fn set_password(context: &CommandContext, user: &User) -> anyhow::Result<()> {
     let mut password = String::new();
     std::io::stdin()
@@ -150,6 +152,7 @@ async fn set_password(context: &CommandContext, user: &User) -> anyhow::Result<(
 /// Finds the account with this name, or else with this identifier.
 async fn find(context: &CommandContext, account: &Account) -> anyhow::Result<User> {
     let database = &context.database;
+    // Names may consist of digits only, so the name comes first.
     if let Ok(name) = Username::parse(&account.name_or_id)
         && let Some(user) = database.user_by_key(&name.key).await?
     {

@@ -1,4 +1,4 @@
-//! Commands for the maintenance of what is stored: `gc`, `fsck` and `move-storage`.
+//! Commands that maintain stored pictures: `gc`, `fsck` and `move-storage`.
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::{
     workers::{Program, Workers},
 };
 
-/// Environment variables with the key of the store that pictures are moved to.
+/// Environment variables with the credentials of the bucket that `move-storage` copies to.
 pub(super) const TARGET_KEYS: [&str; 2] = ["VERAICON_TO_ACCESS_KEY", "VERAICON_TO_SECRET_KEY"];
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -123,6 +123,8 @@ pub(super) async fn fsck(config: Config, arguments: Fsck) -> anyhow::Result<()> 
     .await
 }
 
+/// Starts worker processes. A failure to start ends the command here, instead of being reported
+/// for every picture.
 async fn start_worker(workers: &Workers) -> anyhow::Result<()> {
     let started = workers.open().await;
     started.context("a worker process cannot be started")?;
@@ -150,6 +152,7 @@ pub(super) async fn move_storage(config: Config, arguments: MoveStorage) -> anyh
         let target = Storage::open(&to, &options, String::new())
             .await
             .context("--to: the store cannot be opened")?;
+        // The target is marked as this database's store only after all pictures are copied.
         let name = target_name(context, &target, &to).await?;
         let bar = Bar::new();
         let copied = copy(context, &target, arguments.verify, &bar).await;
@@ -214,7 +217,7 @@ async fn target_name(
 struct Copied {
     /// Pictures that are not whole in the source.
     broken: u64,
-    /// Whether a service runs, whose uploads go to the old store.
+    /// Whether a service runs. Its uploads go to the old store.
     service_runs: bool,
 }
 
@@ -225,7 +228,8 @@ async fn copy(
     verify: bool,
     bar: &Bar,
 ) -> anyhow::Result<Copied> {
-    // The last pass would miss what a service uploads after it. So none may start from here on.
+    // The last pass would miss pictures that a service stores after it. So the lock prevents
+    // services from starting from here on.
     let alone = context.shut_out_service();
     loop {
         let service_runs = alone.is_none() || context.nodes_run().await?;
@@ -259,6 +263,7 @@ async fn switch(context: &CommandContext, target: &Storage, name: &str) -> anyho
     switched.context("database.url")
 }
 
+/// Formats the result of a pass as a line of text.
 fn summary(pass: &MoveReport) -> String {
     format!(
         "{} pictures; {} objects copied, {:.1} MiB\n",

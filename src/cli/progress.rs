@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::maintenance::Progress;
 
-/// Findings that are printed. Of the rest only the number is printed.
+/// Maximum number of findings that are printed. For the rest, only the number is printed.
 const MAX_FINDINGS: u64 = 1000;
 
 /// A progress bar on standard error, with rate and remaining time. Findings go to standard output,
@@ -30,6 +30,7 @@ impl Bar {
         }
     }
 
+    /// Removes the bar, and prints the number of findings that were left out.
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
         let findings = self.findings.load(std::sync::atomic::Ordering::Relaxed);
@@ -53,6 +54,7 @@ impl Progress for Bar {
             .findings
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if before < MAX_FINDINGS {
+            // The bar is hidden while a line is printed, because both may be on one terminal.
             self.bar.suspend(|| {
                 let _ = super::output::print(&format!("{finding}\n"));
             });

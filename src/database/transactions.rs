@@ -1,6 +1,6 @@
 //! Transactions over several tables.
 //!
-//! Each one locks the user's row first, so that no two of them wait for each other.
+//! Each one locks the user's row first, so that two of them cannot deadlock.
 
 use sea_orm::{
     ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr,
@@ -21,7 +21,7 @@ use crate::{clock::Milliseconds, failure::Failure};
 pub enum Published {
     /// The user's row names the picture now.
     Done(User),
-    /// A sweep has taken the objects meanwhile. They must be written again.
+    /// A sweep has removed objects meanwhile. All of them must be written again.
     Swept,
     /// The session has ended meanwhile, or the account was changed or deleted.
     Unauthorized,
@@ -66,7 +66,7 @@ pub struct Publication<'a> {
     pub picture: i64,
     /// The user and the condition.
     pub owner: Owner,
-    /// The picture that the user's row shall name.
+    /// The picture that the user's row will name.
     pub avatar: NewAvatar<'a>,
     /// The present time.
     pub now: Milliseconds,
@@ -126,6 +126,7 @@ impl Database {
         let Publication { owner, avatar, .. } = publication;
         let transaction = self.begin().await?;
         let Some(before) = find_active_for_update(&transaction, owner.user).await? else {
+            // A transaction that is dropped is rolled back.
             return Ok(Published::Unauthorized);
         };
         let authorized = match owner.guard {
@@ -151,6 +152,7 @@ impl Database {
             return Ok(Published::Done(before));
         }
         let replaced = before.avatar_digest.as_deref();
+        // The same digest in another format or with other sizes has the same row, which stays live.
         if let Some(replaced) = replaced.filter(|replaced| *replaced != avatar.digest) {
             pictures::move_of_user(
                 &transaction,
@@ -176,7 +178,7 @@ impl Database {
         Ok(Published::Done(after))
     }
 
-    /// Takes the picture off a user's row. All stored pictures of the user become due.
+    /// Removes the picture from a user's row. All stored pictures of the user become due.
     ///
     /// # Errors
     /// [`Failure::UserNotFound`] if the account is deleted, or has changed after
@@ -195,6 +197,7 @@ impl Database {
             .await?
             .filter(unchanged)
             .ok_or(Failure::UserNotFound)?;
+        // Without a picture the row does not change, so `updated_at` stays.
         if before.avatar_digest.is_some() {
             clear_avatar(&transaction, removal, 0).await?;
         }
@@ -265,6 +268,7 @@ impl Database {
 }
 
 impl NewAvatar<'_> {
+    /// Returns true if the user's row names this picture with the same sizes and format.
     fn is_named_by(&self, user: &User) -> bool {
         user.avatar_digest.as_deref() == Some(self.digest)
             && user.avatar_sizes.as_deref() == Some(self.sizes)
@@ -284,17 +288,20 @@ async fn find_active_for_update(
         .await?)
 }
 
+/// Makes all pictures of a user due.
 async fn remove_pictures(
     transaction: &DatabaseTransaction,
     removal: &Removal,
 ) -> Result<(), AttemptError> {
     let user = removal.user;
     pictures::move_of_user(transaction, user, None, removal.remove, removal.now).await?;
-    // A replaced picture that is being uploaded again must not keep its grace if that upload fails.
+    // A replaced picture that is being uploaded again has a late `due_at`. It must not keep it if
+    // that upload fails.
     pictures::limit_writing(transaction, user, removal.writing_due_at).await?;
     Ok(())
 }
 
+/// Removes the picture from a user's row, and sets `deleted_at`: 0 if the account stays.
 async fn clear_avatar(
     transaction: &DatabaseTransaction,
     removal: &Removal,
@@ -325,7 +332,7 @@ impl Database {
 
     async fn try_insert_session(&self, session: &Session, user: &User) -> Result<(), AttemptError> {
         let transaction = self.begin().await?;
-        // The lock keeps `set_password` waiting until the session is there to be revoked.
+        // The lock makes `set_password` wait until the session exists, so that it is revoked too.
         let unchanged = Entity::find()
             .filter(has_same_password(user))
             .lock_exclusive();

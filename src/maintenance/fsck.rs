@@ -1,4 +1,5 @@
-//! The check of all pictures that accounts have: are they there, whole, and the ones named?
+//! Check (`fsck`) of all pictures that accounts have: every size exists and decodes, the bytes
+//! match the digest, and the rows are right.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,8 +18,8 @@ use crate::{
 
 /// Accounts that are checked in parallel.
 const PARALLEL: usize = 8;
-/// Side in pixels of the output that proves that a picture decodes. A small one keeps the work
-/// beside decoding small.
+/// Side in pixels of the output that proves that a picture decodes. A small output costs little
+/// time to resize and encode.
 const PROOF_SIDE: u32 = 16;
 
 /// Repairs to make.
@@ -29,7 +30,7 @@ pub enum Repair {
     /// Repairs that lose nothing: wrong rows are corrected, and missing sizes are made again from
     /// the largest one that is left.
     Lossless,
-    /// In addition, accounts whose picture is gone in all sizes go back to the default picture.
+    /// In addition, accounts whose picture is missing in all sizes get the default picture.
     ResetLost,
 }
 
@@ -38,7 +39,7 @@ pub enum Repair {
 pub struct FsckReport {
     /// Accounts with a picture.
     pub accounts: u64,
-    /// Accounts among them whose picture is not whole.
+    /// Accounts whose picture is incomplete or damaged.
     pub broken: u64,
     /// Wrong rows of pictures.
     pub rows: u64,
@@ -46,6 +47,7 @@ pub struct FsckReport {
     pub repaired: u64,
 }
 
+/// The counts while the check runs. Accounts are checked in parallel, so they are atomic.
 #[derive(Default)]
 struct Counts {
     accounts: AtomicU64,
@@ -75,6 +77,7 @@ impl Maintenance {
         progress: &dyn Progress,
     ) -> Result<FsckReport, Failure> {
         let counts = Counts::default();
+        // The totals only scale the progress bar, so a failure to count is ignored.
         let accounts = self.database.count_users_with_pictures().await;
         let pictures = self.database.count_pictures().await;
         progress.expect(accounts.unwrap_or(0) + pictures.unwrap_or(0));
@@ -135,7 +138,8 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Checks that every live row is named by its user. Otherwise nobody would ever remove it.
+    /// Checks that every live row is named by its user. Otherwise no sweep would ever
+    /// remove it.
     async fn check_unreferenced(
         &self,
         repair: Repair,
@@ -172,6 +176,7 @@ impl Maintenance {
         }
     }
 
+    /// Reads all sizes of an account's picture, decodes them, and compares the digest.
     async fn check_account(
         &self,
         user: User,
@@ -219,6 +224,7 @@ impl Maintenance {
                 },
             }
         }
+        // If all sizes decode but the digest differs, no size is a safe source for a repair.
         let incomplete = !wrong.is_empty();
         if wrong.is_empty()
             && Digest::of(sizes.iter().filter_map(|size| size.bytes.as_deref())) != *key.digest()
@@ -257,8 +263,10 @@ impl Maintenance {
     }
 }
 
-/// Returns a policy that decodes what is stored, whatever the limits of uploads are today, and
-/// does little else.
+/// Returns a policy that proves that stored pictures decode, with one small output.
+///
+/// Its limits are the defaults. The limits of uploads may have been lowered since a picture was
+/// stored.
 #[must_use]
 pub fn proof_policy(policy: &Policy) -> Policy {
     Policy {
@@ -269,6 +277,7 @@ pub fn proof_policy(policy: &Policy) -> Policy {
     }
 }
 
+/// Decodes a picture in a worker.
 async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
     let (permit, mut body) = workers.admit(Some(bytes.len() as u64)).await?;
     body.extend(bytes).map_err(Failure::internal)?;
@@ -277,10 +286,12 @@ async fn decode(workers: &Workers, bytes: &[u8]) -> Result<Shaped, Failure> {
     workers.shape(permit, picture, None).await
 }
 
+/// Adds 1 to a count.
 fn add(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Returns the identifier and the name of an account, for findings.
 fn name(user: &User) -> String {
     format!("user {} ({})", user.id, user.username)
 }

@@ -1,5 +1,5 @@
-//! Garbage collection: removing objects without a row, which a crash, a slow bucket or a restored
-//! database has left behind.
+//! Garbage collection: finds and removes objects without a row. They remain after a crash, after a
+//! late write of a bucket, or after the database was restored from a backup.
 
 use std::collections::HashSet;
 
@@ -18,8 +18,8 @@ pub struct GcReport {
     pub due: u64,
     /// Pictures without a row, older than the grace.
     pub orphans: u64,
-    /// Pictures without a row that are not older than the grace. They may belong to an upload of a
-    /// moment ago.
+    /// Pictures without a row that are not older than the grace. They may belong to a recent
+    /// upload.
     pub young: u64,
     /// Objects that are not part of any picture. They are never removed.
     pub unknown: u64,
@@ -28,9 +28,10 @@ pub struct GcReport {
 }
 
 impl Maintenance {
-    /// Looks through the store for pictures that have no row and are older than the grace. With
-    /// `remove` they get a row, by which a sweep removes them like all others. So it never removes
-    /// one that a user's row names.
+    /// Searches the store for pictures that have no row and are older than the grace.
+    ///
+    /// With `remove` they get a row, and a sweep removes them like all other due pictures. A sweep
+    /// never removes a picture that a user's row names.
     ///
     /// # Errors
     /// Store or database cannot be reached. The rest is left for the next run.
@@ -69,6 +70,7 @@ impl Maintenance {
         Ok(report)
     }
 
+    /// Compares a batch of stored pictures with the rows. With `remove`, orphans get a row.
     async fn collect_batch(
         &self,
         batch: &[(PictureKey, Vec<String>)],
@@ -88,6 +90,7 @@ impl Maintenance {
                 progress.find(&format!("{key}: in use, but has no row; run veraicon fsck"));
                 continue;
             }
+            // No time: the objects were removed since they were listed.
             let Some(written) = self.storage.last_modified(objects).await? else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Copying all pictures to another store, while the service runs.
+//! Copies all pictures to another store. The service may run meanwhile.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -24,11 +24,12 @@ pub struct MoveReport {
     pub copied: u64,
     /// Bytes of the copied objects.
     pub bytes: u64,
-    /// Pictures in use that are not whole in the source. `fsck` says more about them.
+    /// Pictures in use that are incomplete or damaged in the source. `fsck` reports the details.
     pub broken: u64,
 }
 
 impl MoveReport {
+    /// Writes one object to the target and counts it.
     async fn copy(
         &mut self,
         to: &Storage,
@@ -84,6 +85,7 @@ impl Maintenance {
         }
     }
 
+    /// Copies the objects of one picture that the target does not have.
     async fn copy_picture(
         &self,
         row: PictureRow,
@@ -93,7 +95,7 @@ impl Maintenance {
     ) -> Result<MoveReport, Failure> {
         let key = PictureKey::new(row.user_id, row.digest()?);
         let mut from = self.storage.sizes(&key).await?;
-        // Largest first, the order of the digest.
+        // The digest covers the outputs in this order: largest first.
         from.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
         if from.is_empty() && row.state == State::Live && self.is_unchanged(&row).await? {
             progress.find(&format!("{key}: is missing"));
@@ -114,7 +116,7 @@ impl Maintenance {
             if is_there && !verify {
                 continue;
             }
-            // An object that is gone by now was removed meanwhile.
+            // An object that no longer exists was removed since it was listed.
             let Some(bytes) = self.storage.get(&key, size, format.extension()).await? else {
                 continue;
             };
@@ -130,6 +132,10 @@ impl Maintenance {
         Ok(one)
     }
 
+    /// Compares the copies in the target with `all`, and the picture with its digest.
+    ///
+    /// # Errors
+    /// An object differs although it was copied again, or a store or the database fails.
     async fn verify(
         &self,
         row: &PictureRow,
@@ -144,7 +150,7 @@ impl Maintenance {
             if copy.as_ref() == Some(bytes) {
                 continue;
             }
-            // A copy that was cut off, or another object under the same key.
+            // An earlier copy was interrupted, or another object has the same key.
             progress.find(&format!(
                 "{key}/{size}: differs in the target; copied again"
             ));
@@ -155,6 +161,7 @@ impl Maintenance {
                 )));
             }
         }
+        // A picture that is not in use may lose objects at any time, so it is not reported.
         let named = row.state == State::Live;
         let whole = Digest::of(all.iter().map(|(_, _, bytes)| &**bytes)) == *key.digest();
         if named && !whole && self.is_unchanged(row).await? {

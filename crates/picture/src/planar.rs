@@ -1,5 +1,7 @@
-//! Pictures as codecs store them: one plane per component, chroma at its own resolution. They are
-//! resized plane by plane. Colours are converted afterwards, when there are few samples.
+//! Planar pictures, as codecs store them: one plane per component, chroma possibly subsampled.
+//!
+//! Each plane is resized on its own. The conversion to RGB comes last, on the few samples of the
+//! output.
 
 use crate::error::Error;
 use crate::jpeg::ColourModel;
@@ -7,33 +9,34 @@ use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 use crate::yuv;
 
-/// One component.
+/// The samples of one component.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentPlane {
     /// Samples per row.
     pub(crate) width: u32,
     /// Number of rows.
     pub(crate) height: u32,
-    /// Samples of 8 bits, or of 16 bits in their full range.
+    /// `width` × `height` samples in row order. Samples of more than 8 bits are stored in the upper
+    /// bits of 16.
     pub(crate) samples: Samples,
-    /// The requested square in this plane.
+    /// Position of the requested square in this plane, in samples of the plane.
     pub(crate) crop_box: CropBox,
 }
 
-/// The meaning of the components. Samples of 8 and 16 bits are not mixed.
+/// Meaning of the components. All planes of a picture have the same sample depth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlanarModel {
-    /// One plane.
+    /// One plane: luminance.
     Grey(yuv::SampleRange),
-    /// Red, green, blue.
+    /// Three planes: red, green and blue.
     Rgb(yuv::SampleRange),
-    /// Luminance and two colour differences.
+    /// Three planes: luminance and two colour differences.
     Yuv(yuv::Matrix),
-    /// The four components of a CMYK or YCCK JPEG, of 8 bits.
+    /// The components of a JPEG, with 8-bit samples.
     Jpeg(ColourModel),
 }
 
-/// The planes of a picture.
+/// The component planes of a picture.
 #[derive(Clone, Debug)]
 pub(crate) struct Planar {
     pub(crate) planes: Vec<ComponentPlane>,
@@ -41,14 +44,17 @@ pub(crate) struct Planar {
 }
 
 impl Planar {
-    /// Resizes the requested square to `side` × `side` pixels.
+    /// Resizes the requested square to `side` × `side` interleaved pixels.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the model needs more planes than there are, or resizing fails.
     pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
         let mut resized = planes.into_iter().map(|plane| plane.resize(side));
         let mut next = || {
-            resized
-                .next()
-                .unwrap_or(Err(Error::Encoder { what: "planes" }))
+            resized.next().unwrap_or(Err(Error::Encoder {
+                what: "a component plane is missing",
+            }))
         };
         match model {
             PlanarModel::Grey(range) => Ok(to_full_range(next()?, range)),
@@ -67,6 +73,9 @@ impl Planar {
 }
 
 impl ComponentPlane {
+    /// Resizes the crop box of this plane to `side` × `side` samples.
+    ///
+    /// Subsampled chroma is scaled to the same side here, so no separate upsampling is needed.
     fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self {
             width,
@@ -87,8 +96,14 @@ impl ComponentPlane {
     }
 }
 
+/// Combines resized planes of the same size into the pixels of a JPEG.
+///
+/// # Errors
+/// [`Error::Encoder`] if a plane is missing or its samples have 16 bits.
 fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
-    let failed = Error::Encoder { what: "planes" };
+    let failed = Error::Encoder {
+        what: "a component plane of the JPEG is missing",
+    };
     let samples = planes.iter().filter_map(|plane| match &plane.samples {
         Samples::Eight(samples) => Some(samples.as_slice()),
         Samples::Sixteen(_) => None,
@@ -113,7 +128,7 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     })
 }
 
-/// Interleaves three planes. The pixels have 16 bits if any plane has.
+/// Interleaves three planes of the same size. The result has 16 bits if any plane has.
 fn interleave_planes(planes: [Raster; 3]) -> Raster {
     let (width, height) = (planes[0].width, planes[0].height);
     let pixels = width as usize * height as usize;
@@ -131,6 +146,7 @@ fn interleave_planes(planes: [Raster; 3]) -> Raster {
     }
 }
 
+/// Interleaves three planes into `pixels` pixels. Missing samples are 0.
 fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
     let mut interleaved = vec![S::default(); pixels * 3];
     let samples = a.iter().zip(&b).zip(&c);
@@ -140,6 +156,7 @@ fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S
     interleaved
 }
 
+/// Stretches samples of `range` to all values of 8 or 16 bits.
 fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
     range.to_full_range(&mut raster.samples);
     raster
@@ -149,7 +166,7 @@ fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
 mod tests {
     use super::*;
 
-    /// Combines one sample of each plane.
+    /// Resizes a picture of one pixel: `samples` holds one sample per plane.
     fn square(model: PlanarModel, samples: &[u8]) -> Samples {
         let crop_box = CropBox {
             x: 0.0,
@@ -173,12 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn inks_are_turned_the_right_way() {
+    fn cmyk_and_ycck_become_ink_amounts() {
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
-        // The encoder converts the complement of CMYK to luminance, so black means no ink.
+        // YCCK converts the complement of the stored CMY values. So luminance 0 means 255 in CMY,
+        // which Adobe files use for no ink.
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])
@@ -186,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plane_too_few_is_an_error_of_ours() {
+    fn missing_planes_are_an_encoder_error() {
         for model in [
             PlanarModel::Yuv(yuv::Matrix::VP8),
             PlanarModel::Jpeg(ColourModel::YCbCr),

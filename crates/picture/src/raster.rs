@@ -1,15 +1,15 @@
-//! Interleaved pixels between the decoder and the resizer.
+//! Decoded pixels in memory: the input and the output of the resizer.
 
 use crate::geometry::Square;
 
-/// The channels of a pixel.
+/// Channels of a pixel, in the order in which they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Ink amounts: 0 is no ink.
+    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink.
     Cmyk,
 }
 
@@ -30,7 +30,7 @@ impl Channels {
     }
 }
 
-/// Samples, row by row, channels interleaved.
+/// Samples in row order with interleaved channels, of 8 or 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
     Eight(Vec<u8>),
@@ -38,11 +38,12 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// Converts samples to 16 bits in their full range.
+    /// Converts the samples to 16 bits. 255 becomes 65,535, so full stays full.
     pub(crate) fn into_sixteen(self) -> Vec<u16> {
         match self {
             Self::Eight(samples) => samples
                 .into_iter()
+                // 65,535 / 255 = 257.
                 .map(|sample| u16::from(sample) * 257)
                 .collect(),
             Self::Sixteen(samples) => samples,
@@ -50,7 +51,7 @@ impl Samples {
     }
 }
 
-/// A rectangle of pixels with straight alpha.
+/// A rectangle of `width` × `height` pixels. Alpha is straight (not premultiplied).
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
     pub(crate) width: u32,
@@ -59,8 +60,9 @@ pub(crate) struct Raster {
     pub(crate) samples: Samples,
 }
 
-/// The part of a raster that becomes the output, in pixels of the raster. It may be fractional,
-/// since the raster may be a reduced picture.
+/// The part of a raster that becomes the output, in pixels of the raster.
+///
+/// The numbers may be fractional, because the raster may show the picture at a reduced size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CropBox {
     pub(crate) x: f64,
@@ -70,8 +72,9 @@ pub(crate) struct CropBox {
 }
 
 impl CropBox {
-    /// Converts a `square` of a picture of `width` × `height` pixels to a raster of the whole
-    /// picture with `columns` × `rows` pixels.
+    /// Maps a `square` of a picture of `width` × `height` pixels to a raster.
+    ///
+    /// The raster shows the whole picture with `columns` × `rows` pixels.
     pub(crate) fn scaled(
         square: Square,
         (width, height): (u32, u32),
@@ -88,7 +91,9 @@ impl CropBox {
         .inside(columns, rows)
     }
 
-    /// Removes the part of the window that rounding put outside `columns` × `rows`.
+    /// Cuts the box at the right and bottom edge of a raster of `columns` × `rows` pixels.
+    ///
+    /// Rounding may put the box slightly outside, and the resizer refuses such a box.
     fn inside(self, columns: u32, rows: u32) -> Self {
         Self {
             width: self.width.min(f64::from(columns) - self.x),

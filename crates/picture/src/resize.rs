@@ -1,5 +1,6 @@
-//! Resizing with a Lanczos filter of three lobes
-//! (<https://en.wikipedia.org/wiki/Lanczos_resampling>).
+//! Resizing with a Lanczos filter of three lobes, the default of `fast_image_resize`.
+//!
+//! See <https://en.wikipedia.org/wiki/Lanczos_resampling>.
 
 use std::cell::RefCell;
 
@@ -9,14 +10,23 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use crate::error::Error;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 
-const FAILED: Error = Error::Encoder { what: "resize" };
+const FAILED: Error = Error::Encoder {
+    what: "the resizer refused the pixels or the crop box",
+};
 
 thread_local! {
-    /// One resizer per thread. It keeps its buffers, since new pages cost more than the filter.
+    /// The resizer of this thread. It keeps its buffers between pictures, because new pages from
+    /// the kernel cost more time than the filter.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// Resizes the `window` of a raster to `side` × `side` pixels. Colours are weighted by alpha.
+/// Resizes the crop box of a raster to `side` × `side` pixels of the same channels and depth.
+///
+/// If there is alpha, colours are weighted by it, so transparent pixels do not tint their
+/// neighbours.
+///
+/// # Errors
+/// [`Error::Encoder`] if the samples do not fill the raster, or the crop box is not inside it.
 pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(
@@ -27,6 +37,7 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
             side,
         )?),
         Samples::Sixteen(samples) => {
+            // The resizer takes bytes and reads them as 16-bit numbers in native byte order.
             let bytes: Vec<u8> = samples
                 .iter()
                 .flat_map(|sample| sample.to_ne_bytes())
@@ -56,6 +67,7 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
     })
 }
 
+/// Resizes the raw bytes of a raster, and returns the bytes of the result.
 fn resize(
     bytes: &[u8],
     pixel_type: PixelType,
@@ -75,6 +87,7 @@ fn resize(
     Ok(target.into_vec())
 }
 
+/// Returns the resizer's pixel type for 8-bit samples. CMYK has the layout of RGBA.
 fn pixel_type8(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U8,
@@ -84,6 +97,7 @@ fn pixel_type8(channels: Channels) -> PixelType {
     }
 }
 
+/// Returns the resizer's pixel type for 16-bit samples. CMYK has the layout of RGBA.
 fn pixel_type16(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U16,

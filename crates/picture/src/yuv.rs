@@ -2,40 +2,43 @@
 
 use crate::raster::{Raster, Samples};
 
-/// The range of sample values.
+/// Mapping of sample values to normalised values: luminance and RGB from 0 to 1, colour differences
+/// from -0.5 to 0.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampleRange {
-    /// Bits per sample, 8 to 16. Samples of more than 8 bits are the upper bits of 16.
+    /// Bits per sample, 8 to 16. Samples of more than 8 bits are stored in the upper bits of 16.
     pub(crate) bits: u8,
-    /// Whether the full range is used, and not only 16 to 235 of 255 (chroma: 16 to 240).
+    /// Whether all values are used (full range). If not, 8-bit luminance is 16 to 235 and chroma
+    /// 16 to 240 (limited range).
     pub(crate) full: bool,
 }
 
 impl SampleRange {
-    /// Returns the factor and offset from a sample to luminance, or to a component of RGB, from 0
-    /// to 1.
+    /// Returns factor and offset that normalise a sample of luminance, or of red, green or blue.
     fn luminance(self) -> (f32, f32) {
         if self.full {
             return (1.0 / self.max_sample(), 0.0);
         }
+        // 219 = 235 - 16.
         (1.0 / (219.0 * self.step()), -16.0 / 219.0)
     }
 
-    /// Returns the factor and offset from a sample to a colour difference, from -0.5 to 0.5.
+    /// Returns factor and offset that normalise a sample of a colour difference.
     fn chroma(self) -> (f32, f32) {
         if self.full {
             let factor = 1.0 / self.max_sample();
             return (factor, -128.0 * self.step() * factor);
         }
+        // 224 = 240 - 16. A difference of 0 is stored as 128.
         (1.0 / (224.0 * self.step()), -128.0 / 224.0)
     }
 
-    /// Returns the value in a sample of one step of 8 bits.
+    /// Returns the change of a sample that equals a change of 1 in an 8-bit sample.
     fn step(self) -> f32 {
         if self.bits == 8 { 1.0 } else { 256.0 }
     }
 
-    /// Returns the largest sample.
+    /// Returns the largest sample value: 2^`bits` - 1, shifted into the upper bits of 16.
     fn max_sample(self) -> f32 {
         if self.bits == 8 {
             255.0
@@ -44,15 +47,18 @@ impl SampleRange {
         }
     }
 
-    /// Stretches samples to the full range of 8 or 16 bits.
+    /// Stretches samples of luminance, or of red, green or blue, to all values of 8 or 16 bits.
     pub(crate) fn to_full_range(self, samples: &mut Samples) {
         match samples {
+            // 8-bit samples of full range use all values already. With 10 or 12 bits in 16, white
+            // is below 65,535.
             Samples::Eight(_) if self.full => {}
             Samples::Eight(samples) => self.stretch(samples),
             Samples::Sixteen(samples) => self.stretch(samples),
         }
     }
 
+    /// Stretches samples of one type, see [`to_full_range`](Self::to_full_range).
     pub(crate) fn stretch<S: NormalisedSample>(self, samples: &mut [S]) {
         let (factor, offset) = self.luminance();
         for sample in samples {
@@ -61,9 +67,9 @@ impl SampleRange {
     }
 }
 
-/// A sample that can be made from a value of 0 to 1.
+/// A sample type that holds a normalised value in all of its range.
 pub(crate) trait NormalisedSample: Copy + Into<f32> {
-    /// Converts a value, clamped to 0 and 1.
+    /// Converts a value from 0 to 1, rounded to the nearest sample. Other values are clamped.
     fn from_normalised(share: f32) -> Self;
 }
 
@@ -71,7 +77,7 @@ impl NormalisedSample for u8 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a share"
+        reason = "the value is clamped to the range of the sample"
     )]
     fn from_normalised(share: f32) -> Self {
         (share.clamp(0.0, 1.0) * 255.0 + 0.5) as Self
@@ -82,14 +88,14 @@ impl NormalisedSample for u16 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a share"
+        reason = "the value is clamped to the range of the sample"
     )]
     fn from_normalised(share: f32) -> Self {
         (share.clamp(0.0, 1.0) * 65_535.0 + 0.5) as Self
     }
 }
 
-/// The equations between the components and RGB.
+/// A matrix that converts luminance and colour differences to RGB.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Matrix {
     kind: MatrixKind,
@@ -98,19 +104,20 @@ pub(crate) struct Matrix {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MatrixKind {
-    /// Weights of red and blue in luminance.
+    /// Weights of red (Kr) and blue (Kb) in luminance. The weight of green is the rest to 1.
     Weights { red: f32, blue: f32 },
-    /// YCgCo: differences of green and magenta, and of orange and cyan.
+    /// YCgCo: the differences are green to magenta and orange to cyan.
     YCgCo,
 }
 
+/// ITU-R BT.601.
 const BT601: MatrixKind = MatrixKind::Weights {
     red: 0.299,
     blue: 0.114,
 };
 
 impl Matrix {
-    /// BT.601 in the limited range, as VP8 defines it (RFC 6386, section 9.2).
+    /// The matrix of VP8: BT.601 in limited range (RFC 6386, section 9.2).
     pub(crate) const VP8: Self = Self {
         kind: BT601,
         range: SampleRange {
@@ -119,23 +126,28 @@ impl Matrix {
         },
     };
 
-    /// Returns the equations of a code point (table 4). Unspecified code points, and those that no
-    /// browser knows, are BT.601.
+    /// Returns the matrix of a `MatrixCoefficients` code point (ITU-T H.273, table 4).
+    ///
+    /// "Unspecified" and code points that browsers do not support are read as BT.601.
     pub(crate) fn from_code_point(code: u8, range: SampleRange) -> Self {
         let kind = match code {
+            // BT.709.
             1 => MatrixKind::Weights {
                 red: 0.2126,
                 blue: 0.0722,
             },
+            // FCC 73.682.
             4 => MatrixKind::Weights {
                 red: 0.30,
                 blue: 0.11,
             },
+            // SMPTE ST 240.
             7 => MatrixKind::Weights {
                 red: 0.212,
                 blue: 0.087,
             },
             8 => MatrixKind::YCgCo,
+            // BT.2020. Constant luminance (10) is approximated by the same equations.
             9 | 10 => MatrixKind::Weights {
                 red: 0.2627,
                 blue: 0.0593,
@@ -145,7 +157,7 @@ impl Matrix {
         Self { kind, range }
     }
 
-    /// Converts three interleaved components to red, green and blue.
+    /// Converts three interleaved components to red, green and blue in full range.
     pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
         match &mut raster.samples {
             Samples::Eight(samples) => self.convert_eight(samples),
@@ -154,12 +166,14 @@ impl Matrix {
         raster
     }
 
-    /// Converts with tables of the contribution of each value, with 16 fractional bits. A table is
-    /// faster than arithmetic for 8-bit samples.
+    /// Converts 8-bit pixels by tables.
+    ///
+    /// A table holds what each value of a component adds to red, green and blue, as fixed-point
+    /// numbers with 16 bits after the point. This is faster than [`convert`](Self::convert).
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "sums of shares, clamped"
+        reason = "table values fit 32 bits, and sums are clamped to 8 bits"
     )]
     fn convert_eight(self, samples: &mut [u8]) {
         let (luminance_factor, luminance_offset) = self.range.luminance();
@@ -171,6 +185,7 @@ impl Matrix {
                 [a, b, c].map(|weight| (weight * share * 255.0 * 65_536.0).round() as i32)
             })
         };
+        // The added half rounds the sum: the shift below only cuts the fraction off.
         let luminances = table([1.0; 3], luminance_factor, luminance_offset + 0.5 / 255.0);
         let firsts = table(equations.first, chroma_factor, chroma_offset);
         let seconds = table(equations.second, chroma_factor, chroma_offset);
@@ -183,6 +198,7 @@ impl Matrix {
         }
     }
 
+    /// Converts pixels of three interleaved components with floating-point arithmetic.
     pub(crate) fn convert<S: NormalisedSample>(self, samples: &mut [S]) {
         let (luminance_factor, luminance_offset) = self.range.luminance();
         let (chroma_factor, chroma_offset) = self.range.chroma();
@@ -197,13 +213,14 @@ impl Matrix {
     }
 }
 
-/// Contributions of each colour difference to red, green and blue. Luminance is added unchanged.
+/// Factors of the two colour differences in red, green and blue. The factor of luminance is 1.
 struct Equations {
     first: [f32; 3],
     second: [f32; 3],
 }
 
 impl Equations {
+    /// Derives the factors (ITU-T H.273, section 8.3).
     fn of(kind: MatrixKind) -> Self {
         match kind {
             MatrixKind::Weights { red, blue } => {
@@ -221,6 +238,7 @@ impl Equations {
         }
     }
 
+    /// Returns red, green and blue of one pixel. All values are normalised.
     fn rgb(&self, luminance: f32, first: f32, second: f32) -> [f32; 3] {
         let [a, b, c] = self.first;
         let [d, e, f] = self.second;

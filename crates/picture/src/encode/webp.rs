@@ -1,4 +1,4 @@
-//! WebP encoder. The only file that calls the encoder of libwebp.
+//! Encoding of lossy WebP with libwebp. No other file calls its encoder.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::ffi::c_int;
@@ -9,26 +9,37 @@ use libwebp_sys as ffi;
 use crate::colour::SrgbSquare;
 use crate::error::Error;
 
-/// Maximum side for "sharp YUV", a chroma subsampling that preserves brightness. In small pictures
-/// a thin line of one pixel is visible. In larger ones it would take as long as the whole rest.
+/// Largest side, in pixels, for which chroma is subsampled with "sharp YUV".
+///
+/// Sharp YUV keeps the brightness of thin lines. This shows on tiny pictures. On larger ones it
+/// takes as much time as all other steps together.
 const TINY: u32 = 128;
-/// Maximum side of a small square, which gets the slower method.
+/// Largest side, in pixels, that is encoded with [`SMALL_METHOD`].
 const SMALL: u32 = 256;
-/// libwebp's method, 0 to 6, for small squares.
+/// libwebp's `method` (0 is fast, 6 compresses best) for small squares.
 const SMALL_METHOD: c_int = 5;
-/// Method for larger squares, and the strength of the loop filter, 0 to 100. The method decides by
-/// distortion alone and takes half the time; the filter recovers a part of the loss. At equal
-/// SSIMULACRA2 the four default sizes are together 2 to 6 % larger than with method 4, the default.
-/// With method 2 for all sizes and the default filter it is 4 to 11 % (`examples/effort.rs`).
+/// libwebp's `method` for larger squares. It chooses modes by distortion alone and takes half the
+/// time of method 4, the default of libwebp.
+///
+/// With it and [`LARGE_FILTER`], the four default sizes together are 2 to 6 % larger than with
+/// method 4 at equal SSIMULACRA2. With method 2 for all sizes and the default filter, they are 4 to
+/// 11 % larger (measured by `examples/effort.rs`).
 const LARGE_METHOD: c_int = 2;
+/// Strength of the loop filter, 0 to 100, for larger squares. It regains a part of the quality that
+/// [`LARGE_METHOD`] loses.
 const LARGE_FILTER: c_int = 80;
-/// Added to the quality, 0 to 100, of all but tiny squares. So a quality means at least what it
-/// means with method 4.
+/// Number added to the quality (0 to 100) of squares larger than [`TINY`].
+///
+/// So the same quality setting looks at least as good as with method 4 for all sizes.
 const GAIN: f32 = 1.0;
 
-/// Encodes a lossy WebP that has only the chunks of the picture.
+/// Encodes a square as lossy WebP without metadata chunks. `quality` is 1 to 100.
+///
+/// # Errors
+/// [`Error::Encoder`] if libwebp fails, or the pixels do not fit the side.
 pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error> {
-    let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
+    let mut config = ffi::WebPConfig::new()
+        .map_err(|()| failed("libwebp and its bindings have different versions"))?;
     config.quality = f32::from(quality);
     if square.side <= TINY {
         config.use_sharp_yuv = 1;
@@ -41,6 +52,7 @@ pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error>
         config.method = LARGE_METHOD;
         config.filter_strength = LARGE_FILTER;
     }
+    // Sharp YUV does its own subsampling, so it needs RGB input.
     let mut picture = PictureGuard::new(square, config.use_sharp_yuv)?;
     let mut writer = WriterGuard::new();
     picture.0.writer = Some(ffi::WebPMemoryWrite);
@@ -48,7 +60,7 @@ pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error>
     // SAFETY: `config` and `picture` are initialised, `writer` outlives the call and is what
     // `WebPMemoryWrite` takes for `custom_ptr`.
     if unsafe { ffi::WebPEncode(&raw const config, &raw mut picture.0) } == 0 {
-        return Err(failed("WebP"));
+        return Err(failed("libwebp cannot encode the picture"));
     }
     Ok(writer.bytes())
 }
@@ -57,20 +69,30 @@ const fn failed(what: &'static str) -> Error {
     Error::Encoder { what }
 }
 
-/// Pixels in libwebp's own memory.
+/// The encoder's input in memory of libwebp. Freed on drop.
 struct PictureGuard(ffi::WebPPicture);
 
 impl PictureGuard {
-    /// Imports pixels: as red, green and blue if `use_argb` is 1, otherwise with subsampled chroma.
+    /// Copies the pixels of a square to libwebp.
+    ///
+    /// They stay RGB if `use_argb` is 1. Otherwise they are converted to YUV with chroma of half
+    /// the width and height.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the pixels do not fit the side, or libwebp cannot allocate memory.
     fn new(square: &SrgbSquare, use_argb: c_int) -> Result<Self, Error> {
-        let side = c_int::try_from(square.side).map_err(|_| failed("side"))?;
+        let side = c_int::try_from(square.side)
+            .map_err(|_| failed("the side is too large for libwebp"))?;
         let channels = square.channels();
-        let stride =
-            c_int::try_from(square.side as usize * channels).map_err(|_| failed("side"))?;
+        let stride = c_int::try_from(square.side as usize * channels)
+            .map_err(|_| failed("the side is too large for libwebp"))?;
         if square.pixels.len() != square.side as usize * square.side as usize * channels {
-            return Err(failed("pixels do not fit the side"));
+            return Err(failed("the number of pixels is not side × side"));
         }
-        let mut picture = Self(ffi::WebPPicture::new().map_err(|()| failed("picture"))?);
+        let mut picture = Self(
+            ffi::WebPPicture::new()
+                .map_err(|()| failed("libwebp and its bindings have different versions"))?,
+        );
         picture.0.use_argb = use_argb;
         picture.0.width = side;
         picture.0.height = side;
@@ -81,7 +103,7 @@ impl PictureGuard {
         };
         // SAFETY: the picture is initialised, and `pixels` holds `side` rows of `stride` bytes.
         if unsafe { import(&raw mut picture.0, square.pixels.as_ptr(), stride) } == 0 {
-            return Err(failed("picture"));
+            return Err(failed("libwebp cannot import the pixels"));
         }
         Ok(picture)
     }
@@ -94,7 +116,7 @@ impl Drop for PictureGuard {
     }
 }
 
-/// The encoder's output in libwebp's own memory.
+/// The encoder's output in memory of libwebp. Freed on drop.
 struct WriterGuard(ffi::WebPMemoryWriter);
 
 impl WriterGuard {
@@ -107,6 +129,7 @@ impl WriterGuard {
         })
     }
 
+    /// Copies the output. It is empty if nothing was written.
     fn bytes(&self) -> Vec<u8> {
         if self.0.mem.is_null() {
             return Vec::new();
