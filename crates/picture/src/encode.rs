@@ -1,4 +1,4 @@
-//! Encoding of outputs.
+//! Encoding of squares to output files.
 
 mod webp;
 
@@ -10,9 +10,10 @@ use crate::policy::Policy;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 
-/// Encodes pixels that the caller has drawn, such as default pictures.
+/// Encodes pixels of the caller, such as a generated default picture.
 ///
-/// `rgba` holds `side` × `side` pixels row by row: 8 bits per sample, straight alpha.
+/// `rgba` has `side` × `side` pixels in sRGB, row by row: 8 bits per sample, straight alpha.
+/// `quality` is from 1 to 100.
 ///
 /// ```
 /// use veraicon_picture::{OutputFormat, encode};
@@ -24,19 +25,25 @@ use crate::resize;
 /// ```
 ///
 /// # Errors
-/// [`Error::Encoder`] if the length does not match the side, or the encoder fails.
+/// [`Error::Encoder`] if the length of `rgba` is not `side` × `side` × 4, `side` is 0 or above
+/// 16,383, or the encoder runs out of memory.
 pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     let expected = u64::from(side) * u64::from(side) * 4;
     if u64::try_from(rgba.len()).ok() != Some(expected) {
         return Err(Error::Encoder {
-            what: "pixels do not fit the side",
+            what: "the number of pixels does not match the side",
         });
     }
     let square = SrgbSquare::new(side, true, rgba.to_vec());
     encode_square(&square, format, quality)
 }
 
-/// Encodes one picture per configured size, largest first. Each is reduced from the largest.
+/// Encodes one picture per distinct size of the policy, largest first.
+///
+/// `largest` has the side of the largest output.
+///
+/// # Errors
+/// [`Error::Encoder`] if the resizer or the encoder fails.
 pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>, Error> {
     let mut sizes = policy.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -44,10 +51,13 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     let mut square = largest;
     let mut outputs: Vec<Picture> = Vec::with_capacity(sizes.len());
     for size in sizes {
+        // Pictures are never enlarged: a small picture has several outputs with the same side.
         let side = size.min(square.side);
         let bytes = match outputs.last() {
             Some(larger) if larger.side == side => larger.bytes.clone(),
             _ => {
+                // Each output is reduced from the next larger one, which has fewer pixels than the
+                // largest.
                 square = shrink(square, side)?;
                 encode_square(&square, policy.format, policy.quality)?
             }
@@ -57,6 +67,10 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     Ok(outputs)
 }
 
+/// Reduces a square to `side` × `side` pixels.
+///
+/// # Errors
+/// [`Error::Encoder`] if the resizer fails.
 fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     if square.side == side {
         return Ok(square);
@@ -80,11 +94,16 @@ fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
         samples: Samples::Eight(square.pixels),
     };
     let Samples::Eight(pixels) = resize::interleaved(&raster, crop_box, side)?.samples else {
+        // The resizer keeps the sample depth.
         return Err(Error::Encoder { what: "resize" });
     };
     Ok(SrgbSquare::new(side, square.has_alpha, pixels))
 }
 
+/// Encodes a square in an output format.
+///
+/// # Errors
+/// [`Error::Encoder`] if the encoder fails.
 fn encode_square(square: &SrgbSquare, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     match format {
         OutputFormat::WebP => webp::encode(square, quality),

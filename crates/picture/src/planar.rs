@@ -1,5 +1,8 @@
-//! Pictures as codecs store them: one plane per component, chroma at its own resolution. They are
-//! resized plane by plane. Colours are converted afterwards, when there are few samples.
+//! Pictures with one plane per component, as video codecs and JPEG store them.
+//!
+//! Chroma planes may have a lower resolution. Each plane is resized to the output on its own, so
+//! chroma is not upsampled first. Colours are converted after the resize, because there are fewer
+//! samples then.
 
 use crate::error::Error;
 use crate::jpeg::ColourModel;
@@ -7,29 +10,29 @@ use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 use crate::yuv;
 
-/// One component.
+/// The plane of one component: `width` × `height` samples, row by row.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentPlane {
     /// Samples per row.
     pub(crate) width: u32,
     /// Number of rows.
     pub(crate) height: u32,
-    /// Samples of 8 bits, or of 16 bits in their full range.
+    /// Samples as the codec stores them, see [`yuv::SampleRange`].
     pub(crate) samples: Samples,
-    /// The requested square in this plane.
+    /// Requested square, in samples of this plane.
     pub(crate) crop_box: CropBox,
 }
 
-/// The meaning of the components. Samples of 8 and 16 bits are not mixed.
+/// The meaning of the components. All planes of a picture have the same sample depth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlanarModel {
     /// One plane.
     Grey(yuv::SampleRange),
-    /// Red, green, blue.
+    /// Three planes: red, green, blue.
     Rgb(yuv::SampleRange),
-    /// Luminance and two colour differences.
+    /// Three planes: luminance and two colour differences, in the order of the codec.
     Yuv(yuv::Matrix),
-    /// The four components of a CMYK or YCCK JPEG, of 8 bits.
+    /// The components of a JPEG, of 8 bits.
     Jpeg(ColourModel),
 }
 
@@ -41,9 +44,13 @@ pub(crate) struct Planar {
 }
 
 impl Planar {
-    /// Resizes the requested square to `side` × `side` pixels.
+    /// Resizes the requested square to `side` × `side` pixels of grey, RGB or CMYK in full range.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if planes are missing, or a crop box is not inside its plane.
     pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
+        // The iterator is lazy: each plane is freed after its resize, before the next one.
         let mut resized = planes.into_iter().map(|plane| plane.resize(side));
         let mut next = || {
             resized
@@ -67,6 +74,10 @@ impl Planar {
 }
 
 impl ComponentPlane {
+    /// Resizes the crop box to `side` × `side` samples.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the crop box is not inside the plane.
     fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self {
             width,
@@ -87,6 +98,10 @@ impl ComponentPlane {
     }
 }
 
+/// Converts the resized planes of a JPEG to interleaved pixels.
+///
+/// # Errors
+/// [`Error::Encoder`] if there are fewer planes than components, or samples of 16 bits.
 fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
     let failed = Error::Encoder { what: "planes" };
     let samples = planes.iter().filter_map(|plane| match &plane.samples {
@@ -104,6 +119,7 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     Ok(Raster {
         width: first.width,
         height: first.height,
+        // Those that `ColourModel::combine` writes.
         channels: match model {
             ColourModel::Grey => Channels::Grey,
             ColourModel::YCbCr | ColourModel::Rgb => Channels::Rgb,
@@ -113,7 +129,7 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     })
 }
 
-/// Interleaves three planes. The pixels have 16 bits if any plane has.
+/// Interleaves three planes of the same size. The result has 16 bits if any plane has 16 bits.
 fn interleave_planes(planes: [Raster; 3]) -> Raster {
     let (width, height) = (planes[0].width, planes[0].height);
     let pixels = width as usize * height as usize;
@@ -131,7 +147,9 @@ fn interleave_planes(planes: [Raster; 3]) -> Raster {
     }
 }
 
+/// Interleaves the samples of three planes to `pixels` pixels.
 fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
+    // Writes to a buffer of known length have no capacity checks, unlike `flat_map` and `collect`.
     let mut interleaved = vec![S::default(); pixels * 3];
     let samples = a.iter().zip(&b).zip(&c);
     for (pixel, ((&a, &b), &c)) in interleaved.as_chunks_mut().0.iter_mut().zip(samples) {
@@ -140,6 +158,7 @@ fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S
     interleaved
 }
 
+/// Stretches grey or RGB samples to the full range of 8 or 16 bits.
 fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
     range.to_full_range(&mut raster.samples);
     raster
@@ -149,7 +168,7 @@ fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
 mod tests {
     use super::*;
 
-    /// Combines one sample of each plane.
+    /// Resizes a picture of one pixel, with one sample per plane.
     fn square(model: PlanarModel, samples: &[u8]) -> Samples {
         let crop_box = CropBox {
             x: 0.0,
@@ -173,12 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn inks_are_turned_the_right_way() {
+    fn inks_have_the_right_polarity() {
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
-        // The encoder converts the complement of CMYK to luminance, so black means no ink.
+        // Luminance and chroma are those of the amounts of ink, so Y = 0 means no ink. K is stored
+        // inverted.
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])
@@ -186,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plane_too_few_is_an_error_of_ours() {
+    fn missing_planes_are_an_encoder_error() {
         for model in [
             PlanarModel::Yuv(yuv::Matrix::VP8),
             PlanarModel::Jpeg(ColourModel::YCbCr),

@@ -1,15 +1,15 @@
-//! Interleaved pixels between the decoder and the resizer.
+//! Interleaved pixels, the input and output of the resizer.
 
 use crate::geometry::Square;
 
-/// The channels of a pixel.
+/// The channels of a pixel, in the order of their samples. Alpha is last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Ink amounts: 0 is no ink.
+    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink, the largest sample is full ink.
     Cmyk,
 }
 
@@ -30,7 +30,7 @@ impl Channels {
     }
 }
 
-/// Samples, row by row, channels interleaved.
+/// Samples in full range, row by row, channels interleaved: 0 to 255, or 0 to 65,535.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
     Eight(Vec<u8>),
@@ -38,11 +38,12 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// Converts samples to 16 bits in their full range.
+    /// Converts samples to 16 bits.
     pub(crate) fn into_sixteen(self) -> Vec<u16> {
         match self {
             Self::Eight(samples) => samples
                 .into_iter()
+                // 65535 is 257 × 255, so the full value stays the full value.
                 .map(|sample| u16::from(sample) * 257)
                 .collect(),
             Self::Sixteen(samples) => samples,
@@ -50,7 +51,7 @@ impl Samples {
     }
 }
 
-/// A rectangle of pixels with straight alpha.
+/// A rectangle of `width` × `height` pixels, with straight alpha if there is alpha.
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
     pub(crate) width: u32,
@@ -60,7 +61,7 @@ pub(crate) struct Raster {
 }
 
 /// The part of a raster that becomes the output, in pixels of the raster. It may be fractional,
-/// since the raster may be a reduced picture.
+/// because a raster may be a picture that the decoder has reduced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CropBox {
     pub(crate) x: f64,
@@ -70,8 +71,10 @@ pub(crate) struct CropBox {
 }
 
 impl CropBox {
-    /// Converts a `square` of a picture of `width` × `height` pixels to a raster of the whole
-    /// picture with `columns` × `rows` pixels.
+    /// Converts a square of a picture to its box in a raster.
+    ///
+    /// The picture has `width` × `height` pixels. The raster shows the whole picture, reduced to
+    /// `columns` × `rows` pixels.
     pub(crate) fn scaled(
         square: Square,
         (width, height): (u32, u32),
@@ -88,7 +91,8 @@ impl CropBox {
         .inside(columns, rows)
     }
 
-    /// Removes the part of the window that rounding put outside `columns` × `rows`.
+    /// Removes the part of the box that is outside `columns` × `rows` pixels because of rounding.
+    /// The resizer refuses such a box.
     fn inside(self, columns: u32, rows: u32) -> Self {
         Self {
             width: self.width.min(f64::from(columns) - self.x),

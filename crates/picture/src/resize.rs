@@ -1,5 +1,6 @@
-//! Resizing with a Lanczos filter of three lobes
-//! (<https://en.wikipedia.org/wiki/Lanczos_resampling>).
+//! Resize with a Lanczos filter of three lobes, the default of `fast_image_resize`.
+//!
+//! The filter runs on encoded samples, not on linear light, as in browsers.
 
 use std::cell::RefCell;
 
@@ -9,14 +10,22 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use crate::error::Error;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 
+/// The error of a failed resize. It is a fault of this crate: a buffer or a crop box that does
+/// not match the raster.
 const FAILED: Error = Error::Encoder { what: "resize" };
 
 thread_local! {
-    /// One resizer per thread. It keeps its buffers, since new pages cost more than the filter.
+    /// The resizer of this thread. It keeps its buffers: page faults in new memory would cost more
+    /// time than the filter.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// Resizes the `window` of a raster to `side` × `side` pixels. Colours are weighted by alpha.
+/// Resizes the crop box of a raster to `side` × `side` pixels. Channels and sample depth stay the
+/// same. Colours are weighted by alpha, so that transparent pixels do not affect their neighbours.
+///
+/// # Errors
+/// [`Error::Encoder`] if the crop box is not inside the raster, or the number of samples does not
+/// match the raster.
 pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(
@@ -27,6 +36,7 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
             side,
         )?),
         Samples::Sixteen(samples) => {
+            // The resizer takes bytes and reads them as `u16` in native byte order.
             let bytes: Vec<u8> = samples
                 .iter()
                 .flat_map(|sample| sample.to_ne_bytes())
@@ -56,6 +66,10 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
     })
 }
 
+/// Resizes bytes of one pixel type. Returns `side` × `side` pixels of the same type.
+///
+/// # Errors
+/// See [`interleaved`].
 fn resize(
     bytes: &[u8],
     pixel_type: PixelType,
@@ -75,6 +89,8 @@ fn resize(
     Ok(target.into_vec())
 }
 
+/// Returns the pixel type for samples of 8 bits. Names of channels have no meaning in the resizer,
+/// so CMYK has the type of RGBA.
 fn pixel_type8(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U8,
@@ -84,6 +100,7 @@ fn pixel_type8(channels: Channels) -> PixelType {
     }
 }
 
+/// Returns the pixel type for samples of 16 bits.
 fn pixel_type16(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U16,

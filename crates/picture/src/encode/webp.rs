@@ -1,4 +1,4 @@
-//! WebP encoder. The only file that calls the encoder of libwebp.
+//! WebP encoder of libwebp. Only this file calls it.
 #![expect(unsafe_code, reason = "libwebp is a C library")]
 
 use std::ffi::c_int;
@@ -9,27 +9,37 @@ use libwebp_sys as ffi;
 use crate::colour::SrgbSquare;
 use crate::error::Error;
 
-/// Maximum side for "sharp YUV", a chroma subsampling that preserves brightness. In small pictures
-/// a thin line of one pixel is visible. In larger ones it would take as long as the whole rest.
+/// Maximum side for `use_sharp_yuv`, in pixels: a chroma subsampling that preserves the brightness
+/// of lines of one pixel. Such lines are visible in small pictures. In large ones it would take
+/// as long as all other work together.
 const TINY: u32 = 128;
-/// Maximum side of a small square, which gets the slower method.
+/// Maximum side for [`SMALL_METHOD`], in pixels.
 const SMALL: u32 = 256;
-/// libwebp's method, 0 to 6, for small squares.
+/// `method` of libwebp for small squares: 0 is the fastest, 6 the slowest. 5 adds trellis
+/// quantisation.
 const SMALL_METHOD: c_int = 5;
-/// Method for larger squares, and the strength of the loop filter, 0 to 100. The method decides by
-/// distortion alone and takes half the time; the filter recovers a part of the loss. At equal
-/// SSIMULACRA2 the four default sizes are together 2 to 6 % larger than with method 4, the default.
-/// With method 2 for all sizes and the default filter it is 4 to 11 % (`examples/effort.rs`).
+/// `method` for larger squares. Below 3, libwebp chooses block modes by distortion only. This takes
+/// half the time.
+///
+/// At equal SSIMULACRA2 the four default sizes together have 2 to 6 % more bytes than with the
+/// default, method 4. With method 2 for all sizes and the default filter they have 4 to 11 % more
+/// (measured by `examples/effort.rs`).
 const LARGE_METHOD: c_int = 2;
+/// `filter_strength` of the loop filter for larger squares, 0 to 100. The default is 60. A stronger
+/// filter compensates a part of the loss by [`LARGE_METHOD`].
 const LARGE_FILTER: c_int = 80;
-/// Added to the quality, 0 to 100, of all but tiny squares. So a quality means at least what it
-/// means with method 4.
+/// Number added to `quality`, 0 to 100, for squares above [`TINY`]. A quality is then not worse
+/// than the same quality with method 4.
 const GAIN: f32 = 1.0;
 
-/// Encodes a lossy WebP that has only the chunks of the picture.
+/// Encodes a square as a lossy WebP without metadata.
+///
+/// # Errors
+/// [`Error::Encoder`] if the side is 0 or above 16,383, or libwebp runs out of memory.
 pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error> {
     let mut config = ffi::WebPConfig::new().map_err(|()| failed("configuration"))?;
     config.quality = f32::from(quality);
+    // All other fields keep the defaults of `WebPConfigInit`, such as lossless alpha.
     if square.side <= TINY {
         config.use_sharp_yuv = 1;
     } else {
@@ -43,34 +53,42 @@ pub(crate) fn encode(square: &SrgbSquare, quality: u8) -> Result<Vec<u8>, Error>
     }
     let mut picture = PictureGuard::new(square, config.use_sharp_yuv)?;
     let mut writer = WriterGuard::new();
+    // libwebp passes `custom_ptr` to the write function.
     picture.0.writer = Some(ffi::WebPMemoryWrite);
     picture.0.custom_ptr = ptr::from_mut(&mut writer.0).cast();
-    // SAFETY: `config` and `picture` are initialised, `writer` outlives the call and is what
-    // `WebPMemoryWrite` takes for `custom_ptr`.
+    // SAFETY: `config` and `picture` are initialised. `custom_ptr` is the `WebPMemoryWriter` that
+    // `WebPMemoryWrite` expects, and it outlives the call.
     if unsafe { ffi::WebPEncode(&raw const config, &raw mut picture.0) } == 0 {
         return Err(failed("WebP"));
     }
     Ok(writer.bytes())
 }
 
+/// Creates the error for a failed step.
 const fn failed(what: &'static str) -> Error {
     Error::Encoder { what }
 }
 
-/// Pixels in libwebp's own memory.
+/// A `WebPPicture` with pixels in memory of libwebp. Frees them when dropped.
 struct PictureGuard(ffi::WebPPicture);
 
 impl PictureGuard {
-    /// Imports pixels: as red, green and blue if `use_argb` is 1, otherwise with subsampled chroma.
+    /// Copies the pixels of a square: as ARGB if `use_argb` is 1, or as YUV with subsampled chroma
+    /// if it is 0.
+    ///
+    /// # Errors
+    /// [`Error::Encoder`] if the pixels do not match the side, or libwebp runs out of memory.
     fn new(square: &SrgbSquare, use_argb: c_int) -> Result<Self, Error> {
         let side = c_int::try_from(square.side).map_err(|_| failed("side"))?;
         let channels = square.channels();
         let stride =
             c_int::try_from(square.side as usize * channels).map_err(|_| failed("side"))?;
         if square.pixels.len() != square.side as usize * square.side as usize * channels {
-            return Err(failed("pixels do not fit the side"));
+            return Err(failed("the number of pixels does not match the side"));
         }
         let mut picture = Self(ffi::WebPPicture::new().map_err(|()| failed("picture"))?);
+        // libwebp subsamples chroma during the import unless the picture is ARGB. Then it does so
+        // during the encoding, and only there `use_sharp_yuv` has an effect.
         picture.0.use_argb = use_argb;
         picture.0.width = side;
         picture.0.height = side;
@@ -79,7 +97,7 @@ impl PictureGuard {
         } else {
             ffi::WebPPictureImportRGB
         };
-        // SAFETY: the picture is initialised, and `pixels` holds `side` rows of `stride` bytes.
+        // SAFETY: The picture is initialised, and `pixels` has `side` rows of `stride` bytes.
         if unsafe { import(&raw mut picture.0, square.pixels.as_ptr(), stride) } == 0 {
             return Err(failed("picture"));
         }
@@ -89,15 +107,16 @@ impl PictureGuard {
 
 impl Drop for PictureGuard {
     fn drop(&mut self) {
-        // SAFETY: initialised by `WebPPictureInit`, and freed once.
+        // SAFETY: `WebPPicture::new` initialised it, and it is freed once.
         unsafe { ffi::WebPPictureFree(&raw mut self.0) }
     }
 }
 
-/// The encoder's output in libwebp's own memory.
+/// A `WebPMemoryWriter`, the encoder's output in memory of libwebp. Frees it when dropped.
 struct WriterGuard(ffi::WebPMemoryWriter);
 
 impl WriterGuard {
+    /// Creates a writer without output.
     fn new() -> Self {
         let mut writer = std::mem::MaybeUninit::uninit();
         // SAFETY: `WebPMemoryWriterInit` sets every field.
@@ -107,18 +126,20 @@ impl WriterGuard {
         })
     }
 
+    /// Copies the output.
     fn bytes(&self) -> Vec<u8> {
+        // `from_raw_parts` does not accept a null pointer, not even for a length of 0.
         if self.0.mem.is_null() {
             return Vec::new();
         }
-        // SAFETY: `mem` is valid for `size` bytes until the writer is cleared.
+        // SAFETY: `mem` is not null, and valid for `size` bytes until the writer is cleared.
         unsafe { std::slice::from_raw_parts(self.0.mem, self.0.size) }.to_vec()
     }
 }
 
 impl Drop for WriterGuard {
     fn drop(&mut self) {
-        // SAFETY: initialised by `WebPMemoryWriterInit`, and cleared once.
+        // SAFETY: `WebPMemoryWriterInit` initialised it, and it is cleared once.
         unsafe { ffi::WebPMemoryWriterClear(&raw mut self.0) }
     }
 }
