@@ -1,4 +1,4 @@
-//! GIF.
+//! Fuzz target for GIF.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! PNG and APNG.
+//! Fuzz target for PNG and APNG.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Any bytes have a verdict, at no cost.
+//! Fuzz target for `probe`: every input gets a header or an error, without decoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes become pictures of the promised sizes, or an error; with any crop.
+//! Fuzz target for `process` with all formats and any crop: every input gives outputs of the
+//! documented sizes, or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +10,10 @@ fuzz_target!(|bytes: &[u8]| {
     check(bytes, crop(bytes));
 });
 
-/// From the last bytes, so that a seed is a whole file: bytes after a picture do no harm.
+/// Reads a crop from the last seven bytes: x, y and size of two bytes each, then `+`.
+///
+/// Decoders ignore bytes after the end of a picture. So a seed is a complete file, with or without
+/// a crop.
 fn crop(bytes: &[u8]) -> Option<Crop> {
     let &[.., a, b, c, d, e, f, b'+'] = bytes else {
         return None;

@@ -1,8 +1,8 @@
-//! Checks that hold for any input, shared by the fuzz targets.
+//! Checks for the fuzz targets of the picture decoders. They hold for every input.
 
 use veraicon_picture::{Crop, Error, Policy, probe, process};
 
-/// A policy so strict that no input takes long.
+/// Returns a policy with low limits, so that no input takes long.
 fn policy() -> Policy {
     Policy {
         max_bytes: 1 << 20,
@@ -10,15 +10,16 @@ fn policy() -> Policy {
         max_frames: 64,
         max_profile_bytes: 1 << 18,
         max_work: 1 << 22,
+        // Two small sizes cover the resize from one output to the next.
         sizes: vec![40, 16],
         ..Policy::default()
     }
 }
 
-/// Processes the input, and checks the promises of the crate.
+/// Processes an input, and checks the number, the sides and the headers of the outputs.
 ///
 /// # Panics
-/// Panics if a promise is broken: the fuzzer reports the input.
+/// Panics if an output is wrong or the encoder fails. The fuzzer then reports the input.
 pub fn check(bytes: &[u8], crop: Option<Crop>) {
     let policy = policy();
     match process(bytes, &policy, crop) {
@@ -29,17 +30,21 @@ pub fn check(bytes: &[u8], crop: Option<Crop>) {
             });
             for output in &pictures.outputs {
                 assert_eq!(output.side, output.size.min(square));
-                let header = probe(&output.bytes).expect("outputs are pictures");
+                let header = probe(&output.bytes).expect("an output has a valid header");
                 assert_eq!((header.width, header.height), (output.side, output.side));
             }
         }
-        Err(Error::Encoder { what }) => panic!("a fault of ours: {what}"),
+        // No input may cause this error: see `Error::Encoder`.
+        Err(Error::Encoder { what }) => panic!("encoding failed: {what}"),
         Err(_) => {}
     }
 }
 
-/// As [`check`], with the signature of a format in front of inputs that lack it. The fuzzer need not
-/// find it.
+/// Calls [`check`] without a crop, after it adds the signature of a format to an input that lacks
+/// it. The fuzzer then reaches the decoder of this format with every input.
+///
+/// # Panics
+/// See [`check`].
 pub fn check_as(magic: &[u8], bytes: &[u8]) {
     if bytes.starts_with(magic) {
         check(bytes, None);

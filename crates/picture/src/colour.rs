@@ -1,4 +1,6 @@
-//! Conversion of colours to sRGB. It runs after the resize, when there are few pixels.
+//! Conversion of colours to sRGB (IEC 61966-2-1).
+//!
+//! It runs after the resize to the largest output, because its cost is per pixel.
 
 mod channels;
 mod hdr;
@@ -12,7 +14,7 @@ use crate::orientation::Orientation;
 use crate::raster::{Raster, Samples};
 use channels::{round_to_eight, to_rgb_layout};
 
-/// Pixels in sRGB, 8 bits per sample: RGB, or RGBA with straight alpha.
+/// A square in sRGB, row by row, 8 bits per sample: RGB, or RGBA with straight alpha.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SrgbSquare {
     pub(crate) side: u32,
@@ -21,8 +23,10 @@ pub(crate) struct SrgbSquare {
 }
 
 impl SrgbSquare {
-    /// Makes a square from RGB or RGBA. Alpha is dropped if every pixel is opaque.
+    /// Creates a square of `side` × `side` pixels from RGB, or RGBA if `has_alpha`. Removes the
+    /// alpha channel if every pixel is opaque.
     pub(crate) fn new(side: u32, has_alpha: bool, pixels: Vec<u8>) -> Self {
+        // An opaque WebP needs no ALPH chunk, and encoding alpha takes time and memory.
         let (quads, _) = pixels.as_chunks::<4>();
         if !has_alpha || quads.iter().any(|&[.., alpha]| alpha != u8::MAX) {
             return Self {
@@ -42,7 +46,7 @@ impl SrgbSquare {
         }
     }
 
-    /// Turns the square upright.
+    /// Turns the square upright. `orientation` is that of the stored picture.
     pub(crate) fn orient(&mut self, orientation: Orientation) {
         let channels = self.channels();
         self.pixels = orientation.apply(std::mem::take(&mut self.pixels), self.side, channels);
@@ -54,14 +58,15 @@ impl SrgbSquare {
     }
 }
 
-/// Converts a square to sRGB.
+/// Converts a square raster to sRGB.
 ///
-/// As in browsers, a profile that is broken or made for other channels is ignored. The samples then
-/// count as sRGB, and inks are converted by arithmetic.
+/// A profile that is invalid, or made for other channels, is ignored, as browsers do. The samples
+/// then count as sRGB, and CMYK is converted without a profile.
 pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> SrgbSquare {
     let (side, has_alpha) = (raster.width, raster.channels.has_alpha());
     let converted = match space {
         ColourSpace::Srgb => None,
+        // moxcms has no tone mapping for PQ and HLG.
         ColourSpace::CodePoints(points) if points.is_hdr() => {
             Some(hdr::to_srgb(to_rgb_layout(raster.clone()), *points))
         }
@@ -71,7 +76,7 @@ pub(crate) fn to_srgb(raster: Raster, space: &ColourSpace<'_>) -> SrgbSquare {
     SrgbSquare::new(side, has_alpha, pixels)
 }
 
-/// Converts to RGB or RGBA without a profile.
+/// Converts a raster to RGB or RGBA of 8 bits without a profile.
 fn without_profile(raster: Raster) -> Vec<u8> {
     match to_rgb_layout(raster).samples {
         Samples::Eight(samples) => samples,

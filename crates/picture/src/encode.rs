@@ -1,4 +1,4 @@
-//! Encoding of sRGB squares into output files, one per configured size.
+//! Encoding of squares to output files.
 
 mod webp;
 
@@ -10,10 +10,10 @@ use crate::policy::Policy;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 
-/// Encodes pixels that the caller made, such as a drawn default picture.
+/// Encodes pixels of the caller, such as a generated default picture.
 ///
-/// `rgba` holds `side` × `side` pixels in row order: red, green, blue and straight alpha, 8 bits
-/// each, in sRGB. `quality` is 1 to 100.
+/// `rgba` has `side` × `side` pixels in sRGB, row by row: 8 bits per sample, straight alpha.
+/// `quality` is from 1 to 100.
 ///
 /// ```
 /// use veraicon_picture::{OutputFormat, encode};
@@ -25,25 +25,25 @@ use crate::resize;
 /// ```
 ///
 /// # Errors
-/// [`Error::Encoder`] if `rgba` is not `side` × `side` × 4 bytes long, or if the encoder fails.
+/// [`Error::Encoder`] if the length of `rgba` is not `side` × `side` × 4, `side` is 0 or above
+/// 16,383, or the encoder runs out of memory.
 pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     let expected = u64::from(side) * u64::from(side) * 4;
     if u64::try_from(rgba.len()).ok() != Some(expected) {
         return Err(Error::Encoder {
-            what: "the pixels are not side × side × 4 bytes",
+            what: "the number of pixels does not match the side",
         });
     }
     let square = SrgbSquare::new(side, true, rgba.to_vec());
     encode_square(&square, format, quality)
 }
 
-/// Encodes one picture per configured size, largest first.
+/// Encodes one picture per distinct size of the policy, largest first.
 ///
-/// `largest` is the square for the largest size. A source that is smaller than a size is not
-/// enlarged: the output then has the side of the source.
+/// `largest` has the side of the largest output.
 ///
 /// # Errors
-/// [`Error::Encoder`] if resizing or encoding fails.
+/// [`Error::Encoder`] if the resizer or the encoder fails.
 pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>, Error> {
     let mut sizes = policy.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -51,12 +51,14 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     let mut square = largest;
     let mut outputs: Vec<Picture> = Vec::with_capacity(sizes.len());
     for size in sizes {
+        // Pictures are never enlarged: a small picture has several outputs with the same side.
         let side = size.min(square.side);
         let bytes = match outputs.last() {
             // A small source gives several sizes the same side, and so the same bytes.
             Some(larger) if larger.side == side => larger.bytes.clone(),
             _ => {
-                // Each size is made from the next larger one, which has fewer samples to filter.
+                // Each output is reduced from the next larger one, which has fewer pixels than the
+                // largest.
                 square = shrink(square, side)?;
                 encode_square(&square, policy.format, policy.quality)?
             }
@@ -66,7 +68,10 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     Ok(outputs)
 }
 
-/// Resizes a square to `side` × `side` pixels.
+/// Reduces a square to `side` × `side` pixels.
+///
+/// # Errors
+/// [`Error::Encoder`] if the resizer fails.
 fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     if square.side == side {
         return Ok(square);
@@ -91,14 +96,16 @@ fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     };
     // The resizer keeps the sample depth, so the other branch cannot happen.
     let Samples::Eight(pixels) = resize::interleaved(&raster, crop_box, side)?.samples else {
-        return Err(Error::Encoder {
-            what: "resizing changed the sample depth",
-        });
+        // The resizer keeps the sample depth.
+        return Err(Error::Encoder { what: "resize" });
     };
     Ok(SrgbSquare::new(side, square.has_alpha, pixels))
 }
 
-/// Encodes a square in `format`. `quality` is 1 to 100.
+/// Encodes a square in an output format.
+///
+/// # Errors
+/// [`Error::Encoder`] if the encoder fails.
 fn encode_square(square: &SrgbSquare, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     match format {
         OutputFormat::WebP => webp::encode(square, quality),

@@ -2,19 +2,19 @@ use std::fmt;
 
 use crate::crop::Crop;
 
-/// The reason why an input was refused, or why a call failed.
+/// An error of this crate: the cause why an input was refused or a call failed.
 ///
-/// Each variant holds the measured value and the limit, if there is one. The texts are for logs. A
-/// service makes its own messages from the values.
+/// Variants for limits hold the measured value and the limit. `Display` writes English texts for
+/// logs. A service can make its own messages from the values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The input is empty.
-    #[error("there are no bytes")]
+    #[error("the input is empty")]
     Empty,
 
     /// The input is longer than [`Policy::max_bytes`](crate::Policy::max_bytes).
-    #[error("{bytes} bytes, limit {limit}")]
+    #[error("the input has {bytes} bytes, limit {limit}")]
     TooManyBytes {
         /// Length of the input, in bytes.
         bytes: u64,
@@ -22,52 +22,55 @@ pub enum Error {
         limit: u64,
     },
 
-    /// The input is not a picture.
+    /// The input is not a picture in any known format.
     #[error("not a picture{}", kind.map(|kind| format!(" but {kind}")).unwrap_or_default())]
     NotAnImage {
-        /// The kind of file, such as `"PDF"`, if the first bytes show it.
+        /// Kind of file, such as `"PDF"`, if the first bytes identify it.
         kind: Option<&'static str>,
     },
 
     /// The input is a picture in a format that this build does not decode.
     #[error("{what} is not supported")]
     UnsupportedFormat {
-        /// The format, such as `"HEIC"` or `"arithmetic-coded JPEG"`.
+        /// Name of the format, such as `"HEIC"` or `"arithmetic-coded JPEG"`.
         what: &'static str,
     },
 
-    /// The header claims more pixels than [`Policy::max_pixels`](crate::Policy::max_pixels).
+    /// The header states more pixels than [`Policy::max_pixels`](crate::Policy::max_pixels).
     #[error("{width} x {height} pixels, limit {limit}")]
     TooManyPixels {
-        /// Width as stored.
+        /// Width as stored, before orientation, in pixels.
         width: u32,
-        /// Height as stored.
+        /// Height as stored, before orientation, in pixels.
         height: u32,
         /// The limit for width × height.
         limit: u64,
     },
 
-    /// The picture ends early.
-    #[error("cut{}", received.map(|percent| format!(" after {percent} %")).unwrap_or_default())]
+    /// The input ends before the picture is complete.
+    #[error(
+        "truncated{}",
+        received.map(|percent| format!(" after {percent} %")).unwrap_or_default()
+    )]
     Truncated {
-        /// Percentage of the picture that the input contains, if known. It is never known for a
-        /// progressive JPEG, since each scan covers the whole picture.
+        /// Percentage of the picture that the input contains, 0 to 99, if known. It is never known
+        /// for a progressive JPEG, because each scan covers the whole picture.
         received: Option<u8>,
     },
 
-    /// The picture violates its format.
+    /// The picture violates the specification of its format.
     #[error("damaged{}: {what}", offset.map(|byte| format!(" at byte {byte}")).unwrap_or_default())]
     Damaged {
         /// Offset in the input at which the damage was detected, in bytes, if known.
         offset: Option<u64>,
-        /// A description of the damage.
+        /// Description of the damage.
         what: &'static str,
     },
 
     /// Decoding the picture would cost more than the policy allows.
     #[error("too complex: {value} {what}, limit {limit}")]
     TooComplex {
-        /// The quantity that is too large.
+        /// Quantity that is too large.
         what: Complexity,
         /// The measured value. If counting stopped early, the value at that point.
         value: u64,
@@ -76,67 +79,73 @@ pub enum Error {
     },
 
     /// The crop square is empty, or not inside the upright picture.
-    #[error("crop of {} at {}, {} leaves {width} x {height} pixels", crop.size, crop.x, crop.y)]
+    #[error(
+        "crop of {size} x {size} at {x}, {y} is empty or not inside {width} x {height} pixels",
+        size = crop.size,
+        x = crop.x,
+        y = crop.y
+    )]
     CropOutside {
         /// The requested square.
         crop: Crop,
-        /// Width of the upright picture.
+        /// Width of the upright picture, in pixels.
         width: u32,
-        /// Height of the upright picture.
+        /// Height of the upright picture, in pixels.
         height: u32,
     },
 
     /// The policy is invalid. This is a fault of the caller, never of the input.
-    #[error("policy: {what}")]
+    #[error("invalid policy: {what}")]
     Policy {
-        /// A description of the fault.
+        /// Description of the fault.
         what: &'static str,
     },
 
     /// An output could not be encoded. This is a fault of this crate, never of the input.
-    #[error("encoder: {what}")]
+    #[error("encoding failed: {what}")]
     Encoder {
-        /// The step that failed.
+        /// Step that failed.
         what: &'static str,
     },
 }
 
-/// A quantity that [`Error::TooComplex`] limits.
+/// A limited quantity in [`Error::TooComplex`].
 ///
-/// `Display` writes an English plural, for use after a number. The enum is exhaustive: a service
-/// that has its own messages then fails to compile when a quantity is added.
+/// `Display` writes an English plural, for use after a number. The enum is exhaustive, so that a
+/// service with its own messages fails to compile until it has a message for a new quantity.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complexity {
-    /// Bytes of memory that decoding needs. The crate only reports the need; its caller limits it.
+    /// Bytes of memory that decoding needs. Only callers use it: they compare
+    /// [`Header::peak_memory`](crate::Header::peak_memory) with their own limit.
     MemoryBytes,
-    /// Bytes of the ICC profile, unpacked.
+    /// Bytes of the ICC profile after decompression.
     ProfileBytes,
     /// Frames of an animation.
     Frames,
-    /// Pixels of all frames together.
+    /// Pixels of all frames together. Items of a HEIF file count as frames.
     FramePixels,
     /// Scans of a progressive JPEG.
     Scans,
-    /// Blocks of all scans of a JPEG together.
+    /// Blocks of 8 × 8 samples, summed over all scans of a JPEG.
     ScanBlocks,
     /// Values of one TIFF tag.
     TagValues,
-    /// Items of a HEIF file.
+    /// Items of a HEIF file (box `iinf`).
     Items,
-    /// Bytes of all HEIF items that are read.
+    /// Bytes of all HEIF items that are decoded.
     ItemBytes,
-    /// Locations of HEIF items.
+    /// Locations of HEIF items (box `iloc`).
     ItemLocations,
-    /// Extents of all HEIF items together.
+    /// Extents of all HEIF items together (box `iloc`).
     ItemExtents,
-    /// Properties of a HEIF file.
+    /// Properties of a HEIF file (box `ipco`).
     Properties,
-    /// HEIF items that have properties.
+    /// HEIF items that have properties (box `ipma`).
     ItemsWithProperties,
-    /// Properties of all HEIF items together.
+    /// Properties of all HEIF items together (box `ipma`).
     ItemProperties,
-    /// References between HEIF items.
+    /// References between HEIF items (box `iref`).
     ItemReferences,
 }
 
@@ -163,10 +172,10 @@ impl fmt::Display for Complexity {
 }
 
 impl Error {
-    /// Makes a [`Error::Truncated`] without a percentage.
+    /// [`Error::Truncated`] without a percentage.
     pub(crate) const TRUNCATED: Self = Self::Truncated { received: None };
 
-    /// Makes a [`Error::Damaged`] at a known offset.
+    /// Creates an [`Error::Damaged`] at an offset in bytes.
     pub(crate) fn damaged_at(offset: usize, what: &'static str) -> Self {
         Self::Damaged {
             offset: u64::try_from(offset).ok(),
@@ -174,13 +183,16 @@ impl Error {
         }
     }
 
-    /// Makes a [`Error::Damaged`] without an offset.
+    /// Creates an [`Error::Damaged`] without an offset.
     pub(crate) const fn damaged(what: &'static str) -> Self {
         Self::Damaged { offset: None, what }
     }
 
-    /// Makes a [`Error::Truncated`] for an input with `have` of `whole` units of the picture.
+    /// Creates an [`Error::Truncated`] for an input that has `have` of the `whole` units of the
+    /// picture. A unit is any measure of the decoder, such as a row or a byte.
     pub(crate) fn truncated(have: u64, whole: u64) -> Self {
+        // `checked_div` leaves the percentage unknown if `whole` is 0. An input may have all rows
+        // of the picture and lack only its end. It is incomplete, so the limit is 99 %.
         let percent = have
             .saturating_mul(100)
             .checked_div(whole)
@@ -190,7 +202,10 @@ impl Error {
         }
     }
 
-    /// Returns [`Error::TooComplex`] if `value` is above `limit`.
+    /// Checks a measured value against its limit.
+    ///
+    /// # Errors
+    /// [`Error::TooComplex`] if `value` is above `limit`.
     pub(crate) fn check_limit(what: Complexity, value: u64, limit: u64) -> Result<(), Self> {
         if value > limit {
             return Err(Self::TooComplex { what, value, limit });

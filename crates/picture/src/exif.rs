@@ -1,14 +1,14 @@
-//! Reader of the orientation in EXIF. No other tag is read.
+//! Parser for the orientation in EXIF. No other tag is read.
 
 use crate::bytes::Bytes;
 use crate::orientation::Orientation;
 
-/// Tag "Orientation" (TIFF 6.0, section 8; EXIF 2.32, table 4).
+/// Tag Orientation (TIFF 6.0, section 8; EXIF 2.32, section 4.6.4).
 const ORIENTATION: u16 = 0x0112;
-/// Type SHORT (TIFF 6.0, section 2).
+/// Field type SHORT, an unsigned number of 16 bits (TIFF 6.0, section 2).
 const SHORT: u16 = 3;
 
-/// Reads numbers in the byte order that the TIFF header names.
+/// A TIFF structure, with reads in the byte order that its header states.
 #[derive(Clone, Copy)]
 pub(crate) struct Tiff<'a> {
     bytes: &'a [u8],
@@ -16,7 +16,8 @@ pub(crate) struct Tiff<'a> {
 }
 
 impl<'a> Tiff<'a> {
-    /// Reads the header of eight bytes (TIFF 6.0, section 2). Returns `None` if it is invalid.
+    /// Checks the byte order and the version (TIFF 6.0, section 2). Returns `None` if they are
+    /// invalid.
     pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         match bytes.array(0)? {
             [b'I', b'I', 42, 0] => Some(Self {
@@ -31,6 +32,7 @@ impl<'a> Tiff<'a> {
         }
     }
 
+    /// Reads a number of 16 bits.
     fn short(self, offset: usize) -> Option<u16> {
         if self.big_endian {
             self.bytes.be16(offset)
@@ -39,6 +41,7 @@ impl<'a> Tiff<'a> {
         }
     }
 
+    /// Reads a number of 32 bits.
     fn long(self, offset: usize) -> Option<u32> {
         if self.big_endian {
             self.bytes.be32(offset)
@@ -47,25 +50,32 @@ impl<'a> Tiff<'a> {
         }
     }
 
-    /// Returns the value of a tag of the first directory, if it is a single SHORT or LONG.
+    /// Returns the value of a tag in the first directory: a SHORT, or four bytes for any other
+    /// type. Returns `None` if the tag is missing or the bytes end too early.
     pub(crate) fn value(self, tag: u16) -> Option<u32> {
+        // Byte 4 of the header is the offset of the first directory. A directory is a count of 2
+        // bytes, then entries of 12: tag (2), type (2), count (4), value (4).
         let directory = usize::try_from(self.long(4)?).ok()?;
         let entries = usize::from(self.short(directory)?);
         (0..entries)
             .map_while(|entry| directory.checked_add(2 + 12 * entry))
             .find(|&entry| self.short(entry) == Some(tag))
             .and_then(|entry| match self.short(entry + 2)? {
+                // A short value is at the start of its field of 4 bytes, in both byte orders.
                 SHORT => self.short(entry + 8).map(u32::from),
                 _ => self.long(entry + 8),
             })
     }
 }
 
-/// Returns the orientation in an EXIF block, with or without its `Exif\0\0` prefix.
+/// Returns the orientation of an EXIF block: a TIFF structure, with or without `Exif\0\0` before
+/// it.
 ///
-/// An unreadable block means "as stored": cameras write invalid EXIF, and no browser refuses such a
-/// picture.
+/// An invalid block, or one without the tag, means upright. Cameras write invalid EXIF, and no
+/// browser refuses such a picture.
 pub(crate) fn orientation(block: &[u8]) -> Orientation {
+    // Only JPEG has this prefix (EXIF 2.32, section 4.7.2), and its parser removes it. But some
+    // encoders copy it into a PNG or a WebP.
     let block = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     Tiff::new(block)
         .and_then(|tiff| tiff.value(ORIENTATION))
@@ -77,6 +87,7 @@ pub(crate) fn orientation(block: &[u8]) -> Orientation {
 mod tests {
     use super::*;
 
+    /// Makes a TIFF structure with the tag Orientation as its only entry.
     fn block(order: &[u8; 2], value: u8) -> Vec<u8> {
         let big = order == b"MM";
         let short = |v: u16| {
@@ -106,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_both_byte_orders() {
+    fn both_byte_orders_are_read() {
         for order in [b"II", b"MM"] {
             for value in 1..=8 {
                 let expected = Orientation::from_exif(u32::from(value)).unwrap();
@@ -116,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_what_makes_no_sense() {
+    fn invalid_blocks_mean_upright() {
         assert_eq!(orientation(&block(b"II", 9)), Orientation::default());
         assert_eq!(
             orientation(b"Exif\0\0MM\0*\xff\xff\xff\xff"),

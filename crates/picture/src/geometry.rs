@@ -1,4 +1,4 @@
-//! Squares and rectangles of whole pixels.
+//! Squares and rectangles of whole pixels. The origin is the top left corner.
 
 use crate::crop::Crop;
 use crate::error::Error;
@@ -20,8 +20,11 @@ pub(crate) struct Rectangle {
     pub(crate) height: u32,
 }
 
-/// Returns the square to keep of an upright picture: the requested one, or the largest in the
-/// centre.
+/// Returns the square to keep of an upright picture of `width` × `height` pixels: the crop, or the
+/// largest square in the centre.
+///
+/// # Errors
+/// [`Error::CropOutside`] if the crop is empty or not inside the picture.
 pub(crate) fn crop_square(width: u32, height: u32, crop: Option<Crop>) -> Result<Square, Error> {
     let Some(crop) = crop else {
         let size = width.min(height);
@@ -31,6 +34,7 @@ pub(crate) fn crop_square(width: u32, height: u32, crop: Option<Crop>) -> Result
             size,
         });
     };
+    // The sum of two numbers of a client can overflow.
     let fits = |start: u32, length: u32| {
         start
             .checked_add(crop.size)
@@ -55,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_centre() {
+    fn centre_is_the_default() {
         assert_eq!(
             crop_square(10, 4, None),
             Ok(Square {
@@ -75,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_leaves_the_picture() {
+    fn crop_outside_the_picture_is_refused() {
         assert!(
             crop_square(
                 10,

@@ -1,11 +1,12 @@
-//! Proves that bytes are a complete picture, and makes small, clean, square pictures of it.
+//! Validation of uploaded pictures, and their conversion to small square pictures.
 //!
-//! Bytes and a [`Policy`] go in; [`Pictures`] or an [`Error`] come out. There is no I/O and no
-//! clock. The only state is buffers that each thread reuses.
+//! [`process`] takes the bytes of an upload and a [`Policy`], and returns [`Pictures`] or an
+//! [`Error`]. The crate has no I/O and no clock. Its only state is buffers and colour transforms
+//! that each thread reuses.
 //!
-//! * Every byte that codes a pixel is decoded. So a truncated or damaged picture is refused.
+//! * The picture is decoded to its end. A truncated or damaged picture is refused.
 //! * Limits are checked before memory is allocated.
-//! * Outputs are newly encoded from pixels: upright, in sRGB, without metadata, never enlarged.
+//! * Outputs are encoded from pixels: upright, in sRGB, without metadata. They are never enlarged.
 //!
 //! ```
 //! use veraicon_picture::{Error, OutputFormat, Policy, encode, process};
@@ -61,11 +62,12 @@ pub use probe::probe;
 /// Decodes a picture, and encodes it as small squares: [`open`], then [`Opened::shape`].
 ///
 /// `crop` is the square of the upright picture to keep. Without it, the largest square in the
-/// centre is kept. There is one output per size of the policy, largest first.
+/// centre is kept. There is one output per distinct size of the policy, largest first.
 ///
 /// # Errors
-/// See [`Error`]. All variants except [`Error::Policy`] and [`Error::Encoder`] are faults of the
-/// input.
+/// [`Error::Policy`] if the policy is invalid, and [`Error::Encoder`] if the encoder fails.
+/// [`Error::CropOutside`] if the crop is empty or not inside the picture. All other variants
+/// describe a fault of the input.
 pub fn process(bytes: &[u8], policy: &Policy, crop: Option<Crop>) -> Result<Pictures, Error> {
     open(bytes, policy)?.shape(crop)
 }

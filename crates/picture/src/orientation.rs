@@ -1,30 +1,30 @@
 use crate::geometry::Square;
 
-/// The transformation from the stored to the upright picture: the eight values of EXIF (2.32,
-/// table 4).
+/// The orientation of the stored picture: the eight values of the EXIF tag Orientation (EXIF 2.32,
+/// section 4.6.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Orientation {
-    /// 1: as stored.
+    /// 1: upright as stored.
     #[default]
     Upright,
     /// 2: mirrored left to right.
     MirroredHorizontally,
-    /// 3: turned by 180°.
+    /// 3: to be rotated by 180°.
     HalfTurn,
     /// 4: mirrored top to bottom.
     MirroredVertically,
-    /// 5: rows and columns exchanged.
+    /// 5: mirrored at the diagonal from the top left to the bottom right.
     Transposed,
-    /// 6: must be turned by 90° clockwise.
+    /// 6: to be rotated by 90° clockwise.
     QuarterClockwise,
-    /// 7: mirrored at the other diagonal.
+    /// 7: mirrored at the diagonal from the top right to the bottom left.
     Transversed,
-    /// 8: must be turned by 90° anticlockwise.
+    /// 8: to be rotated by 90° anticlockwise.
     QuarterAnticlockwise,
 }
 
 impl Orientation {
-    /// Converts the EXIF value. Returns `None` outside 1 to 8.
+    /// Converts the value of the EXIF tag. Returns `None` outside 1 to 8.
     pub(crate) fn from_exif(value: u32) -> Option<Self> {
         Some(match value {
             1 => Self::Upright,
@@ -39,7 +39,7 @@ impl Orientation {
         })
     }
 
-    /// Returns true if rows become columns.
+    /// Returns true if stored rows are columns of the upright picture.
     pub(crate) fn exchanges_axes(self) -> bool {
         matches!(
             self,
@@ -50,8 +50,8 @@ impl Orientation {
         )
     }
 
-    /// Converts width and height between the stored and the upright picture. Both directions are
-    /// the same exchange.
+    /// Converts the width and height of the stored picture to those of the upright picture. The
+    /// same function converts back.
     pub(crate) fn dimensions(self, width: u32, height: u32) -> (u32, u32) {
         if self.exchanges_axes() {
             (height, width)
@@ -60,8 +60,8 @@ impl Orientation {
         }
     }
 
-    /// Returns the stored position of the upright pixel `x`, `y` in a stored grid of `width` ×
-    /// `height`.
+    /// Returns the stored position of a pixel. `x` and `y` are its position in the upright picture,
+    /// `width` and `height` the size of the stored picture.
     fn stored(self, x: u32, y: u32, width: u32, height: u32) -> (u32, u32) {
         let right = width.saturating_sub(1);
         let bottom = height.saturating_sub(1);
@@ -81,6 +81,8 @@ impl Orientation {
     /// must be inside the upright picture.
     pub(crate) fn stored_square(self, square: Square, width: u32, height: u32) -> Square {
         let last = square.size.saturating_sub(1);
+        // The corner that is at the top left of the stored square depends on the orientation. The
+        // minimum over two opposite corners finds it.
         let (ax, ay) = self.stored(square.x, square.y, width, height);
         let (bx, by) = self.stored(square.x + last, square.y + last, width, height);
         Square {
@@ -90,11 +92,12 @@ impl Orientation {
         }
     }
 
-    /// Turns a square of `side` × `side` pixels of `channels` bytes, 1 to 4.
+    /// Turns a square upright. It has `side` × `side` pixels of `channels` bytes, 1 to 4.
     pub(crate) fn apply(self, pixels: Vec<u8>, side: u32, channels: usize) -> Vec<u8> {
         if self == Self::Upright || side == 0 {
             return pixels;
         }
+        // With a constant pixel size, the compiler copies a pixel in registers.
         match channels {
             1 => self.turn::<1>(&pixels, side),
             2 => self.turn::<2>(&pixels, side),
@@ -103,14 +106,18 @@ impl Orientation {
         }
     }
 
-    /// Copies pixels. The pixels of an upright row have equal distances in the stored square.
+    /// Copies the pixels of a square of `side` × `side` to their upright positions.
     fn turn<const CHANNELS: usize>(self, pixels: &[u8], side: u32) -> Vec<u8> {
         let pixels = pixels.as_chunks::<CHANNELS>().0;
         let at = |(x, y): (u32, u32)| y as usize * side as usize + x as usize;
         let mut upright = vec![[0; CHANNELS]; pixels.len()];
+        // The pixels of an upright row have equal distances in the stored square: 1 pixel, or
+        // `side` pixels if the axes are exchanged. So each row is a strided copy, forward or
+        // backward, without a computation of the position per pixel.
         for (row, y) in upright.chunks_exact_mut(side as usize).zip(0..) {
             let first = at(self.stored(0, y, side, side));
             let last = at(self.stored(side - 1, y, side, side));
+            // A side of 1 has one pixel per row and no distance.
             let step = first.abs_diff(last) / (side as usize - 1).max(1);
             let stored = pixels.get(first.min(last)..).unwrap_or_default();
             let stored = stored.iter().step_by(step.max(1)).take(side as usize);
@@ -133,7 +140,7 @@ impl Orientation {
 mod tests {
     use super::*;
 
-    /// The letter F in 3 × 3, as each EXIF value stores it, read row by row.
+    /// The upright square `abc`, `def`, `ghi`, as each EXIF value stores it, row by row.
     const STORED: [(u32, &[u8; 9]); 8] = [
         (1, b"abcdefghi"),
         (2, b"cbafedihg"),
@@ -146,7 +153,7 @@ mod tests {
     ];
 
     #[test]
-    fn turns_all_eight_upright() {
+    fn all_eight_values_become_upright() {
         for (value, stored) in STORED {
             let orientation = Orientation::from_exif(value).unwrap();
             assert_eq!(
@@ -158,9 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_stored_square() {
-        // Stored 10 × 4, to be turned clockwise: upright is 4 × 10, and its top left corner is
-        // stored at the bottom left.
+    fn square_is_converted_to_the_stored_picture() {
+        // The stored picture has 10 × 4 pixels. Rotated clockwise, it has 4 × 10 pixels, and its
+        // top left corner is the stored bottom left corner.
         let square = Square {
             x: 0,
             y: 0,

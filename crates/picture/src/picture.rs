@@ -1,18 +1,18 @@
 use crate::format::Format;
 
-/// A processed picture.
+/// The result of [`process`](crate::process): properties of the input, and the outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pictures {
     /// Properties of the input.
     pub source: Source,
-    /// One output per configured size, largest first.
+    /// One output per distinct size of the policy, largest first.
     pub outputs: Vec<Picture>,
 }
 
 /// Properties of an input picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The format.
+    /// Format of the input.
     pub format: Format,
     /// Width of the upright picture, in pixels.
     pub width: u32,
@@ -20,13 +20,14 @@ pub struct Source {
     pub height: u32,
 }
 
-/// One encoded square.
+/// An output: one encoded square.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// The configured size, in pixels.
+    /// Size from [`Policy::sizes`](crate::Policy::sizes), in pixels.
     pub size: u32,
-    /// The real side, in pixels: the smaller of the size and the side of the kept square.
+    /// Side of the encoded square, in pixels. It is less than `size` if the kept square of the
+    /// input is smaller, because outputs are never enlarged.
     pub side: u32,
-    /// The encoded picture.
+    /// Encoded file, in [`Policy::format`](crate::Policy::format).
     pub bytes: Vec<u8>,
 }

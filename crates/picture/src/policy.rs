@@ -1,10 +1,11 @@
 use crate::error::Error;
 use crate::format::Format;
 
-/// Largest side that a WebP bitstream can state (RFC 9649, section 2.5: 14 bits).
+/// Largest side of a lossy WebP, in pixels. The frame header of VP8 has 14 bits for each side
+/// (RFC 6386, section 9.1).
 const WEBP_MAX_SIDE: u32 = 16_383;
 
-/// Limits for inputs, and the form of the outputs. Plain data.
+/// Limits for inputs, and settings for outputs.
 ///
 /// ```
 /// use veraicon_picture::Policy;
@@ -15,7 +16,7 @@ const WEBP_MAX_SIDE: u32 = 16_383;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// Accepted formats. The default is all formats that this build decodes.
+    /// Accepted input formats. Default: [`Format::ACCEPTED`], all formats that this build decodes.
     pub formats: Vec<Format>,
     /// Maximum length of the input, in bytes. Default: 20 MiB.
     pub max_bytes: u64,
@@ -23,11 +24,11 @@ pub struct Policy {
     pub max_pixels: u64,
     /// Maximum number of frames of an animation. Default: 2,000.
     pub max_frames: u32,
-    /// Maximum length of a colour profile after decompression, in bytes. A picture with a longer
-    /// one is refused. Default: 4 MiB, since profiles of printing presses reach 3 MiB.
+    /// Maximum length of an ICC profile after decompression, in bytes. A picture with a longer
+    /// profile is refused. Default: 4 MiB, because profiles of printing presses reach 3 MiB.
     pub max_profile_bytes: u64,
-    /// Maximum number of pixels decoded in total, over the frames of an animation or the scans of
-    /// a progressive JPEG. Default: 1,000 million, a few seconds of work.
+    /// Maximum number of pixels decoded in total: over the frames of an animation, the scans of a
+    /// JPEG or the items of a HEIF file. Default: 1,000 million, a few seconds of work.
     pub max_work: u64,
     /// Sides of the outputs in pixels, in any order. Default: 512, 256, 128, 64.
     pub sizes: Vec<u32>,
@@ -55,14 +56,16 @@ impl Default for Policy {
 
 impl Policy {
     /// Checks that the policy is valid. [`process`](crate::process) and [`open`](crate::open) call
-    /// it.
+    /// this function.
     ///
     /// # Errors
-    /// [`Error::Policy`] if there are no sizes, a size is 0 or above 16,383, or the quality is
+    /// [`Error::Policy`] if `sizes` is empty, a size is 0 or above 16,383, or the quality is
     /// outside 1 to 100.
     pub fn validate(&self) -> Result<(), Error> {
         if self.sizes.is_empty() {
-            return Err(Error::Policy { what: "no sizes" });
+            return Err(Error::Policy {
+                what: "sizes is empty",
+            });
         }
         if self
             .sizes
@@ -70,18 +73,21 @@ impl Policy {
             .any(|size| !(1..=WEBP_MAX_SIDE).contains(size))
         {
             return Err(Error::Policy {
-                what: "sizes must be 1 to 16383",
+                what: "sizes must be from 1 to 16383",
             });
         }
         if !(1..=100).contains(&self.quality) {
             return Err(Error::Policy {
-                what: "quality must be 1 to 100",
+                what: "quality must be from 1 to 100",
             });
         }
         Ok(())
     }
 
     /// Refuses an input longer than [`max_bytes`](Self::max_bytes).
+    ///
+    /// # Errors
+    /// [`Error::TooManyBytes`] with the length and the limit.
     pub(crate) fn check_length(&self, bytes: &[u8]) -> Result<(), Error> {
         let length = bytes.len() as u64;
         if length > self.max_bytes {
@@ -93,13 +99,14 @@ impl Policy {
         Ok(())
     }
 
-    /// Returns the largest size.
+    /// Returns the largest size in pixels, or 1 if there are no sizes.
     pub(crate) fn largest_size(&self) -> u32 {
+        // `peak_memory` accepts a policy that was not validated, so `sizes` may be empty here.
         self.sizes.iter().copied().max().unwrap_or(1)
     }
 }
 
-/// A format of outputs.
+/// An output format.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -117,7 +124,7 @@ impl OutputFormat {
         }
     }
 
-    /// Returns the media type for `Content-Type`.
+    /// Returns the media type, as in the header `Content-Type`.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {

@@ -5,8 +5,8 @@ use crate::error::Error;
 use crate::format::Format;
 use crate::header::Header;
 
-/// Reads the format and the size of a picture from its header. Nothing is decoded, and the cost is
-/// small for every input.
+/// Reads the format and the size of a picture from its header. Pixels are not decoded, so the cost
+/// is small for every input.
 ///
 /// ```
 /// use veraicon_picture::{Error, Format, probe};
@@ -18,21 +18,28 @@ use crate::header::Header;
 /// ```
 ///
 /// # Errors
-/// [`Error::Empty`], [`Error::NotAnImage`], [`Error::UnsupportedFormat`], or
-/// [`Error::Truncated`], [`Error::Damaged`] and [`Error::TooComplex`] if the header shows it.
+/// [`Error::Empty`] if there are no bytes, and [`Error::NotAnImage`] if the first bytes are not
+/// those of a picture. [`Error::UnsupportedFormat`] if this build does not decode the format, or a
+/// feature that the header states. [`Error::Truncated`] if the input ends in the header,
+/// [`Error::Damaged`] if the header is invalid, and [`Error::TooComplex`] if it exceeds a fixed
+/// limit.
 pub fn probe(bytes: &[u8]) -> Result<Header, Error> {
     read(bytes).map(|probed| probed.header)
 }
 
-/// Reads the header like [`probe`], and keeps the parts that the decoder needs.
+/// Reads the header like [`probe`], and keeps the parsed parts for the decoder.
+///
+/// # Errors
+/// See [`probe`].
 pub(crate) fn read(bytes: &[u8]) -> Result<Probed<'_>, Error> {
     if bytes.is_empty() {
         return Err(Error::Empty);
     }
     let format = Format::from_signature(bytes).ok_or_else(|| other_formats::identify(bytes))?;
     let probed = decode::read_header(bytes, format)?;
+    // Headers of several formats can state 0. Such a picture has no square to keep.
     if probed.header.width == 0 || probed.header.height == 0 {
-        return Err(Error::damaged("no pixels"));
+        return Err(Error::damaged("the width or height is 0"));
     }
     Ok(probed)
 }

@@ -1,15 +1,15 @@
-//! Decoded pixels in memory: the input and the output of the resizer.
+//! Interleaved pixels, the input and output of the resizer.
 
 use crate::geometry::Square;
 
-/// Channels of a pixel, in the order in which they are stored.
+/// The channels of a pixel, in the order of their samples. Alpha is last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink.
+    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink, the largest sample is full ink.
     Cmyk,
 }
 
@@ -30,7 +30,7 @@ impl Channels {
     }
 }
 
-/// Samples in row order with interleaved channels, of 8 or 16 bits.
+/// Samples in full range, row by row, channels interleaved: 0 to 255, or 0 to 65,535.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
     Eight(Vec<u8>),
@@ -38,12 +38,12 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// Converts the samples to 16 bits. 255 becomes 65,535, so full stays full.
+    /// Converts samples to 16 bits.
     pub(crate) fn into_sixteen(self) -> Vec<u16> {
         match self {
             Self::Eight(samples) => samples
                 .into_iter()
-                // 65,535 / 255 = 257.
+                // 65535 is 257 × 255, so the full value stays the full value.
                 .map(|sample| u16::from(sample) * 257)
                 .collect(),
             Self::Sixteen(samples) => samples,
@@ -51,7 +51,7 @@ impl Samples {
     }
 }
 
-/// A rectangle of `width` × `height` pixels. Alpha is straight (not premultiplied).
+/// A rectangle of `width` × `height` pixels, with straight alpha if there is alpha.
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
     pub(crate) width: u32,
@@ -60,9 +60,8 @@ pub(crate) struct Raster {
     pub(crate) samples: Samples,
 }
 
-/// The part of a raster that becomes the output, in pixels of the raster.
-///
-/// The numbers may be fractional, because the raster may show the picture at a reduced size.
+/// The part of a raster that becomes the output, in pixels of the raster. It may be fractional,
+/// because a raster may be a picture that the decoder has reduced.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CropBox {
     pub(crate) x: f64,
@@ -72,9 +71,10 @@ pub(crate) struct CropBox {
 }
 
 impl CropBox {
-    /// Maps a `square` of a picture of `width` × `height` pixels to a raster.
+    /// Converts a square of a picture to its box in a raster.
     ///
-    /// The raster shows the whole picture with `columns` × `rows` pixels.
+    /// The picture has `width` × `height` pixels. The raster shows the whole picture, reduced to
+    /// `columns` × `rows` pixels.
     pub(crate) fn scaled(
         square: Square,
         (width, height): (u32, u32),
@@ -91,9 +91,8 @@ impl CropBox {
         .inside(columns, rows)
     }
 
-    /// Cuts the box at the right and bottom edge of a raster of `columns` × `rows` pixels.
-    ///
-    /// Rounding may put the box slightly outside, and the resizer refuses such a box.
+    /// Removes the part of the box that is outside `columns` × `rows` pixels because of rounding.
+    /// The resizer refuses such a box.
     fn inside(self, columns: u32, rows: u32) -> Self {
         Self {
             width: self.width.min(f64::from(columns) - self.x),

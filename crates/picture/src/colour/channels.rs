@@ -2,7 +2,10 @@
 
 use crate::raster::{Channels, Raster, Samples};
 
-/// Converts grey and inks to red, green and blue.
+/// Converts grey and CMYK to RGB, and grey with alpha to RGBA. Keeps the sample depth.
+///
+/// CMYK is converted without a profile: each of red, green and blue is `(1 − ink) × (1 − black)`.
+/// This is the naive conversion of `device-cmyk()` in CSS Color 5.
 pub(super) fn to_rgb_layout(raster: Raster) -> Raster {
     let channels = if raster.channels.has_alpha() {
         Channels::Rgba
@@ -10,6 +13,8 @@ pub(super) fn to_rgb_layout(raster: Raster) -> Raster {
         Channels::Rgb
     };
     let samples = match raster.samples {
+        // The product of two samples is divided by the full value. Half of it, rounded down, makes
+        // the division round to the nearest value.
         Samples::Eight(samples) => {
             Samples::Eight(expand_channels(samples, raster.channels, |ink, black| {
                 let left = u16::from(!ink) * u16::from(!black);
@@ -30,7 +35,8 @@ pub(super) fn to_rgb_layout(raster: Raster) -> Raster {
     }
 }
 
-/// `light_through` returns the light that an ink and the black ink leave.
+/// Expands pixels to RGB or RGBA. `light_through` returns the light that passes an ink and the
+/// black ink, from the two amounts of ink.
 fn expand_channels<S: Copy>(
     samples: Vec<S>,
     channels: Channels,
@@ -56,7 +62,8 @@ fn expand_channels<S: Copy>(
     }
 }
 
-/// Returns `sample × 255 / 65535`, rounded. 65535 is 257 × 255.
+/// Converts a sample of 16 bits to 8 bits, rounded: `sample × 255 / 65535`.
 pub(super) fn round_to_eight(sample: u16) -> u8 {
+    // 65535 is 257 × 255, so the quotient is `sample / 257`. 128 is half of 257, rounded down.
     u8::try_from((u32::from(sample) + 128) / 257).unwrap_or(u8::MAX)
 }

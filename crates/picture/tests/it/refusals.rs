@@ -98,7 +98,7 @@ fn messages_contain_value_and_limit() {
     assert_eq!(error.to_string(), "8000 x 16000 pixels, limit 100000000");
     assert_eq!(
         Error::Truncated { received: Some(63) }.to_string(),
-        "cut after 63 %"
+        "truncated after 63 %"
     );
     assert_eq!(
         Error::NotAnImage { kind: Some("PDF") }.to_string(),
