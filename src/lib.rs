@@ -1,6 +1,6 @@
 //! An avatar service. An app hands it an upload. The service proves that the bytes are a picture,
-//! refuses everything else, and returns small, clean, immutable pictures. It brings the accounts and
-//! tokens that this needs.
+//! refuses everything else, and returns small, clean, immutable pictures. It brings the accounts
+//! and tokens that this needs.
 //!
 //! Data flows one way: [`http`] → [`accounts`], [`avatars`] → [`database`], [`storage`],
 //! [`workers`] → [`veraicon_picture`].

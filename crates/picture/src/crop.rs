@@ -1,11 +1,11 @@
-/// A square to keep, in whole pixels of the upright picture. The origin is the top left corner.
+/// A square crop in whole pixels of the upright picture: after the Exif orientation is applied.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
-    /// Distance of the left edge from the left edge of the picture.
+    /// Distance from the left edge, in pixels.
     pub x: u32,
-    /// Distance of the top edge from the top edge of the picture.
+    /// Distance from the top edge, in pixels.
     pub y: u32,
-    /// Side of the square.
+    /// Side of the square, in pixels.
     pub size: u32,
 }

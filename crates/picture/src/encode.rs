@@ -1,4 +1,4 @@
-//! Encoding of squares to output files.
+//! Encoding of sRGB squares into output files, one per configured size.
 
 mod webp;
 
@@ -10,10 +10,10 @@ use crate::policy::Policy;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 
-/// Encodes pixels of the caller, such as a generated default picture.
+/// Encodes pixels that the caller made, such as a drawn default picture.
 ///
-/// `rgba` has `side` × `side` pixels in sRGB, row by row: 8 bits per sample, straight alpha.
-/// `quality` is from 1 to 100.
+/// `rgba` holds `side` × `side` pixels in row order: red, green, blue and straight alpha, 8 bits
+/// each, in sRGB. `quality` is 1 to 100.
 ///
 /// ```
 /// use veraicon_picture::{OutputFormat, encode};
@@ -25,25 +25,25 @@ use crate::resize;
 /// ```
 ///
 /// # Errors
-/// [`Error::Encoder`] if the length of `rgba` is not `side` × `side` × 4, `side` is 0 or above
-/// 16,383, or the encoder runs out of memory.
+/// [`Error::Encoder`] if `rgba` is not `side` × `side` × 4 bytes long, or if the encoder fails.
 pub fn encode(rgba: &[u8], side: u32, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     let expected = u64::from(side) * u64::from(side) * 4;
     if u64::try_from(rgba.len()).ok() != Some(expected) {
         return Err(Error::Encoder {
-            what: "the number of pixels does not match the side",
+            what: "the pixels are not side × side × 4 bytes",
         });
     }
     let square = SrgbSquare::new(side, true, rgba.to_vec());
     encode_square(&square, format, quality)
 }
 
-/// Encodes one picture per distinct size of the policy, largest first.
+/// Encodes one picture per configured size, largest first.
 ///
-/// `largest` has the side of the largest output.
+/// `largest` is the square for the largest size. A source that is smaller than a size is not
+/// enlarged: the output then has the side of the source.
 ///
 /// # Errors
-/// [`Error::Encoder`] if the resizer or the encoder fails.
+/// [`Error::Encoder`] if resizing or encoding fails.
 pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>, Error> {
     let mut sizes = policy.sizes.clone();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -51,14 +51,12 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     let mut square = largest;
     let mut outputs: Vec<Picture> = Vec::with_capacity(sizes.len());
     for size in sizes {
-        // Pictures are never enlarged: a small picture has several outputs with the same side.
         let side = size.min(square.side);
         let bytes = match outputs.last() {
             // A small source gives several sizes the same side, and so the same bytes.
             Some(larger) if larger.side == side => larger.bytes.clone(),
             _ => {
-                // Each output is reduced from the next larger one, which has fewer pixels than the
-                // largest.
+                // Each size is made from the next larger one, which has fewer samples to filter.
                 square = shrink(square, side)?;
                 encode_square(&square, policy.format, policy.quality)?
             }
@@ -68,10 +66,7 @@ pub(crate) fn sizes(largest: SrgbSquare, policy: &Policy) -> Result<Vec<Picture>
     Ok(outputs)
 }
 
-/// Reduces a square to `side` × `side` pixels.
-///
-/// # Errors
-/// [`Error::Encoder`] if the resizer fails.
+/// Resizes a square to `side` × `side` pixels.
 fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     if square.side == side {
         return Ok(square);
@@ -96,16 +91,14 @@ fn shrink(square: SrgbSquare, side: u32) -> Result<SrgbSquare, Error> {
     };
     // The resizer keeps the sample depth, so the other branch cannot happen.
     let Samples::Eight(pixels) = resize::interleaved(&raster, crop_box, side)?.samples else {
-        // The resizer keeps the sample depth.
-        return Err(Error::Encoder { what: "resize" });
+        return Err(Error::Encoder {
+            what: "resizing changed the sample depth",
+        });
     };
     Ok(SrgbSquare::new(side, square.has_alpha, pixels))
 }
 
-/// Encodes a square in an output format.
-///
-/// # Errors
-/// [`Error::Encoder`] if the encoder fails.
+/// Encodes a square in `format`. `quality` is 1 to 100.
 fn encode_square(square: &SrgbSquare, format: OutputFormat, quality: u8) -> Result<Vec<u8>, Error> {
     match format {
         OutputFormat::WebP => webp::encode(square, quality),

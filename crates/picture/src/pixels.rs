@@ -1,4 +1,4 @@
-//! Decoded pixels, interleaved or planar, and their resize to the largest output.
+//! Decoded pixels, interleaved or planar, and their resizing to the largest output.
 
 use crate::error::Error;
 use crate::planar::Planar;
@@ -8,9 +8,9 @@ use crate::resize;
 /// Decoded pixels that contain the requested square.
 #[derive(Clone, Debug)]
 pub(crate) enum Pixels {
-    /// Interleaved channels, and the requested square in pixels of the raster.
+    /// Interleaved channels, and the box of them that becomes the output.
     Interleaved(Raster, CropBox),
-    /// One plane per component. Each plane has its own crop box.
+    /// One plane per component.
     Planar(Planar),
 }
 
@@ -18,7 +18,7 @@ impl Pixels {
     /// Resizes the requested square to `side` × `side` pixels.
     ///
     /// # Errors
-    /// [`Error::Encoder`] if a crop box is not inside its pixels, or planes are missing.
+    /// [`Error::Encoder`] if resizing fails or a component plane is missing.
     pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         match self {
             Self::Interleaved(raster, crop_box) => resize::interleaved(&raster, crop_box, side),

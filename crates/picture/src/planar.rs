@@ -1,8 +1,7 @@
-//! Pictures with one plane per component, as video codecs and JPEG store them.
+//! Planar pictures, as codecs store them: one plane per component, chroma possibly subsampled.
 //!
-//! Chroma planes may have a lower resolution. Each plane is resized to the output on its own, so
-//! chroma is not upsampled first. Colours are converted after the resize, because there are fewer
-//! samples then.
+//! Each plane is resized on its own. The conversion to RGB comes last, on the few samples of the
+//! output.
 
 use crate::error::Error;
 use crate::jpeg::ColourModel;
@@ -10,29 +9,30 @@ use crate::raster::{Channels, CropBox, Raster, Samples};
 use crate::resize;
 use crate::yuv;
 
-/// The plane of one component: `width` × `height` samples, row by row.
+/// The samples of one component.
 #[derive(Clone, Debug)]
 pub(crate) struct ComponentPlane {
     /// Samples per row.
     pub(crate) width: u32,
     /// Number of rows.
     pub(crate) height: u32,
-    /// Samples as the codec stores them, see [`yuv::SampleRange`].
+    /// `width` × `height` samples in row order. Samples of more than 8 bits are stored in the upper
+    /// bits of 16.
     pub(crate) samples: Samples,
-    /// Requested square, in samples of this plane.
+    /// Position of the requested square in this plane, in samples of the plane.
     pub(crate) crop_box: CropBox,
 }
 
-/// The meaning of the components. All planes of a picture have the same sample depth.
+/// Meaning of the components. All planes of a picture have the same sample depth.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlanarModel {
     /// One plane: luminance.
     Grey(yuv::SampleRange),
-    /// Three planes: red, green, blue.
+    /// Three planes: red, green and blue.
     Rgb(yuv::SampleRange),
-    /// Three planes: luminance and two colour differences, in the order of the codec.
+    /// Three planes: luminance and two colour differences.
     Yuv(yuv::Matrix),
-    /// The components of a JPEG, of 8 bits.
+    /// The components of a JPEG, with 8-bit samples.
     Jpeg(ColourModel),
 }
 
@@ -44,13 +44,12 @@ pub(crate) struct Planar {
 }
 
 impl Planar {
-    /// Resizes the requested square to `side` × `side` pixels of grey, RGB or CMYK in full range.
+    /// Resizes the requested square to `side` × `side` interleaved pixels.
     ///
     /// # Errors
-    /// [`Error::Encoder`] if planes are missing, or a crop box is not inside its plane.
+    /// [`Error::Encoder`] if the model needs more planes than there are, or resizing fails.
     pub(crate) fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self { planes, model } = self;
-        // The iterator is lazy: each plane is freed after its resize, before the next one.
         let mut resized = planes.into_iter().map(|plane| plane.resize(side));
         let mut next = || {
             resized.next().unwrap_or(Err(Error::Encoder {
@@ -74,10 +73,9 @@ impl Planar {
 }
 
 impl ComponentPlane {
-    /// Resizes the crop box to `side` × `side` samples.
+    /// Resizes the crop box of this plane to `side` × `side` samples.
     ///
-    /// # Errors
-    /// [`Error::Encoder`] if the crop box is not inside the plane.
+    /// Subsampled chroma is scaled to the same side here, so no separate upsampling is needed.
     fn resize(self, side: u32) -> Result<Raster, Error> {
         let Self {
             width,
@@ -98,10 +96,10 @@ impl ComponentPlane {
     }
 }
 
-/// Converts the resized planes of a JPEG to interleaved pixels.
+/// Combines resized planes of the same size into the pixels of a JPEG.
 ///
 /// # Errors
-/// [`Error::Encoder`] if there are fewer planes than components, or samples of 16 bits.
+/// [`Error::Encoder`] if a plane is missing or its samples have 16 bits.
 fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> {
     let failed = Error::Encoder {
         what: "a component plane of the JPEG is missing",
@@ -121,7 +119,6 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     Ok(Raster {
         width: first.width,
         height: first.height,
-        // Those that `ColourModel::combine` writes.
         channels: match model {
             ColourModel::Grey => Channels::Grey,
             ColourModel::YCbCr | ColourModel::Rgb => Channels::Rgb,
@@ -131,7 +128,7 @@ fn combine_jpeg(model: ColourModel, planes: &[Raster]) -> Result<Raster, Error> 
     })
 }
 
-/// Interleaves three planes of the same size. The result has 16 bits if any plane has 16 bits.
+/// Interleaves three planes of the same size. The result has 16 bits if any plane has.
 fn interleave_planes(planes: [Raster; 3]) -> Raster {
     let (width, height) = (planes[0].width, planes[0].height);
     let pixels = width as usize * height as usize;
@@ -149,9 +146,8 @@ fn interleave_planes(planes: [Raster; 3]) -> Raster {
     }
 }
 
-/// Interleaves the samples of three planes to `pixels` pixels.
+/// Interleaves three planes into `pixels` pixels. Missing samples are 0.
 fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S> {
-    // Writes to a buffer of known length have no capacity checks, unlike `flat_map` and `collect`.
     let mut interleaved = vec![S::default(); pixels * 3];
     let samples = a.iter().zip(&b).zip(&c);
     for (pixel, ((&a, &b), &c)) in interleaved.as_chunks_mut().0.iter_mut().zip(samples) {
@@ -160,7 +156,7 @@ fn interleave<S: Copy + Default>([a, b, c]: [Vec<S>; 3], pixels: usize) -> Vec<S
     interleaved
 }
 
-/// Stretches grey or RGB samples to the full range of 8 or 16 bits.
+/// Stretches samples of `range` to all values of 8 or 16 bits.
 fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
     range.to_full_range(&mut raster.samples);
     raster
@@ -170,7 +166,7 @@ fn to_full_range(mut raster: Raster, range: yuv::SampleRange) -> Raster {
 mod tests {
     use super::*;
 
-    /// Resizes a picture of one pixel, with one sample per plane.
+    /// Resizes a picture of one pixel: `samples` holds one sample per plane.
     fn square(model: PlanarModel, samples: &[u8]) -> Samples {
         let crop_box = CropBox {
             x: 0.0,
@@ -194,13 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn inks_have_the_right_polarity() {
+    fn cmyk_and_ycck_become_ink_amounts() {
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Cmyk), &[255, 200, 100, 0]),
             Samples::Eight(vec![0, 55, 155, 255])
         );
-        // Luminance and chroma are those of the amounts of ink, so Y = 0 means no ink. K is stored
-        // inverted.
+        // YCCK converts the complement of the stored CMY values. So luminance 0 means 255 in CMY,
+        // which Adobe files use for no ink.
         assert_eq!(
             square(PlanarModel::Jpeg(ColourModel::Ycck), &[0, 128, 128, 255]),
             Samples::Eight(vec![0; 4])

@@ -1,15 +1,15 @@
-//! Interleaved pixels, the input and output of the resizer.
+//! Decoded pixels in memory: the input and the output of the resizer.
 
 use crate::geometry::Square;
 
-/// The channels of a pixel, in the order of their samples. Alpha is last.
+/// Channels of a pixel, in the order in which they are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channels {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink, the largest sample is full ink.
+    /// Amounts of cyan, magenta, yellow and black ink: 0 is no ink.
     Cmyk,
 }
 
@@ -30,7 +30,7 @@ impl Channels {
     }
 }
 
-/// Samples in full range, row by row, channels interleaved: 0 to 255, or 0 to 65,535.
+/// Samples in row order with interleaved channels, of 8 or 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
     Eight(Vec<u8>),
@@ -38,12 +38,12 @@ pub(crate) enum Samples {
 }
 
 impl Samples {
-    /// Converts samples to 16 bits.
+    /// Converts the samples to 16 bits. 255 becomes 65,535, so full stays full.
     pub(crate) fn into_sixteen(self) -> Vec<u16> {
         match self {
             Self::Eight(samples) => samples
                 .into_iter()
-                // 65535 is 257 × 255, so the full value stays the full value.
+                // 65,535 / 255 = 257.
                 .map(|sample| u16::from(sample) * 257)
                 .collect(),
             Self::Sixteen(samples) => samples,
@@ -51,7 +51,7 @@ impl Samples {
     }
 }
 
-/// A rectangle of `width` × `height` pixels, with straight alpha if there is alpha.
+/// A rectangle of `width` × `height` pixels. Alpha is straight (not premultiplied).
 #[derive(Clone, Debug)]
 pub(crate) struct Raster {
     pub(crate) width: u32,
@@ -60,8 +60,9 @@ pub(crate) struct Raster {
     pub(crate) samples: Samples,
 }
 
-/// The part of a raster that becomes the output, in pixels of the raster. It may be fractional,
-/// because a raster may be a picture that the decoder has reduced.
+/// The part of a raster that becomes the output, in pixels of the raster.
+///
+/// The numbers may be fractional, because the raster may show the picture at a reduced size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct CropBox {
     pub(crate) x: f64,
@@ -71,10 +72,9 @@ pub(crate) struct CropBox {
 }
 
 impl CropBox {
-    /// Converts a square of a picture to its box in a raster.
+    /// Maps a `square` of a picture of `width` × `height` pixels to a raster.
     ///
-    /// The picture has `width` × `height` pixels. The raster shows the whole picture, reduced to
-    /// `columns` × `rows` pixels.
+    /// The raster shows the whole picture with `columns` × `rows` pixels.
     pub(crate) fn scaled(
         square: Square,
         (width, height): (u32, u32),
@@ -91,8 +91,9 @@ impl CropBox {
         .inside(columns, rows)
     }
 
-    /// Removes the part of the box that is outside `columns` × `rows` pixels because of rounding.
-    /// The resizer refuses such a box.
+    /// Cuts the box at the right and bottom edge of a raster of `columns` × `rows` pixels.
+    ///
+    /// Rounding may put the box slightly outside, and the resizer refuses such a box.
     fn inside(self, columns: u32, rows: u32) -> Self {
         Self {
             width: self.width.min(f64::from(columns) - self.x),

@@ -1,6 +1,6 @@
-//! Resize with a Lanczos filter of three lobes, the default of `fast_image_resize`.
+//! Resizing with a Lanczos filter of three lobes, the default of `fast_image_resize`.
 //!
-//! The filter runs on encoded samples, not on linear light, as in browsers.
+//! See <https://en.wikipedia.org/wiki/Lanczos_resampling>.
 
 use std::cell::RefCell;
 
@@ -10,22 +10,23 @@ use fast_image_resize::{PixelType, ResizeOptions, Resizer};
 use crate::error::Error;
 use crate::raster::{Channels, CropBox, Raster, Samples};
 
-/// The error of a failed resize. It is a fault of this crate: a buffer or a crop box that does
-/// not match the raster.
-const FAILED: Error = Error::Encoder { what: "resize" };
+const FAILED: Error = Error::Encoder {
+    what: "the resizer refused the pixels or the crop box",
+};
 
 thread_local! {
-    /// The resizer of this thread. It keeps its buffers: page faults in new memory would cost more
-    /// time than the filter.
+    /// The resizer of this thread. It keeps its buffers between pictures, because new pages from
+    /// the kernel cost more time than the filter.
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// Resizes the crop box of a raster to `side` × `side` pixels. Channels and sample depth stay the
-/// same. Colours are weighted by alpha, so that transparent pixels do not affect their neighbours.
+/// Resizes the crop box of a raster to `side` × `side` pixels of the same channels and depth.
+///
+/// If there is alpha, colours are weighted by it, so transparent pixels do not tint their
+/// neighbours.
 ///
 /// # Errors
-/// [`Error::Encoder`] if the crop box is not inside the raster, or the number of samples does not
-/// match the raster.
+/// [`Error::Encoder`] if the samples do not fill the raster, or the crop box is not inside it.
 pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Result<Raster, Error> {
     let samples = match &raster.samples {
         Samples::Eight(samples) => Samples::Eight(resize(
@@ -36,7 +37,7 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
             side,
         )?),
         Samples::Sixteen(samples) => {
-            // The resizer takes bytes and reads them as `u16` in native byte order.
+            // The resizer takes bytes and reads them as 16-bit numbers in native byte order.
             let bytes: Vec<u8> = samples
                 .iter()
                 .flat_map(|sample| sample.to_ne_bytes())
@@ -66,10 +67,7 @@ pub(crate) fn interleaved(raster: &Raster, crop_box: CropBox, side: u32) -> Resu
     })
 }
 
-/// Resizes bytes of one pixel type. Returns `side` × `side` pixels of the same type.
-///
-/// # Errors
-/// See [`interleaved`].
+/// Resizes the raw bytes of a raster, and returns the bytes of the result.
 fn resize(
     bytes: &[u8],
     pixel_type: PixelType,
@@ -89,8 +87,7 @@ fn resize(
     Ok(target.into_vec())
 }
 
-/// Returns the pixel type for samples of 8 bits. Names of channels have no meaning in the resizer,
-/// so CMYK has the type of RGBA.
+/// Returns the resizer's pixel type for 8-bit samples. CMYK has the layout of RGBA.
 fn pixel_type8(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U8,
@@ -100,7 +97,7 @@ fn pixel_type8(channels: Channels) -> PixelType {
     }
 }
 
-/// Returns the pixel type for samples of 16 bits.
+/// Returns the resizer's pixel type for 16-bit samples. CMYK has the layout of RGBA.
 fn pixel_type16(channels: Channels) -> PixelType {
     match channels {
         Channels::Grey => PixelType::U16,

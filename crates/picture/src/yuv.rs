@@ -1,71 +1,64 @@
 //! Conversion of luminance and colour differences to RGB (ITU-T H.273, section 8.3).
-//!
-//! The transfer characteristics do not matter here: input and output are encoded samples.
 
 use crate::raster::{Raster, Samples};
 
-/// The depth and range of sample values.
+/// Mapping of sample values to normalised values: luminance and RGB from 0 to 1, colour differences
+/// from -0.5 to 0.5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampleRange {
-    /// Bits per sample, 8 to 16. A sample of more than 8 bits is in the upper bits of a `u16`, and
-    /// the lower bits are 0.
+    /// Bits per sample, 8 to 16. Samples of more than 8 bits are stored in the upper bits of 16.
     pub(crate) bits: u8,
-    /// Whether samples use the full range. In the limited range, those of 8 bits use 16 to 235 for
-    /// luminance and RGB, and 16 to 240 for chroma.
+    /// Whether all values are used (full range). If not, 8-bit luminance is 16 to 235 and chroma
+    /// 16 to 240 (limited range).
     pub(crate) full: bool,
 }
 
 impl SampleRange {
-    /// Returns the factor and the offset for a sample of luminance, grey or RGB: `sample × factor +
-    /// offset` is from 0 to 1.
+    /// Returns factor and offset that normalise a sample of luminance, or of red, green or blue.
     fn luminance(self) -> (f32, f32) {
         if self.full {
             return (1.0 / self.max_sample(), 0.0);
         }
-        // 219 is 235 − 16.
+        // 219 = 235 - 16.
         (1.0 / (219.0 * self.step()), -16.0 / 219.0)
     }
 
-    /// Returns the factor and the offset for a sample of a colour difference: `sample × factor +
-    /// offset` is from -0.5 to 0.5.
+    /// Returns factor and offset that normalise a sample of a colour difference.
     fn chroma(self) -> (f32, f32) {
         if self.full {
-            // Zero is at 128, so the result for the largest sample is slightly less than 0.5.
             let factor = 1.0 / self.max_sample();
             return (factor, -128.0 * self.step() * factor);
         }
-        // 224 is 240 − 16.
+        // 224 = 240 - 16. A difference of 0 is stored as 128.
         (1.0 / (224.0 * self.step()), -128.0 / 224.0)
     }
 
-    /// Returns the difference of two samples that are one step of 8 bits apart.
+    /// Returns the change of a sample that equals a change of 1 in an 8-bit sample.
     fn step(self) -> f32 {
         if self.bits == 8 { 1.0 } else { 256.0 }
     }
 
-    /// Returns the value of the largest sample.
+    /// Returns the largest sample value: 2^`bits` - 1, shifted into the upper bits of 16.
     fn max_sample(self) -> f32 {
         if self.bits == 8 {
             255.0
         } else {
-            // The lower bits are 0. For 10 bits it is 1023 × 64.
             65_536.0 - f32::from(1_u16 << (16 - self.bits.min(16)))
         }
     }
 
-    /// Stretches samples of grey or RGB to the full range of 8 or 16 bits.
+    /// Stretches samples of luminance, or of red, green or blue, to all values of 8 or 16 bits.
     pub(crate) fn to_full_range(self, samples: &mut Samples) {
         match samples {
             // 8-bit samples of full range use all values already. With 10 or 12 bits in 16, white
             // is below 65,535.
             Samples::Eight(_) if self.full => {}
-            // Samples of 16 bits change even in full range, because their lower bits are 0.
             Samples::Eight(samples) => self.stretch(samples),
             Samples::Sixteen(samples) => self.stretch(samples),
         }
     }
 
-    /// Stretches samples of luminance, grey or RGB to the full range of their type.
+    /// Stretches samples of one type, see [`to_full_range`](Self::to_full_range).
     pub(crate) fn stretch<S: NormalisedSample>(self, samples: &mut [S]) {
         let (factor, offset) = self.luminance();
         for sample in samples {
@@ -74,9 +67,9 @@ impl SampleRange {
     }
 }
 
-/// A sample type with a conversion from values of 0 to 1.
+/// A sample type that holds a normalised value in all of its range.
 pub(crate) trait NormalisedSample: Copy + Into<f32> {
-    /// Converts a value to the nearest sample. Values outside 0 to 1 are clamped.
+    /// Converts a value from 0 to 1, rounded to the nearest sample. Other values are clamped.
     fn from_normalised(share: f32) -> Self;
 }
 
@@ -102,31 +95,29 @@ impl NormalisedSample for u16 {
     }
 }
 
-/// The conversion from components to RGB.
+/// A matrix that converts luminance and colour differences to RGB.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Matrix {
     kind: MatrixKind,
     range: SampleRange,
 }
 
-/// A family of equations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MatrixKind {
-    /// YCbCr with the weights of red and blue in luminance: KR and KB of H.273. The weight of green
-    /// is the rest to 1.
+    /// Weights of red (Kr) and blue (Kb) in luminance. The weight of green is the rest to 1.
     Weights { red: f32, blue: f32 },
-    /// YCgCo: the differences are green against red and blue, and red against blue.
+    /// YCgCo: the differences are green to magenta and orange to cyan.
     YCgCo,
 }
 
-/// Weights of Rec. ITU-R BT.601.
+/// ITU-R BT.601.
 const BT601: MatrixKind = MatrixKind::Weights {
     red: 0.299,
     blue: 0.114,
 };
 
 impl Matrix {
-    /// BT.601 in the limited range, the only matrix of VP8 (RFC 6386, section 9.2).
+    /// The matrix of VP8: BT.601 in limited range (RFC 6386, section 9.2).
     pub(crate) const VP8: Self = Self {
         kind: BT601,
         range: SampleRange {
@@ -135,8 +126,9 @@ impl Matrix {
         },
     };
 
-    /// Returns the matrix of a code point (H.273, table 4). Unspecified and unsupported code points
-    /// count as BT.601, as in browsers.
+    /// Returns the matrix of a `MatrixCoefficients` code point (ITU-T H.273, table 4).
+    ///
+    /// "Unspecified" and code points that browsers do not support are read as BT.601.
     pub(crate) fn from_code_point(code: u8, range: SampleRange) -> Self {
         let kind = match code {
             // BT.709.
@@ -144,7 +136,7 @@ impl Matrix {
                 red: 0.2126,
                 blue: 0.0722,
             },
-            // FCC, Title 47, section 73.682.
+            // FCC 73.682.
             4 => MatrixKind::Weights {
                 red: 0.30,
                 blue: 0.11,
@@ -155,8 +147,7 @@ impl Matrix {
                 blue: 0.087,
             },
             8 => MatrixKind::YCgCo,
-            // BT.2020. 10 is its variant with constant luminance, which needs linear light. The
-            // common variant, 9, is close to it.
+            // BT.2020. Constant luminance (10) is approximated by the same equations.
             9 | 10 => MatrixKind::Weights {
                 red: 0.2627,
                 blue: 0.0593,
@@ -166,7 +157,7 @@ impl Matrix {
         Self { kind, range }
     }
 
-    /// Converts a raster of three interleaved components to RGB in full range.
+    /// Converts three interleaved components to red, green and blue in full range.
     pub(crate) fn to_rgb(self, mut raster: Raster) -> Raster {
         match &mut raster.samples {
             Samples::Eight(samples) => self.convert_eight(samples),
@@ -175,10 +166,10 @@ impl Matrix {
         raster
     }
 
-    /// Converts pixels of 8 bits with tables, which is faster than arithmetic.
+    /// Converts 8-bit pixels by tables.
     ///
-    /// A table has the contribution of each value of a component to red, green and blue, as a fixed
-    /// point number with 16 fractional bits.
+    /// A table holds what each value of a component adds to red, green and blue, as fixed-point
+    /// numbers with 16 bits after the point. This is faster than [`convert`](Self::convert).
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -194,22 +185,20 @@ impl Matrix {
                 [a, b, c].map(|weight| (weight * share * 255.0 * 65_536.0).round() as i32)
             })
         };
-        // The offset of half a step makes the shift below round to the nearest value. The three
-        // contributions are added, so only one table has it.
+        // The added half rounds the sum: the shift below only cuts the fraction off.
         let luminances = table([1.0; 3], luminance_factor, luminance_offset + 0.5 / 255.0);
         let firsts = table(equations.first, chroma_factor, chroma_offset);
         let seconds = table(equations.second, chroma_factor, chroma_offset);
         for pixel in samples.as_chunks_mut::<3>().0 {
             let [luminance, first, second] = pixel.map(usize::from);
             let (a, b, c) = (luminances[luminance], firsts[first], seconds[second]);
-            // A contribution is below 2^25, so the sum does not overflow.
             *pixel = std::array::from_fn(|channel| {
                 ((a[channel] + b[channel] + c[channel]) >> 16).clamp(0, 255) as u8
             });
         }
     }
 
-    /// Converts interleaved components to RGB in the full range of the sample type.
+    /// Converts pixels of three interleaved components with floating-point arithmetic.
     pub(crate) fn convert<S: NormalisedSample>(self, samples: &mut [S]) {
         let (luminance_factor, luminance_offset) = self.range.luminance();
         let (chroma_factor, chroma_offset) = self.range.chroma();
@@ -224,19 +213,16 @@ impl Matrix {
     }
 }
 
-/// Contributions of the two colour differences to red, green and blue, per unit. Luminance
-/// contributes 1 per unit to each.
+/// Factors of the two colour differences in red, green and blue. The factor of luminance is 1.
 struct Equations {
     first: [f32; 3],
     second: [f32; 3],
 }
 
 impl Equations {
-    /// Solves the equations of a matrix for red, green and blue.
+    /// Derives the factors (ITU-T H.273, section 8.3).
     fn of(kind: MatrixKind) -> Self {
         match kind {
-            // H.273 defines Cb = (B − Y) / (2 × (1 − KB)) and Cr = (R − Y) / (2 × (1 − KR)). Green
-            // follows from Y = KR × R + KG × G + KB × B.
             MatrixKind::Weights { red, blue } => {
                 let green = 1.0 - red - blue;
                 let (per_red, per_blue) = (2.0 * (1.0 - red), 2.0 * (1.0 - blue));
@@ -245,7 +231,6 @@ impl Equations {
                     second: [per_red, -per_red * red / green, 0.0],
                 }
             }
-            // R = Y − Cg + Co, G = Y + Cg, B = Y − Cg − Co.
             MatrixKind::YCgCo => Self {
                 first: [-1.0, 1.0, -1.0],
                 second: [1.0, 0.0, -1.0],
@@ -253,7 +238,7 @@ impl Equations {
         }
     }
 
-    /// Returns red, green and blue for luminance from 0 to 1 and differences from -0.5 to 0.5.
+    /// Returns red, green and blue of one pixel. All values are normalised.
     fn rgb(&self, luminance: f32, first: f32, second: f32) -> [f32; 3] {
         let [a, b, c] = self.first;
         let [d, e, f] = self.second;
@@ -311,7 +296,7 @@ mod tests {
                 full: false,
             },
         );
-        // Black, white and pure red of BT.709.
+        // Black, white and pure red at BT.709.
         let mut pixels = [16, 128, 128, 235, 128, 128, 63, 102, 240_u8];
         eight.convert(&mut pixels);
         let expected = [0, 0, 0, 255, 255, 255, 255, 0, 0_u8];
