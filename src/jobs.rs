@@ -18,6 +18,8 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Name of the lease on the daily garbage collection. The node that gets it runs the collection.
 const COLLECTION: &str = "collection";
+/// Time that a garbage collection may take before another node may start one too.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Time between two garbage collections, for all nodes together.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -86,14 +88,21 @@ impl Jobs {
         // A new holder each time. A holder that takes its own lease again would prolong it, and the
         // collection would run every minute.
         let holder = Holder::new().map_err(Failure::internal)?;
-        if !self.database.take_lease(COLLECTION, &holder, DAY).await? {
+        // Extended to a day only after a success: a node that dies must not block all others so long.
+        let leased = self.database.take_lease(COLLECTION, &holder, HOUR).await?;
+        if !leased {
             return Ok(0);
         }
         match self.maintenance.gc(true, &Log).await {
-            Ok(report) => Ok(usize::try_from(report.removed).unwrap_or(usize::MAX)),
+            Ok(report) => {
+                self.database.take_lease(COLLECTION, &holder, DAY).await?;
+                Ok(usize::try_from(report.removed).unwrap_or(usize::MAX))
+            }
             Err(failure) => {
-                // Without the lease, the next round tries again instead of waiting for a day.
-                self.database.end_lease(COLLECTION, &holder).await?;
+                // Without the lease, the next round tries again instead of waiting for an hour.
+                if let Err(failure) = self.database.end_lease(COLLECTION, &holder).await {
+                    tracing::warn!(?failure, "cannot give back the lease on garbage collection");
+                }
                 Err(failure)
             }
         }

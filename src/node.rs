@@ -133,7 +133,10 @@ impl NodeLease {
 
     /// Releases the number in force. Does nothing the second time.
     pub async fn release(&self) {
-        let Some(number) = self.number.lock().await.take() else {
+        // Locked until the database has answered: whoever releases at the same time must not close
+        // the database before that.
+        let mut current = self.number.lock().await;
+        let Some(number) = current.take() else {
             return;
         };
         let ended = self

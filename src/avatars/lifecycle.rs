@@ -18,6 +18,7 @@
 //! | declare     | `writing`, `retired`              | `writing`  | the later of both       |
 //! | publish     | `writing`, `retired`, `live`      | `live`     | never                   |
 //! | abandon     | `writing`, made by this upload    | `retired`  | now                     |
+//! | abandon     | `writing`, there before           | `retired`  | unchanged               |
 //! | replace     | `live`                            | `retired`  | now + `storage.grace`   |
 //! | remove      | `live`, `retired`                 | `retired`  | now                     |
 //! | claim       | any but `live`, due, unreferenced | `sweeping` | now + [`CLAIM_TIME`]    |
@@ -35,7 +36,7 @@
 //!
 //! Only this file chooses states. The database layer applies the transitions that it receives.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::{Clock, Milliseconds},
@@ -55,6 +56,8 @@ pub const CLAIM_TIME: Milliseconds = 10 * 60 * 1000;
 pub const RETRY_DELAY: Milliseconds = 60 * 1000;
 /// Number of times that a row is read again because another upload or sweep has moved it meanwhile.
 const MAX_ROUNDS: u32 = 20;
+/// Time after which a client may try again then.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// `due_at` of a live row.
 const NEVER: Milliseconds = Milliseconds::MAX;
 
@@ -184,9 +187,8 @@ impl Lifecycle {
                 }
             }
         }
-        Err(Failure::internal(format!(
-            "the row of picture {digest} of user {user} changed {MAX_ROUNDS} times in a row"
-        )))
+        let cause = format!("the row of picture {digest} changed {MAX_ROUNDS} times in a row");
+        Err(Failure::busy_because(RETRY_AFTER, cause))
     }
 
     /// Makes the user's row name a declared picture whose objects are durable, and retires the
@@ -214,19 +216,18 @@ impl Lifecycle {
         self.database.publish_avatar(&publication).await
     }
 
-    /// Gives up a declared upload: a sweep may remove what it wrote at once. A row that the upload
-    /// found in the database keeps its `due_at`.
+    /// Gives up a declared upload: the row is retired. What the upload wrote is due at once if it
+    /// made the row. A row that was there before keeps its `due_at`, so the grace of a replaced
+    /// picture still holds.
     ///
     /// # Errors
     /// The database cannot be reached. The row then becomes due by itself.
     pub async fn abandon(&self, declaration: &Declaration) -> Result<(), Failure> {
-        if declaration.made {
-            // If another upload has declared the row since, `due_at` differs and nothing changes.
-            let now = self.clock.now();
-            self.database
-                .move_picture(&declaration.row, ABANDON, now)
-                .await?;
-        }
+        let Declaration { row, made } = declaration;
+        let due_at = if *made { self.clock.now() } else { row.due_at };
+        // If another upload has declared the row since, `due_at` may differ, and nothing changes. A
+        // live row is not in a state that this transition begins with.
+        self.database.move_picture(row, ABANDON, due_at).await?;
         Ok(())
     }
 

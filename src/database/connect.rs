@@ -8,10 +8,10 @@ use std::{
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DbErr,
     sqlx::{
-        self, Executor, Row,
+        self, Connection, Executor, Row,
         mysql::MySqlConnection,
         postgres::PgConnection,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
+        sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous},
     },
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -92,7 +92,29 @@ async fn open_file(path: &Path, connections: u32) -> Result<DatabaseConnection, 
             .busy_timeout(LOCK_TIMEOUT)
             .foreign_keys(true)
     });
+    options.map_sqlx_sqlite_pool_opts(|pool| {
+        pool.after_release(|connection, _| {
+            Box::pin(async move { is_outside_transaction(connection).await })
+        })
+    });
     sea_orm::Database::connect(options).await
+}
+
+/// Returns false for a connection that must not be used again, because the driver and SQLite
+/// disagree on its transaction.
+///
+/// After some errors, such as a full disk, SQLite rolls back by itself
+/// (<https://sqlite.org/lang_transaction.html>, section 3.1). The ROLLBACK of the driver then fails,
+/// and sqlx 0.9 still counts the transaction. It makes later ones savepoints. Rolling back to a
+/// savepoint does not end it. So a transaction would stay open, and everything committed inside it
+/// would be lost at the next start.
+async fn is_outside_transaction(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
+    // A dropped transaction is rolled back in the background. The ping waits for that.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 async fn open_server(url: &SecretString, connections: u32) -> Result<DatabaseConnection, DbErr> {

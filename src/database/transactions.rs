@@ -105,18 +105,7 @@ impl Database {
         &self,
         publication: &Publication<'_>,
     ) -> Result<Published, Failure> {
-        let published = with_retries(|| self.try_publish_avatar(publication)).await?;
-        if let Published::Done(user) = &published {
-            // SQLite can report a commit as done although a full disk has rolled it back. An upload
-            // must not be acknowledged then.
-            let stored = self.user(user.id).await?;
-            if stored.is_some_and(|stored| stored.updated_at < user.updated_at) {
-                return Err(Failure::unavailable(
-                    "the commit of a picture was rolled back",
-                ));
-            }
-        }
-        Ok(published)
+        with_retries(|| self.try_publish_avatar(publication)).await
     }
 
     async fn try_publish_avatar(
